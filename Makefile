@@ -1,0 +1,55 @@
+# Everything a developer does. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help setup demo test check fast types lint format bench dashboard clean
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## Make .venv with every pinned package
+
+$(STAMP): pyproject.toml setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 15) else "meshslo needs Python 3.11 to 3.14; set PYTHON=python3.12, say")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "this Python has no venv: apt-get install python3-venv"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip setuptools
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,dashboards]'
+	@touch $(STAMP)
+
+demo: setup ## The main job on a real chain behind real Envoy: report, recommendations, before and after (5 minutes)
+	$(BIN)/meshslo demo --out demo-out
+
+test: check ## Everything: lint, types, all tests, branch coverage
+	COVERAGE_FILE=.coverage $(PYTEST) -n 2 --dist loadgroup -m 'not system' --cov --cov-report=
+	COVERAGE_FILE=.coverage $(PYTEST) -m system --cov --cov-append --cov-report=term
+
+check: lint types fast ## Lint, types, fast tests: under a minute
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+fast: setup
+	$(PYTEST) -n 2 --dist loadgroup -q -m 'not system and not slow'
+
+format: setup ## Format and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## Speed against named alternatives and the physical floor; writes build/bench.json
+	$(BIN)/python -m tests.bench
+
+dashboard: setup ## The Streamlit dashboard on the demo's store
+	$(BIN)/meshslo dashboard --store demo-out/store
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) build dist demo-out .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

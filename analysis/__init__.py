@@ -1,0 +1,1 @@
+"""What it means: rollups, estimates, recommendations, emitted policies. Pure: tables in, values out."""

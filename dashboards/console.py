@@ -1,0 +1,52 @@
+"""What every command shares: where to print, which output forms there are, how an error reads."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+WIDTH_IN_PIPE = 100
+
+StoreOption = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        envvar="MESHSLO_STORE",
+        help="Directory of the store, as `meshslo collect` and `meshslo import` fill it.",
+        show_default=True,
+    ),
+]
+DEFAULT_STORE = "./meshslo-store"
+
+
+class Output(StrEnum):
+    """Forms a result can be printed in."""
+
+    table = "table"
+    json = "json"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table to read, or JSON for a program.")]
+
+
+def out() -> Console:
+    """Console on standard output: coloured on a terminal, plain and `WIDTH_IN_PIPE` wide in a pipe."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH_IN_PIPE, no_color=True, highlight=False)
+
+
+def err() -> Console:
+    """Console on standard error: progress and complaints go here, so that a pipe gets results only."""
+    return Console(stderr=True, highlight=False)
+
+
+def complain(sentence: str) -> None:
+    """Print `Error: sentence` on standard error, unwrapped, so that a name in it can be searched for."""
+    err().print(f"[bold red]Error:[/] {_plain(sentence)}", soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

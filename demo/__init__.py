@@ -1,0 +1,1 @@
+"""The main job on a real chain: services, their Envoys, a reproducible load, and what meshslo makes of it."""

@@ -1,0 +1,25 @@
+"""Finds the members of a kind: one file each in its folder, and those that installed packages register.
+
+Sources, recommenders, rules, emitters, panels and commands all have this shape: a file ends in one constant
+(`SOURCE = ...`), and adding a member means adding its file.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from types import ModuleType
+
+
+def members(package: ModuleType, constant: str) -> Iterator[object]:
+    """The `constant` of every module in `package`, by module name, then those of the entry points `meshslo.<folder>`.
+
+    A module without the constant is a helper and passed over. An entry point names the object itself.
+    """
+    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
+        found = getattr(importlib.import_module(f"{package.__name__}.{module.name}"), constant, None)
+        if found is not None:
+            yield found
+    group = "meshslo." + package.__name__.rsplit(".", 1)[-1]
+    for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
+        yield entry.load()
