@@ -1,0 +1,222 @@
+"""`meshslo.toml`: objectives, limits, models, hops and what emitted policies need. One page of settings, all with defaults.
+
+[objectives]
+false_timeout_ratio = 0.001     # share of healthy calls that each timer may cut
+confidence = 0.95
+
+[chain]
+deadline_s = 60.0               # what a user waits at most
+amplification = 1.2             # calls made / requests asked, over the whole chain, at most
+
+[models."llama-70b"]
+max_tokens = 2048
+
+[hops."gateway>retriever"]
+idempotent = true               # repeating a call that may have begun does no harm
+"""
+
+import difflib
+import re
+import tomllib
+import types
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from meshslo.telemetry.errors import BadConfigError
+
+Ratio = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Objectives(_Table):
+    """What recommendations have to keep."""
+
+    false_timeout_ratio: Ratio = 0.001
+    """Share of calls that would have succeeded and that one timer may cut."""
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    """One-sided confidence of every bound that a setting is taken from."""
+
+
+class Limits(_Table):
+    """How many names are kept apart; those beyond are counted as `__other__`."""
+
+    routes: PositiveInt = 200
+    tenants: PositiveInt = 1000
+    models: PositiveInt = 100
+
+
+class Chain(_Table):
+    """The whole chain, as its user sees it."""
+
+    deadline_s: PositiveFloat | None = None
+    """What a user waits at most; no timeout is recommended beyond it."""
+    amplification: Annotated[float, Field(ge=1)] = 1.2
+    """Calls made / requests asked, over the chain, at most."""
+
+
+class Model(_Table):
+    """What is known of a model beforehand."""
+
+    max_tokens: PositiveInt | None = None
+    """The longest answer it may give; bounds a stream whose end no data shows."""
+    input_price: Annotated[float, Field(ge=0)] | None = None
+    output_price: Annotated[float, Field(ge=0)] | None = None
+    """Money per million tokens."""
+
+
+class Hop(_Table):
+    """What differs for one hop, keyed `caller>callee`."""
+
+    false_timeout_ratio: Ratio | None = None
+    idempotent: bool = False
+    """Whether repeating a call that the callee may have begun does no harm."""
+    capacity_per_s: PositiveFloat | None = None
+    """Calls a second that the callee can serve; bounds what retries may add at peak."""
+    deadline_s: PositiveFloat | None = None
+    """The longest a caller waits on this hop."""
+
+
+class Retries(_Table):
+    """What repetitions may cost."""
+
+    cost_ratio: Ratio = 0.05
+    """Largest share of executed calls, and so of tokens, that repetitions of begun calls may add."""
+
+
+class Emit(_Table):
+    """What emitted policies need to know of the mesh."""
+
+    namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = "default"
+    host: str = "{callee}"
+    """Host of a callee in the mesh; `{callee}` and `{namespace}` are filled in."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 80
+    model_header: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] = "x-model"
+    """Request header that names the model, for values that differ by model."""
+    mesh_version: Annotated[str, Field(pattern=r"^\d+\.\d+(\.\d+)?")] | None = None
+    """Version of the mesh the policies are for; the newest known where absent."""
+
+
+class Config(_Table):
+    """Everything `meshslo.toml` may say; `Config()` holds the defaults."""
+
+    objectives: Objectives = Objectives()
+    limits: Limits = Limits()
+    chain: Chain = Chain()
+    retries: Retries = Retries()
+    emit: Emit = Emit()
+    models: dict[str, Model] = {}
+    hops: dict[str, Hop] = {}
+
+    def hop(self, hop: str) -> Hop:
+        """The settings of a hop, the defaults where it has none."""
+        return self.hops.get(hop, Hop())
+
+    def false_timeout_ratio(self, hop: str) -> float:
+        """The false-timeout budget of a hop: its own, else the objectives'."""
+        return self.hop(hop).false_timeout_ratio or self.objectives.false_timeout_ratio
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        for problem in self._contradictions():
+            raise ValueError(problem)
+        return self
+
+    def _contradictions(self) -> Iterator[str]:
+        whole_s = self.chain.deadline_s
+        for name, hop in self.hops.items():
+            if not re.fullmatch(r"[^>]+>[^>]+", name):
+                yield f'[hops."{name}"] is no hop; write it as caller>callee, such as "gateway>retriever"'
+            if whole_s is not None and hop.deadline_s is not None and hop.deadline_s > whole_s:
+                yield (
+                    f'hops."{name}".deadline_s = {hop.deadline_s:g} is longer than chain.deadline_s = {whole_s:g}, '
+                    "inside which it must end; lower the first or raise the second"
+                )
+        try:
+            self.emit.host.format(callee="callee", namespace="namespace")
+        except (KeyError, IndexError, ValueError) as error:
+            yield f'emit.host = "{self.emit.host}" uses {error}; only {{callee}} and {{namespace}} are filled in'
+
+
+def parse_config(text: str, *, name: str = "meshslo.toml") -> Config:
+    """The configuration in a TOML text; `name` stands for the file in messages.
+
+    Raises BadConfigError naming the file, line and key: an unknown key with the nearest known one, a value out of range,
+    or two settings that contradict each other.
+    """
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadConfigError(f"{name} is no TOML: {error}") from None
+    try:
+        return Config.model_validate(tables)
+    except ValidationError as error:
+        problems = "; ".join(_sentence(problem, text, name) for problem in error.errors(include_url=False))
+        raise BadConfigError(problems) from None
+
+
+def _sentence(problem: Any, text: str, name: str) -> str:
+    path = tuple(str(part) for part in problem["loc"])
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if not path:
+        return f"{name}: {message}"
+    line = line_of(text, path)
+    where = f"{name}:{line}" if line else name
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: {_unknown(path)}"
+    return f"{where}: {_dotted(path)} = {problem['input']!r}: {message}"
+
+
+def _unknown(path: tuple[str, ...]) -> str:
+    known = sorted(_known_keys(path[:-1]))
+    near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+    hint = f'did you mean "{near[0]}"?' if near else f"known keys are {', '.join(known)}"
+    table = f"[{_dotted(path[:-1])}]" if path[:-1] else "the top level"
+    return f'unknown key "{path[-1]}" in {table}; {hint}'
+
+
+def _known_keys(path: tuple[str, ...]) -> set[str]:
+    table: type[BaseModel] | None = Config
+    for part in path:
+        field = table.model_fields.get(part) if table else None
+        table = _table_of(field.annotation) if field else table
+    return set(table.model_fields) if table else set()
+
+
+def _table_of(annotation: Any) -> type[BaseModel] | None:
+    """The table class an annotation holds: itself, or the values of a dict of tables."""
+    if get_origin(annotation) in (dict, types.UnionType, Literal):
+        return next((kind for kind in get_args(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _dotted(path: tuple[str, ...]) -> str:
+    return ".".join(part if re.fullmatch(r"[\w-]+", part) else f'"{part}"' for part in path)
+
+
+def line_of(text: str, path: tuple[str, ...]) -> int | None:
+    r"""The line, from 1, where TOML `text` sets the key at `path`; its table's line where the key is not found.
+
+    >>> line_of("[chain]\namplification = 1.2", ("chain", "amplification"))
+    2
+    """
+    table: tuple[str, ...] = ()
+    best: int | None = None
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+\s*(.+?)\s*\]+", line):
+            table = _keys(header[1])
+        elif key := re.match(r"\s*((?:[\w.-]+|\"[^\"]*\"|'[^']*'|\s*\.\s*)+?)\s*=", line):
+            here = (*table, *_keys(key[1]))
+            if here == path or path[: len(here)] == here:
+                return number
+        if table and table == path[: len(table)]:
+            best = best or number
+    return best
+
+
+def _keys(dotted: str) -> tuple[str, ...]:
+    return tuple(bare or quoted for quoted, bare in re.findall(r"[\"']([^\"']*)[\"']|([\w-]+)", dotted))
