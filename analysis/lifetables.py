@@ -1,0 +1,208 @@
+"""Life tables of many groups at once, in flat arrays: one pass answers a report of ten thousand groups.
+
+Rows are (group, bucket) in order; a group's rows are `offsets[g]` to `offsets[g + 1]`. Within a bucket events come before
+censorings. Sources: Kaplan and Meier 1958; Greenwood 1926; Brookmeyer and Crowley 1982 (interval of a quantile).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from . import histogram
+from .interval import log_log_band, order_ranks
+from .quantile import calls_needed, check_share
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# A survival share that ought to equal 1 - q comes out of a sum of logarithms: it may be off by this ratio.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Quantiles:
+    """One quantile of every group; seconds, NaN where there is none. `status` as in `quantile.Status`."""
+
+    value_s: Floats
+    low_s: Floats
+    high_s: Floats
+    upper_s: Floats
+    completed_value_s: Floats
+    status: NDArray[np.str_]
+    needs_calls: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class LifeTables:
+    """Events and censorings of each group in each of its buckets, as sums of weights (counts where nothing was sampled).
+
+    index: bucket of each row, ascending within a group; no row is empty. effective: calls of each group that an
+    unweighted sample of the same precision has, (sum w) ** 2 / sum w ** 2 (Kish). longest_s: the longest duration, exact.
+    """
+
+    offsets: Ints
+    index: Ints
+    events: Floats
+    censored: Floats
+    calls: Ints
+    effective: Floats
+    longest_s: Floats
+    scale: int = histogram.SCALE
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def group(self) -> Ints:
+        """The group of each row."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    @cached_property
+    def at_risk(self) -> Floats:
+        """Weight of the calls of the row's group that lasted into its bucket."""
+        total = self.events + self.censored
+        through = np.concatenate([[0.0], np.cumsum(total)])
+        left: Floats = through[self.offsets[1:]][self.group] - through[:-1]
+        return left
+
+    @cached_property
+    def ends(self) -> NDArray[np.bool_]:
+        """Rows after which nobody is left: the last of a group, without a censoring in it."""
+        last = np.zeros(len(self.index), dtype=bool)
+        last[self.offsets[1:][np.diff(self.offsets) > 0] - 1] = True
+        whole: NDArray[np.bool_] = last & (self.censored == 0.0)
+        return whole
+
+    @cached_property
+    def log_survival(self) -> Floats:
+        """Natural logarithm of the share of calls still running after each row's bucket."""
+        left = np.where(self.ends, 0.0, self.events / self.at_risk)
+        return np.where(self.ends, -np.inf, self._running(np.log1p(-left)))
+
+    @cached_property
+    def greenwood(self) -> Floats:
+        """Greenwood's sum of d / (n (n - d)) after each row, in effective calls."""
+        after = np.where(self.ends, 1.0, self.at_risk - self.events)
+        terms = np.where(self.ends, 0.0, self.events / (self.at_risk * after))
+        return self._running(terms) / self.per_weight[self.group]
+
+    @cached_property
+    def weight(self) -> Floats:
+        """Sum of the weights of each group."""
+        through = np.concatenate([[0.0], np.cumsum(self.events + self.censored)])
+        return np.diff(through[self.offsets])
+
+    @cached_property
+    def per_weight(self) -> Floats:
+        """Effective calls for each unit of weight, by group."""
+        return np.divide(self.effective, self.weight, out=np.ones(len(self)), where=self.weight > 0)
+
+    @cached_property
+    def is_cut(self) -> NDArray[np.bool_]:
+        """Groups with a censored call."""
+        return np.bincount(self.group, weights=self.censored, minlength=len(self)) > 0
+
+    def quantiles(self, q: float, confidence: float = 0.95) -> Quantiles:
+        """The `q` quantile of each group from its survival curve, with an interval, a lower bound or the calls it needs.
+
+        Without censoring the interval is distribution-free (order statistics); with it, the log-log band's. Every end is
+        the edge of its bucket, so that the bucket error is in it.
+        """
+        check_share("q", q)
+        check_share("confidence", confidence)
+        low, high, upper = self._interval_rows(q, confidence)
+        row = self._first(self._reached(self.log_survival, q))
+        beyond = self._surely_beyond(q, confidence)
+        needed = calls_needed(q, confidence)
+        enough = self.effective >= needed
+        known = enough & (row >= 0) & (upper >= 0)
+        bounded = ~known & ((beyond >= 0) | (enough & (low >= 0)))
+        bound = np.where(beyond >= 0, beyond, low)
+        value = self._seconds(np.where(known, row, np.where(bounded, bound, -1)), "midpoint")
+        value = np.where(bounded, np.minimum(value, self.longest_s), value)
+        missing = np.ceil((needed - self.effective) * self.calls / np.maximum(self.effective, 1e-300))
+        return Quantiles(
+            value_s=value,
+            low_s=np.where(bounded, value, self._seconds(np.where(known, low, -1), "lower")),
+            high_s=self._seconds(np.where(known, high, -1), "upper"),
+            upper_s=self._seconds(np.where(known, upper, -1), "upper"),
+            completed_value_s=self._seconds(self._row_at(np.full(len(self), q), self._cumulative_events), "midpoint"),
+            status=np.where(known, "ok", np.where(bounded, "at_least", "not_identifiable")),
+            needs_calls=np.where(self.calls > 0, missing, needed).astype(np.int64),
+        )
+
+    def _interval_rows(self, q: float, confidence: float) -> tuple[Ints, Ints, Ints]:
+        """Rows of the lower end, the upper end and the one-sided upper end of each group; -1 is open."""
+        whole = self._order_statistic_rows(q, confidence)
+        cut = self._band_rows(q, confidence)
+        low, high, upper = (np.where(self.is_cut, c, w) for c, w in zip(cut, whole, strict=True))
+        return low, high, upper
+
+    def _order_statistic_rows(self, q: float, confidence: float) -> tuple[Ints, Ints, Ints]:
+        ranks = order_ranks(np.floor(self.effective), q, confidence)
+        n = np.maximum(self.effective, 1.0)
+        low, high, upper = (
+            np.where(rank <= np.floor(n), self._row_at(rank / n, self._cumulative_events), -1)
+            for rank in (np.maximum(ranks.low, 1.0), ranks.high, ranks.upper)
+        )
+        return low, high, upper
+
+    def _band_rows(self, q: float, confidence: float) -> tuple[Ints, Ints, Ints]:
+        low, high = log_log_band(self.log_survival, self.greenwood, float(norm.ppf(0.5 + confidence / 2.0)))
+        _, upper = log_log_band(self.log_survival, self.greenwood, float(norm.ppf(confidence)))
+        with np.errstate(divide="ignore"):
+            rows = [self._first(self._reached(np.log(limit), q)) for limit in (low, high, upper)]
+        return rows[0], rows[1], rows[2]
+
+    def _surely_beyond(self, q: float, confidence: float) -> Ints:
+        """The last row of each group whose lower edge the quantile exceeds with confidence although the curve ends above it.
+
+        With n calls followed that far and none of them seen to end since the last event, the share that goes on is at least
+        error ** (1 / n) (the rule of three, exactly); times the lower limit of the curve it must stay above 1 - q.
+        -1 where the curve goes down to 1 - q, or no row is that sure.
+        """
+        low, _ = log_log_band(self.log_survival, self.greenwood, float(norm.ppf(confidence)))
+        starts = self.offsets[:-1][np.diff(self.offsets) > 0]
+        before = np.concatenate([[1.0], low[:-1]])
+        before[starts] = 1.0
+        goes_on = np.power(1.0 - confidence, 1.0 / (self.at_risk * self.per_weight[self.group]))
+        unsure = self._first(before * goes_on <= 1.0 - q)
+        row = np.where(unsure >= 0, unsure, self.offsets[1:]) - 1
+        reached = self._first(self._reached(self.log_survival, q)) >= 0
+        return np.where((row < self.offsets[:-1]) | reached, -1, row)
+
+    @cached_property
+    def _cumulative_events(self) -> Floats:
+        return np.concatenate([[0.0], np.cumsum(self.events)])
+
+    def _row_at(self, share: Floats, through: Floats) -> Ints:
+        """The first row of each group by which `share` of the group's part of the cumulative sum is reached; -1 for none."""
+        base, end = through[self.offsets[:-1]], through[self.offsets[1:]]
+        row = np.searchsorted(through[1:], base + share * (end - base) * (1.0 - _ROUNDING), side="left")
+        # A share that rounds to the very end of the sum must stay in its group.
+        return np.where(end > base, np.clip(row, self.offsets[:-1], self.offsets[1:] - 1), -1).astype(np.int64)
+
+    def _first(self, true: NDArray[np.bool_]) -> Ints:
+        """The first row of each group where `true` holds; -1 where it never does."""
+        hits = np.append(np.flatnonzero(true), len(self.index))
+        first = hits[np.searchsorted(hits[:-1], self.offsets[:-1])]
+        return np.where(first < self.offsets[1:], first, -1).astype(np.int64)
+
+    @staticmethod
+    def _reached(log_share: Floats, q: float) -> NDArray[np.bool_]:
+        return np.asarray(log_share <= np.log1p(-q) + _ROUNDING, dtype=bool)
+
+    def _running(self, terms: Floats) -> Floats:
+        """Cumulative sum of `terms` within each group."""
+        through = np.concatenate([[0.0], np.cumsum(terms)])
+        within: Floats = through[1:] - through[self.offsets[:-1]][self.group]
+        return within
+
+    def _seconds(self, row: Ints, which: str) -> Floats:
+        """Edge or midpoint of the bucket of `row`; NaN for -1."""
+        convert = {"lower": histogram.lower_edge, "upper": histogram.upper_edge, "midpoint": histogram.midpoint}[which]
+        there = np.append(self.index, 0)[row]
+        return np.where(row >= 0, convert(there, self.scale), np.nan)

@@ -1,0 +1,52 @@
+"""What each phase of a call is worth to an estimate: its duration, and whether that is an event, a lower bound or neither.
+
+phase        event                                 censored (longer than seen)           neither
+total        outcome ok                            timeout, cancelled                    error, rejected
+first_byte   seen, whatever the outcome later      not seen and cut: at its duration     not seen, not cut
+first_token  the same, of streaming calls only     the same                              the same, and not streaming
+max_gap      outcome ok                            cut: the longest gap, the open one    error, rejected
+                                                   at the cut among them
+"""
+
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from meshslo.telemetry.vocabulary import CENSORED, PHASE_COLUMNS, Phase
+
+
+class Timed(NamedTuple):
+    """Expressions over call rows: `value_s` (null where the phase was not seen), `event` and `censored`, never null."""
+
+    value_s: pl.Expr
+    event: pl.Expr
+    censored: pl.Expr
+
+
+_CUT: Final = pl.col("outcome").is_in(sorted(CENSORED))
+_OK: Final = pl.col("outcome") == "ok"
+_STREAMING: Final = pl.col("streaming").fill_null(value=False) | pl.col("first_token_s").is_not_null()
+
+
+def timed(phase: Phase) -> Timed:
+    """How `phase` of a call enters an estimate."""
+    column = pl.col(PHASE_COLUMNS[phase]).fill_nan(None)
+    if phase == "total":
+        return _to_the_end(column)
+    if phase == "max_gap":
+        return _to_the_end(pl.when(_CUT).then(pl.max_horizontal(column, pl.col("open_gap_s").fill_nan(None))).otherwise(column))
+    return _on_the_way(column, _STREAMING if phase == "first_token" else pl.lit(value=True))
+
+
+def _to_the_end(value_s: pl.Expr) -> Timed:
+    """A phase that only a call that ended by itself shows whole."""
+    seen = value_s.is_not_null()
+    return Timed(value_s, seen & _OK, seen & _CUT)
+
+
+def _on_the_way(value_s: pl.Expr, counts: pl.Expr) -> Timed:
+    """A moment within the call: once seen it is known, whatever came later."""
+    seen = value_s.is_not_null() & counts
+    duration_s = pl.col("duration_s").fill_nan(None)
+    cut_before = value_s.is_null() & counts & _CUT & duration_s.is_not_null()
+    return Timed(pl.when(seen).then(value_s).when(cut_before).then(duration_s), seen, cut_before)

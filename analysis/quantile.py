@@ -1,0 +1,55 @@
+"""What an estimate answers: a value with its interval, a lower bound, or how many more calls it takes."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["ok", "at_least", "not_identifiable"]
+"""A value; a lower bound (every longer call was cut); nothing yet."""
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """The duration within which a share `q` of calls end.
+
+    value_s is the survival estimate (a lower bound where status is `at_least`); [low_s, high_s] its confidence interval, an
+    end of None is open; upper_s the one-sided upper bound at the same confidence. needs_calls: how many more calls until an
+    upper bound exists. completed_value_s: the naive quantile of the calls that were seen to their end, cut ones left out.
+    """
+
+    q: float
+    value_s: float | None
+    low_s: float | None
+    high_s: float | None
+    status: Status
+    needs_calls: int | None = None
+    completed_value_s: float | None = None
+    upper_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate between its confidence limits."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def calls_needed(q: float, confidence: float = 0.95) -> int:
+    """How many calls until the largest is an upper bound of the `q` quantile: 1 - q ** n >= confidence.
+
+    Source: Wilks 1941.
+
+    >>> calls_needed(0.95), calls_needed(0.99), calls_needed(0.999)
+    (59, 299, 2995)
+    """
+    check_share("q", q)
+    check_share("confidence", confidence)
+    return math.ceil(math.log1p(-confidence) / math.log(q))
+
+
+def check_share(name: str, value: float) -> None:
+    """ValueError unless 0 < value < 1."""
+    if not 0.0 < value < 1.0:
+        raise ValueError(f"{name}={value} is outside (0, 1); pass 0.99 for 99 %")

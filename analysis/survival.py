@@ -1,0 +1,221 @@
+"""How long calls last when some were cut: the life table of one group and phase.
+
+A call that a timer cut, or whose caller left, is censored: its true duration is known only to be longer than what was seen.
+Dropping such calls, or counting them as finished, makes every quantile too short.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from . import histogram
+from .interval import log_log_band, proportion
+from .lifetables import LifeTables
+from .quantile import Interval, Quantile, check_share
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class LifeTable:
+    """Events and censorings of one group in each of its buckets (index ascending), as counts and as sums of weights.
+
+    weight_sq: sum of the squared weights of all its calls. longest_s: the longest duration seen, exact where known.
+    """
+
+    index: Ints
+    event_counts: Ints
+    censored_counts: Ints
+    event_weights: Floats
+    censored_weights: Floats
+    weight_sq: float
+    longest_s: float
+    scale: int = histogram.SCALE
+
+    @classmethod
+    def from_cells(cls, cells: pl.DataFrame, *, scale: int = histogram.SCALE, longest_s: float | None = None) -> "LifeTable":
+        """The table of the cells of a rollup, all of them one phase; cells that are neither event nor censored stay out.
+
+        Where calls ended well and not one of them shows the phase, it is not measured there: the table is empty.
+        """
+        if cells["phase"].n_unique() > 1:
+            raise ValueError(f"cells of several phases: {', '.join(cells['phase'].unique())}; filter one")
+        event, censored = pl.col("event"), pl.col("censored")
+        rows = (
+            measured(cells, [])
+            .filter(event | censored)
+            .group_by("index")
+            .agg(
+                pl.col("count").filter(event).sum().alias("d"),
+                pl.col("count").filter(censored).sum().alias("c"),
+                pl.col("weight").filter(event).sum().alias("dw"),
+                pl.col("weight").filter(censored).sum().alias("cw"),
+                pl.col("weight_sq").sum(),
+            )
+            .sort("index")
+        )
+        index = rows["index"].to_numpy().astype(np.int64)
+        if longest_s is None:
+            longest_s = float(histogram.upper_edge(index[-1:], scale).sum())
+        return cls(
+            index,
+            rows["d"].to_numpy().astype(np.int64),
+            rows["c"].to_numpy().astype(np.int64),
+            rows["dw"].to_numpy(),
+            rows["cw"].to_numpy(),
+            float(rows["weight_sq"].sum()),
+            longest_s,
+            scale,
+        )
+
+    @classmethod
+    def from_durations(
+        cls,
+        durations_s: Sequence[float] | Floats,
+        finished: Sequence[bool] | NDArray[np.bool_] | None = None,
+        weights: Sequence[float] | Floats | None = None,
+        *,
+        scale: int = histogram.SCALE,
+    ) -> "LifeTable":
+        """The table of raw durations in seconds; `finished` is False for a call that was cut (None: none was)."""
+        seconds = np.asarray(durations_s, dtype=np.float64)
+        done = np.ones(len(seconds), dtype=bool) if finished is None else np.asarray(finished, dtype=bool)
+        weight = np.ones(len(seconds)) if weights is None else np.asarray(weights, dtype=np.float64)
+        index, place = np.unique(histogram.index_of(seconds, scale), return_inverse=True)
+
+        def add(values: Floats) -> Floats:
+            return np.bincount(place, weights=values, minlength=len(index)).astype(np.float64)
+
+        return cls(
+            index,
+            add(done * 1.0).astype(np.int64),
+            add(~done * 1.0).astype(np.int64),
+            add(weight * done),
+            add(weight * ~done),
+            float((weight**2).sum()),
+            float(seconds.max(initial=0.0)),
+            scale,
+        )
+
+    @property
+    def events(self) -> int:
+        """Calls seen to their end."""
+        return int(self.event_counts.sum())
+
+    @property
+    def censored(self) -> int:
+        """Calls that were cut."""
+        return int(self.censored_counts.sum())
+
+    @property
+    def calls(self) -> int:
+        """Calls in the estimate: events and censored."""
+        return self.events + self.censored
+
+    @property
+    def effective_calls(self) -> float:
+        """Calls that an unweighted sample of the same precision has (Kish); the number of calls where weights are equal."""
+        weight = float(self.event_weights.sum() + self.censored_weights.sum())
+        return weight**2 / self.weight_sq if self.weight_sq else 0.0
+
+    @cached_property
+    def tables(self) -> LifeTables:
+        """This table as the only one of its kind."""
+        return LifeTables(
+            offsets=np.array([0, len(self.index)]),
+            index=self.index,
+            events=self.event_weights,
+            censored=self.censored_weights,
+            calls=np.array([self.calls]),
+            effective=np.array([self.effective_calls]),
+            longest_s=np.array([self.longest_s]),
+            scale=self.scale,
+        )
+
+    def quantile(self, q: float, confidence: float = 0.95) -> Quantile:
+        """The duration within which a share `q` of calls end: Kaplan-Meier, with interval; see `Quantile` for its answers."""
+        found = self.tables.quantiles(q, confidence)
+        status = str(found.status[0])
+        return Quantile(
+            q=q,
+            value_s=_number(found.value_s),
+            low_s=_number(found.low_s),
+            high_s=_number(found.high_s),
+            status=status,  # type: ignore[arg-type]  # one of the three words, from an array of strings
+            needs_calls=int(found.needs_calls[0]) if status == "not_identifiable" else None,
+            completed_value_s=_number(found.completed_value_s),
+            upper_s=_number(found.upper_s),
+        )
+
+    def exceedance(self, t_s: float, confidence: float = 0.95) -> Interval:
+        """Share of calls that are still running after `t_s` seconds.
+
+        Within a bucket the estimate runs from the curve before to the curve after it, and the limits take both. Without a
+        call cut before `t_s` the limits are exact (Clopper-Pearson), else those of the log-log band; past the last event
+        of a curve that ends above 0 the lower limit falls with the number of calls followed that far.
+        """
+        check_share("confidence", confidence)
+        at = int(histogram.index_of([t_s], self.scale)[0])
+        before, after = np.searchsorted(self.index, [at, at + 1]) - 1
+        inside = (t_s / float(histogram.lower_edge(at, self.scale)) - 1.0) / (2.0**2.0**-self.scale - 1.0)
+        share = [1.0 if row < 0 else math.exp(self.tables.log_survival[row]) for row in (before, after)]
+        estimate = share[0] + min(max(inside, 0.0), 1.0) * (share[1] - share[0])
+        return Interval(
+            estimate, self._limits(after, confidence)[0] * self._followed(at, confidence), self._limits(before, confidence)[1]
+        )
+
+    def _limits(self, row: int, confidence: float) -> tuple[float, float]:
+        """Limits of the curve just after `row`; -1 is before the first."""
+        if row < 0:
+            return 1.0, 1.0
+        log_share = self.tables.log_survival[row]
+        if not self.censored_weights[:row].any():
+            low, high = proportion(self.effective_calls * math.exp(log_share), self.effective_calls, confidence)
+        elif log_share == 0.0 or math.isinf(log_share):
+            low, high = proportion(self._still_counted(row) * math.exp(log_share), self._still_counted(row), confidence)
+        else:
+            z = float(norm.ppf(0.5 + confidence / 2.0))
+            low, high = log_log_band(self.tables.log_survival[row : row + 1], self.tables.greenwood[row : row + 1], z)
+        return float(np.ravel(low)[0]), float(np.ravel(high)[0])
+
+    def _still_counted(self, row: int) -> float:
+        """Effective calls behind the curve where its variance says nothing (at 1, and at 0): those that lasted into `row`.
+
+        Fewer than the curve's whole history has, so the limits err to the wide side.
+        """
+        return float(self.tables.at_risk[row] * self.tables.per_weight[0])
+
+    def _followed(self, at: int, confidence: float) -> float:
+        """By what the lower limit falls at bucket `at` since calls are lost from sight after the last event: 1 before it.
+
+        Of n calls followed that far none was seen to end: at least error ** (1 / n) of them go on, with confidence.
+        """
+        happened = np.flatnonzero(self.event_counts)
+        last = self.index[happened[-1]] if len(happened) else -(2**31)
+        if at <= last or not self.calls:
+            return 1.0
+        row = int(np.searchsorted(self.index, at))
+        if row == len(self.index):
+            return 0.0
+        return float((1.0 - confidence) ** (1.0 / self._still_counted(row)))
+
+
+def measured(cells: pl.DataFrame, group: Sequence[str]) -> pl.DataFrame:
+    """The cells of groups in which the phase is measured at all: in the others a cut call says nothing about it.
+
+    A caller's SDK that does not record response headers shows none for the calls it cut either; taking these for censored
+    would invent a lower bound. Not measured: some call ended `ok` and none is an event.
+    """
+    unseen = (pl.col("outcome") == "ok").any() & ~pl.col("event").any()
+    return cells.filter(~(unseen.over(list(group)) if group else unseen))
+
+
+def _number(values: Floats) -> float | None:
+    return None if math.isnan(values[0]) else float(values[0])
