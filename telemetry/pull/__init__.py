@@ -28,7 +28,10 @@ class Ask:
 
 @dataclass(frozen=True)
 class Batch:
-    """Everything a server holds that began in [since, until), as call rows or as metric series."""
+    """What a server holds of [since, until), as call rows or as metric series.
+
+    Traces come whole: a row may begin outside the window, and come again with the next (the store counts it once).
+    """
 
     since: datetime
     until: datetime

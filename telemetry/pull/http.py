@@ -20,6 +20,8 @@ JSON: Final = "application/json"
 PROTOBUF: Final = "application/protobuf"
 RETRIED: Final = (429, 500, 502, 503, 504)
 """Statuses after which the same question may be answered a moment later."""
+CONNECTIONS: Final = 8
+"""Questions that may be under way at a time."""
 
 Params = Mapping[str, str | int | Sequence[str]]
 
@@ -69,9 +71,14 @@ class Answer:
     content_type: str
     body: bytes
 
+    @property
+    def is_page(self) -> bool:
+        """Whether this is a page for a browser: a user interface's, a proxy's or a login's."""
+        return "html" in self.content_type or self.body.lstrip()[:1] == b"<"
+
     def json(self) -> Any:
         """The body as JSON; SourceError when it is a page, cut short or something else."""
-        if "html" in self.content_type or self.body.lstrip()[:1] == b"<":
+        if self.is_page:
             raise SourceError(
                 f"{self.url} answered with a web page where JSON was expected; give the API's address, not that of a user "
                 "interface or a login page"
@@ -106,6 +113,7 @@ class Server:
             timeout=self.limits.timeout_s,
             retries=_retry(self.limits, headers),
             ca_certs=ca_file,
+            maxsize=CONNECTIONS,
         )
 
     def get(self, path: str, params: Params | None = None, *, accept: str = JSON, expect: Sequence[int] = (200,)) -> Answer:
@@ -119,8 +127,12 @@ class Server:
         except HTTPError as error:
             raise SourceError(_reason(url, error, self.limits)) from error
         if answer.status not in expect:
-            raise SourceError(_refusal(answer, self.limits))
+            raise self.refusal(answer)
         return answer
+
+    def refusal(self, answer: Answer) -> SourceError:
+        """The error to raise for an answer of a status that nobody can use."""
+        return SourceError(_refusal(answer, self.limits))
 
     def json(self, path: str, params: Params | None = None) -> Any:
         """The JSON that GET `path` answers with; SourceError as `get` and `Answer.json` raise it."""
