@@ -152,6 +152,7 @@ def _retry(limits: Limits, headers: Mapping[str, str]) -> urllib3.Retry:
     """Tries again what may pass; a redirect to another host takes no credentials along, however they are spelt."""
     return urllib3.Retry(
         total=limits.tries - 1,
+        connect=min(1, limits.tries - 1),  # nothing listens: waiting long would only delay the message
         backoff_factor=limits.backoff_s,
         backoff_max=limits.longest_wait_s,
         retry_after_max=int(limits.longest_wait_s),
@@ -167,10 +168,10 @@ def _reason(url: str, error: Exception, limits: Limits) -> str:
         return f"{url}: no trusted TLS connection ({error}); give the authority's certificate with --ca-file"
     if isinstance(error, urllib3.exceptions.NameResolutionError):
         return f"{url}: no such host; check the address"
-    if isinstance(error, urllib3.exceptions.ConnectTimeoutError | urllib3.exceptions.ReadTimeoutError):
-        return f"{url} did not answer within {limits.timeout_s:g} s; ask for a shorter window or wait longer with --timeout"
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         return f"{url}: connection refused or unreachable; is the server running, and is the address right?"
+    if isinstance(error, urllib3.exceptions.ConnectTimeoutError | urllib3.exceptions.ReadTimeoutError):
+        return f"{url} did not answer within {limits.timeout_s:g} s; ask for a shorter window or wait longer with --timeout"
     if isinstance(error, urllib3.exceptions.ResponseError):
         return f"{url} redirects without end; give the API's address, not that of a login page"
     if isinstance(error, urllib3.exceptions.DecodeError):
