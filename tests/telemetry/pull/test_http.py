@@ -116,7 +116,8 @@ def test_something_that_is_no_http() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(5)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            def talk() -> None:
+
+        def talk() -> None:
             connection, _ = listener.accept()
             connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
             connection.close()
