@@ -1,0 +1,108 @@
+"""Plays the planned requests against the gateway's proxy and keeps what each user saw."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import httpx
+
+from .load_plan import MAX_TOKENS, Ask
+from .settings import CHAT
+
+Ending = Literal["ok", "cut", "failed", "left"]
+"""The whole answer; broken off or 504; another status or no connection; the user closed the page."""
+
+GATEWAY_TIMEOUT: Final = 504
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a user saw of one request; `tokens` counts those of whole answers."""
+
+    ask: Ask
+    ending: Ending
+    duration_s: float
+    status: int | None
+    tokens: int = 0
+
+
+def run_load(plan: Sequence[Ask], base_url: str, deadline_s: float, on_end: Callable[[Seen], None]) -> list[Seen]:
+    """Send every request at its time; returns when the last has ended. `on_end` is told of each."""
+    return asyncio.run(_play(plan, base_url, deadline_s, on_end))
+
+
+async def _play(plan: Sequence[Ask], base_url: str, deadline_s: float, on_end: Callable[[Seen], None]) -> list[Seen]:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
+    began_s = time.monotonic()
+
+    async def one(client: httpx.AsyncClient, ask: Ask) -> Seen:
+        await asyncio.sleep(max(0.0, began_s + ask.at_s - time.monotonic()))
+        seen = await _ask(client, ask)
+        on_end(seen)
+        return seen
+
+    async with httpx.AsyncClient(base_url=base_url, timeout=deadline_s, limits=limits) as client, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(client, ask)) for ask in plan]
+    return [task.result() for task in tasks]
+
+
+async def _ask(client: httpx.AsyncClient, ask: Ask) -> Seen:
+    began_s = time.monotonic()
+    status: list[int] = []
+    tokens = 0
+    ending: Ending = "failed"
+    try:
+        async with asyncio.timeout(ask.leaves_s):
+            tokens = await _answer(client, ask, status)
+        ending = "ok" if tokens else _ending(status[0])
+    except TimeoutError:
+        ending = "left"
+    except httpx.TransportError:
+        # After the headers a broken connection is a cut answer, before them no answer at all.
+        ending = "cut" if status else "failed"
+    return Seen(ask, ending, time.monotonic() - began_s, status[0] if status else None, tokens)
+
+
+async def _answer(client: httpx.AsyncClient, ask: Ask, status: list[int]) -> int:
+    """Tokens of the whole answer, 0 for a bad status; raises httpx.TransportError where the answer breaks off."""
+    headers = {"x-tenant-id": ask.tenant, "x-model": ask.model}
+    async with client.stream("POST", CHAT, json=_body(ask), headers=headers) as response:
+        status.append(response.status_code)
+        pieces = [piece async for piece in response.aiter_raw()]
+    if not response.is_success:
+        return 0
+    return _tokens(b"".join(pieces), streaming=ask.streaming)
+
+
+def _body(ask: Ask) -> dict[str, object]:
+    return {
+        "model": ask.model,
+        "messages": [{"role": "user", "content": "word " * ask.prompt_tokens}],
+        "stream": ask.streaming,
+        "max_tokens": MAX_TOKENS[ask.model],
+        # What the simulated model is to answer; a real one would decide that itself.
+        "metadata": {
+            "number": str(ask.number),
+            "prompt_tokens": str(ask.prompt_tokens),
+            "answer_tokens": str(ask.answer_tokens),
+            "poison": str(int(ask.poison)),
+        },
+    }
+
+
+def _tokens(body: bytes, *, streaming: bool) -> int:
+    """Tokens that the answer's usage names; 0 where a stream ended without its last event."""
+    if not streaming:
+        return int(json.loads(body)["usage"]["completion_tokens"])
+    events = [line.removeprefix(b"data: ") for line in body.splitlines() if line.startswith(b"data: ")]
+    if not events or events[-1] != b"[DONE]":
+        return 0
+    return int(json.loads(events[-2])["usage"]["completion_tokens"])
+
+
+def _ending(status: int) -> Ending:
+    """How an answer without tokens ended: a clean end of a stream without its last event was cut too."""
+    return "cut" if status in (httpx.codes.OK, GATEWAY_TIMEOUT) else "failed"
