@@ -1,0 +1,74 @@
+"""Who is whose parent, by row number: the spans of a frame as a forest that is walked for all rows at once."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+Rows = npt.NDArray[np.int64]
+"""Row numbers, one per row of the frame; -1 is none."""
+Flags = npt.NDArray[np.bool_]
+
+_DOUBLINGS: Final = 32
+"""Pointer doublings that reach the top of any chain shorter than 2**32; what still walks then is a cycle."""
+
+
+def parents(frame: pl.DataFrame, *, inner: Flags) -> Rows:
+    """Row of each row's parent by (trace_id, parent_span_id); -1 where it has none or the frame does not hold it.
+
+    Both sides of a call may share one span id (Zipkin): of two rows with an id, `inner` marks the callee's; it is the child of
+    the other, and children of the id are its own.
+    """
+    ids = frame.select("trace_id", "span_id", "parent_span_id").with_columns(
+        row=pl.int_range(pl.len(), dtype=pl.Int64), inner=pl.Series(inner, dtype=pl.Boolean)
+    )
+    by_id = ids.sort("inner", descending=True, maintain_order=True).unique(["trace_id", "span_id"], keep="first")
+    parent = _lookup(ids, by_id, "parent_span_id")
+    twins = ids.filter(~pl.col("inner")).unique(["trace_id", "span_id"], keep="first")
+    twin = _lookup(ids, twins, "span_id")
+    parent = np.where(inner & (twin >= 0), twin, parent)
+    return np.where(parent == np.arange(len(parent)), -1, parent)
+
+
+def _lookup(ids: pl.DataFrame, table: pl.DataFrame, key: str) -> Rows:
+    found = ids.join(
+        table.select("trace_id", found_id="span_id", found="row"),
+        left_on=["trace_id", key],
+        right_on=["trace_id", "found_id"],
+        how="left",
+        maintain_order="left",
+    )["found"]
+    return found.fill_null(-1).to_numpy()
+
+
+def nearest(parent: Rows, stop: Flags) -> Rows:
+    """Row of each row's nearest proper ancestor that `stop` marks; -1 where there is none (a cycle counts as none)."""
+    none = len(parent)
+    up = np.append(np.where(parent < 0, none, parent), none)
+    stops = np.append(stop, True)
+    jump = np.where(stops, np.arange(none + 1), up)
+    for _ in range(_DOUBLINGS):
+        further = jump[jump]
+        if np.array_equal(further, jump):
+            break
+        jump = further
+    found = jump[up[:-1]]
+    return np.where((found == none) | ~stops[found], -1, found)
+
+
+def pick(values: npt.NDArray[np.generic], rows: Rows, default: object) -> npt.NDArray[np.generic]:
+    """values[rows], with `default` where the row is -1."""
+    return np.where(rows >= 0, values[rows], default) if len(values) else values
+
+
+def take(series: pl.Series, rows: Rows) -> pl.Series:
+    """series[rows], null where the row is -1."""
+    return series.gather(pl.Series(rows, dtype=pl.Int64).replace(-1, None))
+
+
+def marked(rows: Rows, height: int) -> Flags:
+    """Which of `height` rows are named in `rows`."""
+    flags = np.zeros(height, dtype=np.bool_)
+    flags[rows[rows >= 0]] = True
+    return flags

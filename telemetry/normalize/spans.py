@@ -1,0 +1,138 @@
+"""The span table: what a decoder reads of a span, one row each, before it is known which of them are calls.
+
+A decoder hands over fixed columns and the wanted attributes in long form (row, slot, value); `assemble` makes the table of them. So
+a faster decoder replaces only the reading. Attributes that no column asks for are never kept: no prompt, header or query gets in.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from meshslo.telemetry.names import ATTEMPT, CALLER, RESOURCE_SPELLINGS, SPELLINGS
+
+SERVER: Final = 2
+CLIENT: Final = 3
+"""Values of `kind`, as in OTLP; 1 is INTERNAL."""
+FAILED: Final = 2
+"""Value of `status` for a span that its instrumentation calls failed."""
+
+_READERS_OWN: Final[Mapping[str, tuple[str, ...]]] = {
+    "stated_caller": (CALLER,),
+    "attempt": (ATTEMPT,),
+    "resends": ("http.request.resend_count",),
+    "retries": ("retry.count",),
+    "component": ("component",),
+    "upstream_cluster": ("upstream_cluster.name", "upstream_cluster"),
+    "canceled": ("canceled",),
+    "error": ("error",),
+    "rpc_service": ("rpc.service",),
+    "content_type": ("http.response.header.content-type", "http.response.header.content_type", "http.response_content_type"),
+    "openinference_kind": ("openinference.span.kind",),
+    "canonical_service": ("istio.canonical_service",),
+    "security_policy": ("connection_security_policy", "connection.mtls"),
+    "first_token_ms": ("ai.response.msToFirstChunk", "ai.stream.msToFirstChunk"),
+    "ai_model": ("ai.model.id",),
+    "ai_operation": ("ai.operationId",),
+}
+"""Attributes that decide what a span is, or carry a column in another unit; no column of the call row by themselves."""
+
+ATTRIBUTES: Final[Mapping[str, tuple[str, ...]]] = {**SPELLINGS, **_READERS_OWN}
+RESOURCE: Final = RESOURCE_SPELLINGS
+
+# A slot is one spelling of one column: column number * 16 + rank of the spelling (0 is the best).
+_COLUMNS: Final[tuple[str, ...]] = (*ATTRIBUTES, *RESOURCE)
+_RANKS: Final = 16
+
+
+def _slots(spellings: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+    """Attribute name -> slot."""
+    return {
+        name: _COLUMNS.index(column) * _RANKS + rank
+        for column, names in spellings.items()
+        for rank, name in enumerate(names)
+    }
+
+
+RESOURCE_SLOTS: Final = _slots(RESOURCE)
+# Envoy puts node, zone and Istio's labels on the span instead of the resource; the service's name stays the resource's.
+SPAN_SLOTS: Final = _slots(ATTRIBUTES) | {name: slot for name, slot in RESOURCE_SLOTS.items() if name != "service.name"}
+
+LONGEST_TEXT: Final = 256
+"""Characters of an attribute that are kept: a word is a label, and a sender must not fill the disk with one."""
+
+HEADERS_EVENT: Final = "first_upstream_rx_byte_received"
+"""Envoy's verbose event: response headers have arrived from upstream (not the first token)."""
+TOKEN_EVENT: Final = "First Token Stream Event"
+"""OpenInference's event at the first chunk of a stream."""
+
+FIXED: Final = pl.Schema(
+    {
+        "trace_id": pl.Binary(),
+        "span_id": pl.Binary(),
+        "parent_span_id": pl.Binary(),
+        "kind": pl.Int8(),
+        "name": pl.String(),
+        "start_ns": pl.Int64(),
+        "end_ns": pl.Int64(),
+        "trace_state": pl.String(),
+        "status": pl.Int8(),
+        "scope": pl.String(),
+        "headers_ns": pl.Int64(),
+        "token_ns": pl.Int64(),
+    }
+)
+SPANS: Final = pl.Schema({**FIXED, **dict.fromkeys(_COLUMNS, pl.String())})
+"""Columns of the span table. Times are Unix nanoseconds; `headers_ns` and `token_ns` are the times of the two events above, null
+where not seen; every attribute is text as it came (numbers printed, booleans `true` and `false`), null where unset, empty or `-`."""
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why `count` spans of a message were not taken."""
+
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The spans of a message, and what was turned away."""
+
+    spans: pl.DataFrame
+    rejected: tuple[Rejection, ...] = ()
+
+    @property
+    def rejected_spans(self) -> int:
+        """How many spans were turned away."""
+        return sum(rejection.count for rejection in self.rejected)
+
+
+def assemble(fixed: pl.DataFrame, rows: Sequence[int], slots: Sequence[int], values: Sequence[str]) -> pl.DataFrame:
+    """The span table of `fixed` columns and attributes in long form: `values[i]` fills slot `slots[i]` of row `rows[i]`.
+
+    Where several spellings of a column are set, the best one counts.
+    """
+    row, slot = np.asarray(rows, dtype=np.int64), np.asarray(slots, dtype=np.int64)
+    # The best spelling is written last, and so stays.
+    order = np.argsort(-slot, kind="stable")
+    row, column = row[order], slot[order] // _RANKS
+    text = pl.Series("value", values, dtype=pl.String).str.slice(0, LONGEST_TEXT).gather(order)
+    starts, stops = (np.searchsorted(-column, -np.arange(len(_COLUMNS)), side=side) for side in ("left", "right"))
+    wide = [
+        _scatter(name, fixed.height, row[start:stop], text.slice(int(start), int(stop - start)))
+        for name, start, stop in zip(_COLUMNS, starts, stops, strict=True)
+    ]
+    return fixed.with_columns(wide).select(SPANS.names())
+
+
+def _scatter(name: str, height: int, rows: npt.NDArray[np.int64], values: pl.Series) -> pl.Series:
+    """A column of `height` with values[i] at rows[i]; null elsewhere."""
+    if not len(rows):
+        return pl.repeat(None, height, dtype=pl.String, eager=True).alias(name)
+    place = np.full(height, -1, dtype=np.int64)
+    place[rows] = np.arange(len(rows))
+    return values.gather(pl.Series(place).replace(-1, None)).alias(name)
