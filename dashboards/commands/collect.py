@@ -1,0 +1,48 @@
+"""`meshslo collect`: receive spans into a store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meshslo.dashboards.console import DEFAULT_STORE, StoreOption
+
+from . import Command
+
+
+def collect(
+    store: StoreOption = DEFAULT_STORE,
+    grpc: Annotated[str, typer.Option(help="Address for OTLP over gRPC; port 0 takes any free one.")] = "127.0.0.1:4317",
+    http: Annotated[str, typer.Option(help="Address for OTLP over HTTP (and /healthz).")] = "127.0.0.1:4318",
+    ready_file: Annotated[
+        Path | None, typer.Option(help="File that gets the addresses as JSON once both ports listen.", show_default=False)
+    ] = None,
+    settle: Annotated[float, typer.Option(help="Seconds to wait for the rest of a trace before its calls are written.")] = 10.0,
+    max_message_mib: Annotated[int, typer.Option(min=1, help="Largest batch to take, also once decompressed.")] = 20,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Listen on other than loopback addresses unencrypted.")] = False,
+) -> None:
+    """Receive OTLP traces over gRPC and HTTP into a store.
+
+    A batch is answered once it is on the disk. Prints a line of JSON with the addresses when it is ready; SIGTERM or Ctrl-C
+    moves everything into Parquet and ends.
+
+    Example: meshslo collect --store ./meshslo-store --grpc 127.0.0.1:4317 --http 127.0.0.1:4318
+    """
+    from meshslo.telemetry.collect import CollectSettings, parse_address
+    from meshslo.telemetry.collect import collect as run
+    from meshslo.telemetry.store.ingest import IngestSettings
+
+    run(
+        CollectSettings(
+            store=Path(store),
+            grpc=parse_address(grpc),
+            http=parse_address(http),
+            insecure=insecure,
+            ready_file=ready_file,
+            max_message_bytes=max_message_mib * 2**20,
+            ingest=IngestSettings(settle_s=settle),
+        )
+    )
+
+
+COMMAND = Command(collect)

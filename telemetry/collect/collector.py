@@ -1,0 +1,91 @@
+"""The collector: both ports, the journal and the worker on one store, from start to a flushed end."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from meshslo.telemetry.store.atomic import write_atomically
+from meshslo.telemetry.store.journal import Journal
+from meshslo.telemetry.store.layout import Layout, open_layout
+from meshslo.telemetry.store.locks import collector_lock
+from meshslo.telemetry.store.segments import recover
+
+from .events import Say, sayer
+from .intake import Intake
+from .otlp_grpc import grpc_server
+from .otlp_http import http_app, http_server
+from .settings import Address, CollectSettings, listen
+from .worker_process import WorkerProcess
+
+_GRACE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where a running collector takes spans."""
+
+    grpc: Address
+    http: Address
+
+    def to_json(self) -> str:
+        """For who waits for the collector: {"grpc": "HOST:PORT", "http": "HOST:PORT", "pid": N}."""
+        return json.dumps({"grpc": str(self.grpc), "http": str(self.http), "pid": os.getpid()})
+
+
+def collect(settings: CollectSettings) -> None:
+    """Run a collector until SIGTERM or SIGINT, then flush.
+
+    Raises StoreError where the store cannot be used or has a collector already, BadConfigError for an address that cannot be
+    had.
+    """
+    settings.check()
+    layout = open_layout(settings.store, create=True)
+    say = sayer()
+    with collector_lock(layout):
+        for tail in recover(layout):
+            say("torn_tail_cut", segment=tail.path.name, cut_bytes=tail.cut_bytes, note="never acknowledged")
+        asyncio.run(_run(settings, layout, say))
+
+
+async def _run(settings: CollectSettings, layout: Layout, say: Say) -> None:
+    journal = Journal(layout, settings.journal)
+    worker = WorkerProcess(layout.root, settings.ingest, say)
+    try:
+        async with _serving(settings, Intake(journal)) as listening:
+            if settings.ready_file is not None:
+                write_atomically(settings.ready_file, listening.to_json().encode())
+            say("ready", **json.loads(listening.to_json()), store=str(layout.root))
+            await _told_to_stop()
+            say("stopping")
+    finally:
+        await asyncio.to_thread(journal.close)
+        await asyncio.to_thread(worker.flush)
+    say("stopped", rows=worker.stats.totals["rows"], duplicates=worker.stats.totals["duplicates"])
+
+
+@asynccontextmanager
+async def _serving(settings: CollectSettings, intake: Intake) -> AsyncIterator[Listening]:
+    """Both ports open; at the end, requests under way get their answers."""
+    bound = listen(settings.http)
+    grpc, grpc_port = grpc_server(intake, settings.grpc, settings.max_message_bytes)
+    http = http_server(http_app(intake, settings))
+    await grpc.start()
+    serving = asyncio.create_task(http.serve(sockets=[bound]))
+    try:
+        await http.has_started.wait()
+        yield Listening(Address(settings.grpc.host, grpc_port), Address(settings.http.host, bound.getsockname()[1]))
+    finally:
+        http.should_exit = True
+        await asyncio.gather(serving, grpc.stop(_GRACE_S))
+
+
+async def _told_to_stop() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()

@@ -1,0 +1,74 @@
+"""The gRPC port: OTLP TraceService/Export on raw bytes, with the answers that OTLP exporters understand."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+
+from meshslo.telemetry.errors import BadConfigError, BadInputError
+from meshslo.telemetry.store.journal import StoreBusyError
+
+from .intake import Intake
+from .settings import Address
+
+EXPORT_TRACES: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+RETRY_AFTER_S: Final = 2
+_DETAILS: Final = "grpc-status-details-bin"
+
+
+class _Services(grpc.GenericRpcHandler):
+    """Routes calls by their path; what is not here is answered UNIMPLEMENTED by gRPC itself."""
+
+    def __init__(self, methods: dict[str, Callable[..., Any]]) -> None:
+        # No (de)serializers: handlers get and give bytes, so that a batch is stored as it came.
+        self._methods: dict[str, Any] = {path: grpc.unary_unary_rpc_method_handler(method) for path, method in methods.items()}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """The handler of a path, or None."""
+        return self._methods.get(handler_call_details.method)
+
+
+def grpc_server(intake: Intake, address: Address, max_message_bytes: int) -> tuple[grpc.aio.Server, int]:
+    """A server that is bound but not started, and its port.
+
+    gRPC itself refuses what exceeds the limit, as sent or once decompressed, with RESOURCE_EXHAUSTED and in bounded memory.
+    Raises BadConfigError for an address that cannot be had.
+    """
+
+    async def export(request: bytes, context: Any) -> bytes:
+        return await _export(intake, request, context)
+
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", max_message_bytes), ("grpc.so_reuseport", 0)])
+    server.add_generic_rpc_handlers((_Services({EXPORT_TRACES: export}),))
+    try:
+        return server, server.add_insecure_port(str(address))
+    except RuntimeError as error:
+        raise BadConfigError(
+            f"cannot listen on {address}: it is taken or not this machine's; pass another HOST:PORT"
+        ) from error
+
+
+async def _export(intake: Intake, request: bytes, context: Any) -> bytes:
+    try:
+        return bytes((await intake.take(request)).SerializeToString())
+    except BadInputError as error:
+        intake.stats.refused["bad data"] += 1
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+    except StoreBusyError as error:
+        intake.stats.refused["overload"] += 1
+        await _come_back(context, str(error))
+    raise AssertionError("abort raises")
+
+
+async def _come_back(context: Any, reason: str) -> None:
+    """End the call with RESOURCE_EXHAUSTED and the RetryInfo without which exporters would drop the batch."""
+    detail = AnyMessage()
+    detail.Pack(RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_S)))
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    status = Status(code=code.value[0], message=reason, details=[detail])
+    await context.abort(code, reason, ((_DETAILS, status.SerializeToString()),))

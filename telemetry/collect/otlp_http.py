@@ -1,0 +1,150 @@
+"""The HTTP port: POST /v1/traces in protobuf or JSON, and /healthz.
+
+Errors are google.rpc.Status in the request's own encoding.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import uvicorn
+from google.protobuf.json_format import MessageToJson
+from google.rpc.code_pb2 import Code
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from meshslo.telemetry.errors import BadInputError
+from meshslo.telemetry.normalize import traces_json_to_protobuf
+from meshslo.telemetry.store.journal import StoreBusyError
+
+from .body import Budget, BufferFullError, TooLargeError, UnknownEncodingError, decompress, read_body
+from .intake import Intake
+from .settings import CollectSettings
+
+PROTOBUF: Final = "application/x-protobuf"
+JSON: Final = "application/json"
+RETRY_AFTER_S: Final = 2
+
+
+class _UnknownTypeError(BadInputError):
+    """A content type that is not OTLP's."""
+
+
+_STATUS: Final[tuple[tuple[type[Exception], int, int, str], ...]] = (
+    (TooLargeError, 413, Code.INVALID_ARGUMENT, "too large"),
+    (UnknownEncodingError, 415, Code.INVALID_ARGUMENT, "unknown encoding"),
+    (_UnknownTypeError, 415, Code.INVALID_ARGUMENT, "unknown content type"),
+    (BufferFullError, 429, Code.RESOURCE_EXHAUSTED, "overload"),
+    (StoreBusyError, 429, Code.RESOURCE_EXHAUSTED, "overload"),
+    (BadInputError, 400, Code.INVALID_ARGUMENT, "bad data"),
+)
+"""Error -> HTTP status, status code in the body, and the reason it is counted under; the first that fits."""
+
+
+@dataclass(frozen=True)
+class _Receiver:
+    """The handlers, and what they need."""
+
+    intake: Intake
+    budget: Budget
+    max_message_bytes: int
+
+    async def export(self, request: Request) -> Response:
+        """Answer an export of traces."""
+        kind = _content_type(request)
+        try:
+            payload = await self._payload(request, kind)
+            return _answer(await self.intake.take(payload), kind)
+        except (BadInputError, StoreBusyError) as error:
+            return self._refuse(error, kind)
+        except ClientDisconnect:
+            self.intake.stats.refused["sender went away"] += 1
+            return Response(status_code=400)
+
+    async def _payload(self, request: Request, kind: str) -> bytes:
+        """The request's message as protobuf bytes."""
+        if kind not in (PROTOBUF, JSON):
+            raise _UnknownTypeError(f"Content-Type {kind!r} is not read here; send {PROTOBUF} or {JSON}")
+        body = await read_body(_chunks(request), self.max_message_bytes, self.budget)
+        opened = decompress(body, request.headers.get("content-encoding", "").strip().lower(), self.max_message_bytes)
+        return await asyncio.to_thread(traces_json_to_protobuf, opened) if kind == JSON else opened
+
+    def _refuse(self, error: Exception, kind: str) -> Response:
+        status, code, reason = next((s, c, r) for known, s, c, r in _STATUS if isinstance(error, known))
+        self.intake.stats.refused[reason] += 1
+        response = _answer(Status(code=code, message=str(error)), kind, status)
+        if status == 429:
+            response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        return response
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    async for chunk in request.stream():
+        yield chunk
+
+
+def _answer(message: ExportTraceServiceResponse | Status, kind: str, status: int = 200) -> Response:
+    if kind == PROTOBUF:
+        return Response(message.SerializeToString(), status, media_type=PROTOBUF)
+    return Response(json.dumps(json.loads(MessageToJson(message))), status, media_type=JSON)
+
+
+async def _not_here(request: Request, error: Exception) -> Response:
+    """Answer 404 and 405 in the request's own encoding."""
+    assert isinstance(error, HTTPException)  # noqa: S101  starlette calls it for nothing else
+    code = Code.NOT_FOUND if error.status_code == 404 else Code.UNIMPLEMENTED
+    message = f"{request.method} {request.url.path}: {error.detail}; this collector takes POST /v1/traces"
+    response = _answer(Status(code=code, message=message), _content_type(request), error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _healthz(_: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+def http_app(intake: Intake, settings: CollectSettings) -> Starlette:
+    """The ASGI application of the port."""
+    receiver = _Receiver(intake, Budget(settings.max_buffered_bytes), settings.max_message_bytes)
+    routes = [Route("/v1/traces", receiver.export, methods=["POST"]), Route("/healthz", _healthz)]
+    return Starlette(routes=routes, exception_handlers={HTTPException: _not_here})
+
+
+class HttpServer(uvicorn.Server):
+    """Uvicorn on a socket of ours, leaving signals to the collector and telling when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.has_started = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        self.has_started.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signal handlers as they are."""
+        yield
+
+
+def http_server(app: Starlette) -> HttpServer:
+    """A server that is not started; run it with `serve(sockets=[...])`."""
+    return HttpServer(
+        uvicorn.Config(
+            app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=5
+        )
+    )

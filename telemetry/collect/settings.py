@@ -1,0 +1,90 @@
+"""What a collector can be told: where to listen, how much to take."""
+
+import ipaddress
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from meshslo.telemetry.errors import BadConfigError
+from meshslo.telemetry.store.ingest import IngestSettings
+from meshslo.telemetry.store.journal import JournalSettings
+
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Address:
+    """A host and a port; port 0 is any free one.
+
+    >>> str(Address("127.0.0.1", 4317)), str(Address("::1", 4318))
+    ('127.0.0.1:4317', '[::1]:4318')
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def parse_address(text: str) -> Address:
+    """The address in "HOST:PORT"; BadConfigError names what is wrong with it.
+
+    >>> parse_address("[::1]:4317")
+    Address(host='::1', port=4317)
+    """
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdecimal() or int(port) > 65535:
+        raise BadConfigError(f"{text!r} is no address; pass HOST:PORT, such as 127.0.0.1:4317 (port 0 takes any free one)")
+    return Address(host, int(port))
+
+
+@dataclass(frozen=True)
+class CollectSettings:
+    """Settings of a collector.
+
+    `max_message_bytes` bounds one export, as sent and as decompressed. `max_buffered_bytes` bounds the bodies that HTTP
+    requests are sending at one time; beyond it senders are told to come back. `ready_file` gets the addresses as JSON once both
+    ports listen.
+    """
+
+    store: Path
+    grpc: Address = Address("127.0.0.1", 4317)
+    http: Address = Address("127.0.0.1", 4318)
+    insecure: bool = False
+    ready_file: Path | None = None
+    max_message_bytes: int = 20 * _MIB
+    max_buffered_bytes: int = 128 * _MIB
+    journal: JournalSettings = field(default_factory=JournalSettings)
+    ingest: IngestSettings = field(default_factory=IngestSettings)
+
+    def check(self) -> None:
+        """BadConfigError where the settings would let strangers in unasked."""
+        for name, address in (("--grpc", self.grpc), ("--http", self.http)):
+            if not address.is_loopback and not self.insecure:
+                raise BadConfigError(
+                    f"{name} {address} can be reached from other machines without encryption: "
+                    "listen on 127.0.0.1, or pass --insecure if the network in between is trusted"
+                )
+
+
+def listen(address: Address) -> socket.socket:
+    """A socket bound to `address`; BadConfigError where it is taken or not this machine's."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((address.host, address.port))
+    except OSError as error:
+        bound.close()
+        raise BadConfigError(f"cannot listen on {address}: {error.strerror}; pass another HOST:PORT") from error
+    return bound

@@ -1,0 +1,99 @@
+"""Call rows as Parquet files by start hour: writing them so that they can be published, telling which exist already."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from meshslo.telemetry.schema import FRAME, to_arrow
+
+from .atomic import TEMPORARY, sync_file, sync_folder
+from .layout import Layout
+
+KEY: Final = ("trace_id", "span_id", "vantage")
+"""What makes two rows the same call seen from the same place."""
+
+_ROW_GROUP_ROWS: Final = 256 * 1024
+_HOUR: Final = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A Parquet file on the disk under its temporary name."""
+
+    temporary: Path
+    final: Path
+    rows: int
+
+
+def folder_of(layout: Layout, hour: datetime) -> Path:
+    """Folder of the calls that started in `hour`."""
+    return layout.calls / f"date={hour:%Y-%m-%d}" / f"hour={hour:%H}"
+
+
+def hour_of(path: Path) -> datetime:
+    """The hour of a call file's folder."""
+    date, hour = path.parent.parent.name.removeprefix("date="), path.parent.name.removeprefix("hour=")
+    return datetime.strptime(f"{date} {hour}", "%Y-%m-%d %H").replace(tzinfo=UTC)
+
+
+def touches(path: Path, since: datetime | None, until: datetime | None) -> bool:
+    """Whether the file's hour overlaps [since, until)."""
+    hour = hour_of(path)
+    return (since is None or hour + _HOUR > since) and (until is None or hour < until)
+
+
+def by_hour(calls: pl.DataFrame) -> list[tuple[datetime, pl.DataFrame]]:
+    """`calls` split by their start hour, each part in order of start."""
+    marked = calls.sort("start").with_columns(pl.col("start").dt.truncate("1h").alias("_hour"))
+    parts = marked.partition_by("_hour", maintain_order=True)
+    return [(part.item(0, "_hour"), part.drop("_hour")) for part in parts]
+
+
+def stage(layout: Layout, hour: datetime, calls: pl.DataFrame, stem: str) -> Staged:
+    """Write the calls of one hour durably under a temporary name.
+
+    Words are dictionary-encoded, the whole is zstd; Arrow's own schema is left out so that readers see plain strings.
+    """
+    folder = folder_of(layout, hour)
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        for made in (folder.parent, layout.calls):
+            sync_folder(made)
+    final = folder / f"{stem}.parquet"
+    temporary = folder / f".{final.name}{TEMPORARY}"
+    pq.write_table(
+        to_arrow(calls), temporary, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP_ROWS, store_schema=False
+    )
+    sync_file(temporary)
+    return Staged(temporary, final, calls.height)
+
+
+def without_repeats(calls: pl.DataFrame) -> pl.DataFrame:
+    """`calls` with the first row of each key; rows without an id have no key and all stay."""
+    named = _has_id()
+    return pl.concat([calls.filter(named).unique(KEY, keep="first", maintain_order=True), calls.filter(~named)])
+
+
+def without_stored(calls: pl.DataFrame, stored: Sequence[Path]) -> pl.DataFrame:
+    """Those of `calls` whose key is in none of the `stored` files; rows without an id all stay."""
+    if not stored or calls.is_empty():
+        return calls
+    keys = scan_files(stored).select(KEY).collect()
+    return calls.join(keys, on=KEY, how="anti", maintain_order="left")
+
+
+def _has_id() -> pl.Expr:
+    return pl.col("trace_id").is_not_null() & pl.col("span_id").is_not_null()
+
+
+def scan_files(paths: Iterable[Path]) -> pl.LazyFrame:
+    """The rows of call files, as a lazy frame of the canonical schema."""
+    listed = list(paths)
+    if not listed:
+        return pl.LazyFrame(schema=FRAME)
+    return pl.scan_parquet(listed, schema=FRAME, hive_partitioning=False, missing_columns="insert", extra_columns="ignore")

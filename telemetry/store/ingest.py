@@ -1,0 +1,181 @@
+"""One step of the worker: sealed segments become Parquet, but for spans whose trace may still be arriving.
+
+A step is one commit: call files appear, the segments it has read go, and what must still wait is written into a new segment.
+Killed at any moment, the step has happened in full or not at all; so nothing is lost and nothing comes twice.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from meshslo.telemetry.normalize import to_calls
+
+from .atomic import TEMPORARY, sync_file
+from .commits import Change, carry_out, decide, pending
+from .hours import Staged, by_hour, folder_of, stage, without_repeats, without_stored
+from .layout import Layout
+from .locks import write_lock
+from .segments import SEALED, fresh_name, sealed
+from .snapshot import take
+from .spans import ARRIVAL, ARRIVED, pack_arrived, read_arrived
+
+_NS: int = 10**9
+
+
+@dataclass(frozen=True)
+class IngestSettings:
+    """How long a trace's spans are waited for, and how much one step takes on.
+
+    A trace is settled `settle_s` after its latest span, or six times that after its first. Beyond `max_carried_spans` the
+    traces that have waited longest are settled early, so that memory stays bounded under load.
+    """
+
+    settle_s: float = 10.0
+    max_carried_spans: int = 200_000
+    max_step_bytes: int = 96 * 2**20
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step did.
+
+    The carried spans are in the segment `carried_in`; the first of their traces is settled at `next_due_s` (since the epoch).
+    """
+
+    segments: int = 0
+    spans: int = 0
+    rows: int = 0
+    duplicates: int = 0
+    carried: int = 0
+    damaged: tuple[str, ...] = ()
+    carried_in: str | None = None
+    next_due_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Appended:
+    """How many rows were added, and how many were there already."""
+
+    rows: int
+    duplicates: int
+
+
+def ingest(layout: Layout, settings: IngestSettings, *, flush: bool = False) -> Step:
+    """Turn sealed segments into call files; with `flush`, spans that could still wait are taken as they are."""
+    with write_lock(layout):
+        for commit in pending(layout):
+            carry_out(layout, commit)
+        segments = _within(sealed(layout), settings.max_step_bytes)
+        if not segments:
+            return Step()
+        return _ingest(layout, segments, settings, flush)
+
+
+def set_aside(layout: Layout, segment: Path) -> None:
+    """Keep `segment` as evidence among the damaged ones: its spans could not be turned into calls."""
+    with write_lock(layout):
+        moved = (layout.relative(segment), layout.relative(layout.damaged / segment.name))
+        carry_out(layout, decide(layout, Change(publish=(moved,))))
+
+
+def append(layout: Layout, calls: pl.DataFrame, stem: str) -> Appended:
+    """Add canonical call rows that are in no file yet, as one commit."""
+    with write_lock(layout):
+        for commit in pending(layout):
+            carry_out(layout, commit)
+        staged = list(_stage_new(layout, calls, stem))
+        if staged:
+            carry_out(layout, decide(layout, Change(publish=_published(layout, staged))))
+    rows = sum(file.rows for file in staged)
+    return Appended(rows, calls.height - rows)
+
+
+def _within(segments: list[Path], max_bytes: int) -> list[Path]:
+    """The first segments that together stay within `max_bytes`, at least one."""
+    taken: list[Path] = []
+    size_bytes = 0
+    for path in segments:
+        size_bytes += path.stat().st_size
+        if taken and size_bytes > max_bytes:
+            break
+        taken.append(path)
+    return taken
+
+
+def _ingest(layout: Layout, segments: list[Path], settings: IngestSettings, flush: bool) -> Step:
+    now_ns = time.time_ns()
+    arrived = read_arrived(segments)
+    ready, waiting = split_settled(arrived.spans, settings, now_ns, flush=flush)
+    calls = to_calls(ready.drop(ARRIVAL))
+    staged = list(_stage_new(layout, calls, fresh_name()))
+    carried = [] if waiting.is_empty() else [_stage_waiting(layout, waiting, now_ns)]
+    evidence = [(path, layout.damaged / path.name) for path in arrived.damaged]
+    change = Change(
+        publish=_published(layout, staged) + tuple((layout.relative(a), layout.relative(b)) for a, b in [*carried, *evidence]),
+        drop=tuple(layout.relative(path) for path in segments if path not in arrived.damaged),
+    )
+    carry_out(layout, decide(layout, change))
+    rows = sum(file.rows for file in staged)
+    return Step(
+        segments=len(segments),
+        spans=ready.height,
+        rows=rows,
+        duplicates=calls.height - rows,
+        carried=waiting.height,
+        damaged=tuple(f"{path.name}: {'; '.join(why)}" for path, why in arrived.damaged.items()),
+        carried_in=carried[0][1].name if carried else None,
+        next_due_s=_next_due_s(waiting, settings),
+    )
+
+
+def split_settled(
+    spans: pl.DataFrame, settings: IngestSettings, now_ns: int, *, flush: bool
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(settled, waiting): whole traces, by when their spans arrived."""
+    if flush or spans.is_empty():
+        return spans, pl.DataFrame(schema=ARRIVED)
+    settle_ns = int(settings.settle_s * _NS)
+    last, first = pl.col(ARRIVAL).max().over("trace_id"), pl.col(ARRIVAL).min().over("trace_id")
+    marked = spans.with_columns(
+        last.alias("_last"), ((last <= now_ns - settle_ns) | (first <= now_ns - 6 * settle_ns)).alias("_settled")
+    )
+    ready, waiting = marked.filter("_settled"), marked.filter(~pl.col("_settled"))
+    if waiting.height > settings.max_carried_spans:
+        waiting = waiting.sort("_last", "trace_id", descending=True)
+        edge = waiting.item(settings.max_carried_spans, "_last"), waiting.item(settings.max_carried_spans, "trace_id")
+        keep = (pl.col("_last") > edge[0]) | ((pl.col("_last") == edge[0]) & (pl.col("trace_id") > edge[1]))
+        ready, waiting = pl.concat([ready, waiting.filter(~keep)]), waiting.filter(keep)
+    return ready.drop("_last", "_settled"), waiting.drop("_last", "_settled")
+
+
+def _next_due_s(waiting: pl.DataFrame, settings: IngestSettings) -> float | None:
+    if waiting.is_empty():
+        return None
+    earliest_ns = waiting.group_by("trace_id").agg(pl.col(ARRIVAL).max()).get_column(ARRIVAL).min()
+    return float(earliest_ns) / _NS + settings.settle_s  # type: ignore[arg-type]  # of an Int64 column that is not empty
+
+
+def _stage_new(layout: Layout, calls: pl.DataFrame, stem: str) -> Iterator[Staged]:
+    """Write those of `calls` that no file holds yet, a file an hour."""
+    stored = take(layout).calls
+    for hour, part in by_hour(without_repeats(calls)):
+        folder = folder_of(layout, hour)
+        new = without_stored(part, [path for path in stored if path.parent == folder])
+        if not new.is_empty():
+            yield stage(layout, hour, new, stem)
+
+
+def _stage_waiting(layout: Layout, waiting: pl.DataFrame, now_ns: int) -> tuple[Path, Path]:
+    final = layout.wal / f"{fresh_name()}{SEALED}"
+    temporary = final.with_name(f".{final.name}{TEMPORARY}")
+    temporary.write_bytes(pack_arrived(waiting, now_ns))
+    temporary.chmod(0o600)
+    sync_file(temporary)
+    return temporary, final
+
+
+def _published(layout: Layout, staged: list[Staged]) -> tuple[tuple[str, str], ...]:
+    return tuple((layout.relative(file.temporary), layout.relative(file.final)) for file in staged)

@@ -1,0 +1,94 @@
+"""A store of call rows in a directory: scan what is there, append what is new."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from meshslo.telemetry.errors import StoreError
+from meshslo.telemetry.normalize import to_calls
+from meshslo.telemetry.schema import FRAME, conform
+
+from . import ingest
+from .hours import KEY, scan_files, touches, without_repeats
+from .ingest import Appended
+from .layout import Layout, open_layout
+from .segments import fresh_name
+from .snapshot import Snapshot, take
+from .spans import ARRIVAL, read_arrived
+
+_TRIES: Final = 50
+_PAUSE_S: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Store:
+    """A directory of calls. Reading needs no running collector and disturbs none."""
+
+    layout: Layout
+
+    @property
+    def path(self) -> Path:
+        """The store's directory."""
+        return self.layout.root
+
+    def scan(self, since: datetime | None = None, until: datetime | None = None) -> pl.LazyFrame:
+        """Every acknowledged call that started in [since, until), as canonical rows (`telemetry.schema.FRAME`) in no order.
+
+        What a collector has acknowledged but not yet moved to Parquet is decoded here and now. Collect the frame soon: files
+        that a merge supersedes stay for a quarter of an hour. ValueError for a time without a zone.
+        """
+        for bound in (since, until):
+            if bound is not None and bound.tzinfo is None:
+                raise ValueError(f"{bound} has no time zone; pass an aware datetime, such as datetime(2026, 11, 2, tzinfo=UTC)")
+        view, waiting = self._read()
+        files = [path for path in view.calls if touches(path, since, until)]
+        stored = _within(scan_files(files), since, until)
+        recent = _within(waiting.lazy(), since, until).collect()
+        if recent.is_empty():
+            return stored
+        known = _within(scan_files(files), recent["start"].min(), None).select(KEY)  # type: ignore[arg-type]  # a datetime
+        return pl.concat([stored, recent.lazy().join(known, on=KEY, how="anti")])
+
+    def append(self, calls: pl.DataFrame, *, source: str) -> Appended:
+        """Add `calls` durably, each to its own start hour, but for those whose (trace_id, span_id, vantage) is there already.
+
+        `source` names where they come from, in the file's name. Raises ValueError where they are no canonical rows.
+        """
+        stem = f"{fresh_name()}-{''.join(letter for letter in source if letter.isalnum() or letter in '-_')[:40]}"
+        return ingest.append(self.layout, conform(calls), stem)
+
+    def _read(self) -> tuple[Snapshot, pl.DataFrame]:
+        """The files of one moment, and the calls that are still in its segments."""
+        for _ in range(_TRIES):
+            view = take(self.layout)
+            try:
+                return view, _calls_in(view)
+            except FileNotFoundError:
+                # The collector has moved a segment to Parquet between our listing and our reading: list again.
+                time.sleep(_PAUSE_S)
+        raise StoreError(f"{self.path}: segments went while being read, {_TRIES} times over; try again")
+
+
+def open_store(path: str | Path, *, create: bool = False) -> Store:
+    """The store at `path`; with `create`, an absent or empty directory becomes one.
+
+    Raises StoreError where `path` is no store or was made by a newer version. A store without calls is a store.
+    """
+    return Store(open_layout(path, create=create))
+
+
+def _calls_in(view: Snapshot) -> pl.DataFrame:
+    if not view.segments:
+        return pl.DataFrame(schema=FRAME)
+    spans = read_arrived(view.segments).spans
+    return without_repeats(to_calls(spans.drop(ARRIVAL)))
+
+
+def _within(calls: pl.LazyFrame, since: datetime | None, until: datetime | None) -> pl.LazyFrame:
+    if since is not None:
+        calls = calls.filter(pl.col("start") >= since)
+    return calls if until is None else calls.filter(pl.col("start") < until)
