@@ -1,7 +1,7 @@
 """Bytes and spans to canonical call rows: decode, tell calls from mere spans, and let the calls of a trace complete each other.
 
-`decode_traces` and `decode_traces_json` read OTLP; `to_calls` turns the spans of a frame into call rows; `resolve` completes rows
-from their trace mates and may be run again whenever more of a trace is at hand.
+`decode_traces` and `decode_traces_json` read OTLP; `to_calls` turns the spans of a frame into call rows; `resolve` completes
+rows from their trace mates and may be run again whenever more of a trace is at hand.
 """
 
 from .calls import Normalized, normalize, to_calls

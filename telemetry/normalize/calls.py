@@ -11,11 +11,11 @@ from meshslo.telemetry.schema import COLUMNS, conform
 
 from . import nests, proxies
 from .columns import measured
-from .graph import Flags, Rows, nearest, pick, take
+from .graph import Flags, Rows, flagged, follow, nearest, take
 from .outcomes import outcomes
 from .resolve import resolve
 from .roles import Roles, assign
-from .spans import SERVER
+from .spans import CLIENT, SERVER
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,20 @@ def normalize(spans: pl.DataFrame) -> Normalized:
     """The call rows of a span table, completed from each other, and the count of spans left out, by reason."""
     roles = assign(spans)
     values = proxies.with_fate(roles, measured(roles.spans))
-    values = values.with_columns(outcome=proxies.settle_cancelled(roles, values, outcomes(values)))
+    values = values.with_columns(outcome=proxies.settle_cut(roles, values, outcomes(values)))
     found = nests.find(roles)
     kept, dropped = proxies.rows(roles)
     rows = pl.concat([_sdk_rows(roles, values, found), _proxy_rows(roles, values, kept)])
     rows = _with_parents(roles, rows, found, dropped)
     calls = resolve(conform(rows.select(_finished())))
-    return Normalized(calls, _left_out(roles, found, kept, dropped))
+    return Normalized(calls, _left_out(roles, found, dropped))
 
 
 def _sdk_rows(roles: Roles, values: pl.DataFrame, found: nests.Nests) -> pl.DataFrame:
     """Rows of SDK spans: client and server vantage."""
     rows = nests.fold(values, found)
     server = roles.server[found.leaf]
-    client_callee = pl.coalesce(proxies.short_host("peer"), "provider")
+    client_callee = pl.coalesce(proxies.service_of_host(pl.col("peer")), "provider")
     crossing = take(roles.spans["service"], _crossing(roles)[found.leaf]).alias("crossing")
     flags = pl.Series("server", server)
     judged = rows.with_columns(outcome=outcomes(rows))
@@ -66,7 +66,7 @@ def _proxy_rows(roles: Roles, values: pl.DataFrame, kept: Rows) -> pl.DataFrame:
     arrived = pl.Series("arrived", roles.received[kept] & (~roles.outbound[kept] | roles.alone[kept]))
     outbound = pl.Series("outbound", roles.outbound[kept] & ~arrived.to_numpy())
     crossing = take(roles.spans["service"], _crossing(roles)[kept]).alias("crossing")
-    cluster = proxies.cluster_service()
+    cluster = proxies.service_of_cluster(pl.col("upstream_cluster"))
     return rows.with_columns(
         row=pl.Series(kept),
         vantage=pl.when(arrived).then(pl.lit("proxy_in")).otherwise(pl.lit("proxy_out")),
@@ -76,12 +76,12 @@ def _proxy_rows(roles: Roles, values: pl.DataFrame, kept: Rows) -> pl.DataFrame:
 
 
 def _crossing(roles: Roles) -> Rows:
-    """For callee-side spans, the span of another service right above where that is no caller's span (its client is not seen)."""
+    """For callee-side spans, the span of another service right above that is no caller's span: its client is not seen."""
     inner_proxy = (roles.received | roles.sent) & ~roles.outbound
     above = nearest(roles.parent, ~inner_proxy)
     service = roles.spans["service"]
     differs = (service.ne_missing(take(service, above)) & take(service, above).is_not_null()).to_numpy()
-    caller_side = pick(roles.client | roles.outbound, above, False)
+    caller_side = flagged(roles.client | roles.outbound, above)
     return np.where(differs & ~caller_side & (roles.server | inner_proxy), above, -1)
 
 
@@ -90,14 +90,13 @@ def _with_parents(roles: Roles, rows: pl.DataFrame, found: nests.Nests, dropped:
     spans, row = roles.spans, rows["row"].to_numpy()
     stop = roles.any_call & ~dropped & ~found.frames
     start = found.root[row]
-    above = found.stands_for(spans.height)[nearest(roles.parent, stop)[start]]
-    above = np.where(nearest(roles.parent, stop)[start] >= 0, above, -1)
+    above = follow(found.stands_for(spans.height), nearest(roles.parent, stop)[start])
     top = nearest(roles.parent, roles.parent < 0)
     top = np.where(top >= 0, top, np.arange(spans.height))[start]
     return rows.with_columns(
         take(spans["trace_id"], row),
         take(spans["span_id"], row),
-        pl.Series("parent_row", above >= 0).alias("has_parent"),
+        pl.Series("has_parent", above >= 0),
         take(spans["span_id"], above).alias("parent_span_id"),
         take(spans["parent_span_id"], top).alias("outside"),
     ).with_columns(parent_span_id=pl.when("has_parent").then("parent_span_id").otherwise("outside"))
@@ -124,12 +123,12 @@ def _since_begin(moment: str) -> pl.Expr:
     return pl.when(passed >= 0).then(passed / 1e9)
 
 
-def _left_out(roles: Roles, found: nests.Nests, kept: Rows, dropped: Flags) -> dict[str, int]:
+def _left_out(roles: Roles, found: nests.Nests, dropped: Flags) -> dict[str, int]:
     kind = roles.spans["kind"]
-    frames = (roles.spans["kind"] != SERVER).to_numpy() & ~roles.any_call & (kind == 3).to_numpy()
+    frames = ~roles.any_call & (kind == CLIENT).to_numpy()
     counts = {
         "internal": int((~roles.any_call & (kind < SERVER).to_numpy()).sum()),
-        "messaging": int((kind > 3).sum()),
+        "messaging": int((kind > CLIENT).sum()),
         "frame around calls": int(found.frames.sum() + frames.sum()),
         "layer of a call": int((roles.client | roles.server).sum() - found.frames.sum()) - len(found.leaf),
         "proxy's second view of a call": int(dropped.sum()),

@@ -20,7 +20,7 @@ IDENTITY: Final = ("model", "provider", "operation", "tenant", "route", "streami
 
 
 def measured(spans: pl.DataFrame) -> pl.DataFrame:
-    """Each span's columns in the call row's types; moments (`begin`, `headers`, `token`, `end`) are Unix ns, null where not seen."""
+    """Each span's columns in the call row's types; moments (`begin`, `headers`, `token`, `end`) are Unix ns, null if not seen."""
     ends_at_headers = pl.col("scope").is_in(HEADERS_ONLY).fill_null(False) & (pl.col("kind") == CLIENT)
     headers = pl.coalesce(_moment("first_byte_s"), "headers_ns", pl.when(ends_at_headers).then("end_ns"))
     token = pl.coalesce(_moment("first_token_s"), _moment("first_token_ms", unit_ns=1e6), "token_ns")
@@ -39,6 +39,7 @@ def measured(spans: pl.DataFrame) -> pl.DataFrame:
         failure=_failure(),
         stated=pl.col("outcome"),
         canceled=_true("canceled"),
+        incomplete=pl.col("proxy") & pl.col("headers_ns").is_not_null() & pl.col("complete_ns").is_null(),
         stated_caller="stated_caller",
         attempt=_attempt(),
         weight=_weight(),
@@ -117,7 +118,9 @@ def _mtls() -> pl.Expr:
 
 def _streaming() -> pl.Expr:
     """What the span says, else true where it shows a stream; null where it does not tell."""
-    stated = pl.when(_true("streaming")).then(True).when(pl.col("streaming").str.to_lowercase().is_in(["false", "0"])).then(False)
+    stated = (
+        pl.when(_true("streaming")).then(True).when(pl.col("streaming").str.to_lowercase().is_in(["false", "0"])).then(False)
+    )
     shown = pl.any_horizontal(
         pl.col("content_type").str.contains("text/event-stream").fill_null(False),
         pl.col("ai_operation").str.ends_with("doStream").fill_null(False),

@@ -11,10 +11,20 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from meshslo.telemetry.errors import BadInputError
 
-from .spans import FAILED, FIXED, HEADERS_EVENT, RESOURCE_SLOTS, SPAN_SLOTS, TOKEN_EVENT, Decoded, Rejection, assemble
+from .spans import (
+    COMPLETE_EVENTS,
+    FAILED,
+    FIXED,
+    HEADERS_EVENT,
+    RESOURCE_SLOTS,
+    SPAN_SLOTS,
+    TOKEN_EVENT,
+    Decoded,
+    Rejection,
+    assemble,
+)
 
 _LATEST_NS: Final = 2**63 - 1
-_EVENTS: Final = {HEADERS_EVENT: 0, TOKEN_EVENT: 1}
 _NO_TRACE: Final = bytes(16)
 _NO_SPAN: Final = bytes(8)
 
@@ -109,18 +119,20 @@ def _fixed(span: Any, scope: str) -> tuple[Any, ...]:
         span.trace_state or None,
         span.status.code if 0 <= span.status.code <= FAILED else 0,
         scope or None,
-        *_event_times(span.events),
+        *_event_times(span),
     )
 
 
-def _event_times(events: Iterable[Any]) -> tuple[int | None, int | None]:
-    """Times of the headers event and the first-token event, the earliest of each."""
-    times: list[int | None] = [None, None]
-    for event in events:
-        place = _EVENTS.get(event.name)
-        if place is not None and times[place] is None and event.time_unix_nano <= _LATEST_NS:
-            times[place] = event.time_unix_nano
-    return times[0], times[1]
+def _event_times(span: Any) -> tuple[int | None, ...]:
+    """Times of the headers, first-token and completion events, the earliest of each."""
+    if not span.events:
+        return None, None, None
+    times: dict[str, int] = {}
+    for event in span.events:
+        if event.time_unix_nano <= _LATEST_NS:
+            times.setdefault(event.name, event.time_unix_nano)
+    complete = COMPLETE_EVENTS.get(span.kind)
+    return times.get(HEADERS_EVENT), times.get(TOKEN_EVENT), times.get(complete) if complete else None
 
 
 def _wanted(attributes: Iterable[Any], slots: dict[str, int]) -> Iterator[tuple[int, str]]:

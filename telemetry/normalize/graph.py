@@ -57,9 +57,15 @@ def nearest(parent: Rows, stop: Flags) -> Rows:
     return np.where((found == none) | ~stops[found], -1, found)
 
 
-def pick(values: npt.NDArray[np.generic], rows: Rows, default: object) -> npt.NDArray[np.generic]:
-    """values[rows], with `default` where the row is -1."""
-    return np.where(rows >= 0, values[rows], default) if len(values) else values
+def flagged(flags: Flags, rows: Rows) -> Flags:
+    """flags[rows], False where the row is -1."""
+    found: Flags = (rows >= 0) & np.append(flags, False)[rows]
+    return found
+
+
+def follow(rows: Rows, at: Rows) -> Rows:
+    """rows[at], -1 where `at` is -1."""
+    return np.where(at >= 0, np.append(rows, -1)[at], -1)
 
 
 def take(series: pl.Series, rows: Rows) -> pl.Series:

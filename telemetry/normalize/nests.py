@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from .columns import IDENTITY
-from .graph import Flags, Rows, marked, nearest, pick, take
+from .graph import Flags, Rows, flagged, follow, marked, nearest, take
 from .roles import Roles
 
 _DEEPEST: Final = 16
@@ -42,7 +42,7 @@ class Nests:
 
     def last(self) -> Flags:
         """Which of `leaf` speak for the whole nest."""
-        return self.keeper == self.root[self.leaf]
+        return np.equal(self.keeper, self.root[self.leaf])
 
     def stands_for(self, height: int) -> Rows:
         """For each span, the span whose id the row has that it went into."""
@@ -79,7 +79,8 @@ def _with_rows(roles: Roles, above: Rows, root: Rows, leaves: Rows, frames: Flag
     ranked = ranked.with_columns(leaf=pl.when(many_servers).then("root").otherwise("leaf")).unique("leaf", keep="first")
     last = many_servers | (pl.col("attempt") == pl.col("size"))
     rows = ranked.with_columns(keeper=pl.when(last).then("root").otherwise("leaf")).sort("leaf")
-    return Nests(above, root, *(rows[name].to_numpy() for name in ("leaf", "keeper", "attempt")), frames=frames)
+    leaf, keeper, attempt = (rows[name].to_numpy() for name in ("leaf", "keeper", "attempt"))
+    return Nests(above, root, leaf, keeper, attempt, frames)
 
 
 def _above(roles: Roles, frames: Flags) -> Rows:
@@ -87,8 +88,8 @@ def _above(roles: Roles, frames: Flags) -> Rows:
     call = nearest(roles.parent, roles.any_call & ~frames) if frames.any() else roles.call
     service = roles.spans["service"]
     same = service.eq_missing(take(service, call)).to_numpy() & (call >= 0)
-    both_client = roles.client & pick(roles.client, call, False)
-    both_server = roles.server & pick(roles.server, call, False)
+    both_client = roles.client & flagged(roles.client, call)
+    both_server = roles.server & flagged(roles.server, call)
     return np.where(same & (both_client | both_server) & ~frames, call, -1)
 
 
@@ -121,7 +122,7 @@ def fold(measured: pl.DataFrame, nests: Nests) -> pl.DataFrame:
             break
         outer = pl.DataFrame([take(column, up) for column in measured]).select(pl.all().name.suffix("_outer"))
         rows = pl.concat([rows, outer, marks], how="horizontal").select(_fold(name) for name in measured.columns)
-        up = np.where(up >= 0, pick(nests.above, up, -1), -1)
+        up = follow(nests.above, up)
     attempt = pl.Series("order", nests.attempt).cast(pl.UInt8, strict=False)
     return rows.with_columns(attempt=pl.max_horizontal("attempt", attempt))
 

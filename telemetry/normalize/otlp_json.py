@@ -1,6 +1,6 @@
-"""OTLP/JSON to the protobuf message: hex or base64 ids, enum numbers or names, and the wrappers that Tempo and Jaeger put around it.
+"""OTLP/JSON to the protobuf message, with the wrappers that Tempo and Jaeger put around it.
 
-OTLP/JSON writes ids in hex and enums as numbers; Tempo and jsonpb write base64 and names. Both are read: the length of an id tells.
+OTLP/JSON writes ids in hex and enums as numbers; Tempo and jsonpb write base64 and names. Both are read: an id's length tells.
 """
 
 import base64
@@ -67,7 +67,7 @@ def _with_binary_ids(resource_spans: Any) -> Any:
     """A resource's spans with every id as base64, which is what the protobuf JSON mapping reads."""
     if not isinstance(resource_spans, dict):
         raise BadInputError("not OTLP/JSON: each of resourceSpans must be an object")
-    scopes = next((resource_spans[name] for name in _SCOPE_LISTS if resource_spans.get(name)), [])
+    scopes: list[dict[str, Any]] = next((resource_spans[name] for name in _SCOPE_LISTS if resource_spans.get(name)), [])
     try:
         converted = [{**scope, "spans": [_span(span) for span in scope.get("spans") or []]} for scope in scopes]
     except (TypeError, AttributeError) as error:

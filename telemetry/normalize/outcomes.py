@@ -7,7 +7,6 @@ import polars as pl
 from meshslo.telemetry.outcome import GRPC_OUTCOMES, outcome_of_flags, outcome_of_status
 from meshslo.telemetry.vocabulary import OUTCOMES, Outcome
 
-
 GRPC_CODES: Final = (
     "OK",
     "CANCELLED",
@@ -63,8 +62,8 @@ def outcome_of_error(error_type: str | None) -> Outcome:
 def judge(flags: str | None, status_code: int | None, grpc_status: int | None, failed: str | None) -> Outcome:
     """How a call ended: flags beat a failure that was recorded, which beats the status; no evidence is `ok`.
 
-    `failed` is the `error.type` of a failed span ("" where it names none), None for a span that did not fail. A client's span of a
-    4xx is failed by convention, yet the callee did its work: there the status decides.
+    `failed` is the `error.type` of a failed span ("" where it names none), None for a span that did not fail. A client's
+    span of a 4xx is failed by convention, yet the callee did its work: there the status decides.
     """
     if said := outcome_of_flags(flags):
         return said
@@ -87,4 +86,3 @@ def outcomes(table: pl.DataFrame) -> pl.Series:
     joined = table.join(judged, on=EVIDENCE, how="left", nulls_equal=True, maintain_order="left")
     stated = pl.when(pl.col("stated").is_in(OUTCOMES)).then(pl.col("stated"))
     return joined.select(outcome=pl.coalesce(stated, "judged"))["outcome"]
-

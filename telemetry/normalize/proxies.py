@@ -1,18 +1,31 @@
-"""Rows of proxies: which of their spans stand for a call, what became of cancelled attempts, and service names in cluster names."""
+"""Rows of proxies: which of their spans stand for a call, what became of cut attempts, services in cluster names."""
 
 import numpy as np
 import polars as pl
 
-from .graph import Flags, Rows, marked, pick, take
+from meshslo.telemetry.vocabulary import CENSORED
+
+from .graph import Flags, Rows, flagged, marked, take
 from .roles import Roles
 
 # What an attempt's own span lacks and the request's span has.
-_REQUEST: tuple[str, ...] = ("method", "zone", "pod", "namespace", "cluster", "version", "model", "tenant", "route", "streaming")
+_REQUEST: tuple[str, ...] = (
+    "method",
+    "zone",
+    "pod",
+    "namespace",
+    "cluster",
+    "version",
+    "model",
+    "tenant",
+    "route",
+    "streaming",
+)
 
 
 def attempts(roles: Roles) -> Flags:
     """Sent spans whose receiving span is in the frame."""
-    return roles.sent & pick(roles.received, roles.call, False)
+    return roles.sent & flagged(roles.received, roles.call)
 
 
 def rows(roles: Roles) -> tuple[Rows, Flags]:
@@ -23,8 +36,8 @@ def rows(roles: Roles) -> tuple[Rows, Flags]:
     """
     tried = attempts(roles)
     passed_on = roles.received & roles.outbound & ~roles.alone & marked(roles.call[tried], len(tried))
-    fed = roles.received & ~roles.outbound & pick(roles.sent, roles.call, False)
-    again = tried & ~roles.outbound & pick(fed, roles.call, False)
+    fed = roles.received & ~roles.outbound & flagged(roles.sent, roles.call)
+    again = tried & ~roles.outbound & flagged(fed, roles.call)
     dropped = passed_on | again
     return np.flatnonzero((roles.received | roles.sent) & ~dropped), dropped
 
@@ -47,19 +60,22 @@ def with_fate(roles: Roles, values: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def settle_cancelled(roles: Roles, values: pl.DataFrame, outcome: pl.Series) -> pl.Series:
-    """`outcome` with no cancelled attempt left as `ok`: given up for a retry it is an error, else it was cut (censored)."""
+def settle_cut(roles: Roles, values: pl.DataFrame, outcome: pl.Series) -> pl.Series:
+    """`outcome` with no cut stream left as `ok`.
+
+    Where a request has no flag but its body never came to its end, a timer cut it that Envoy does not flag
+    (`max_stream_duration` of a route or listener; a client that leaves has a flag). A cancelled attempt ended as its request
+    did if that was cut, is an error if it was given up for a retry, and else was cut by whoever received it.
+    """
     tried = attempts(roles)
     retried = pl.Series("retried", tried & ~_last(roles, tried))
-    untold = roles_sent(roles) & values["canceled"] & (outcome == "ok")
-    return pl.select(
-        pl.when(untold & retried).then(pl.lit("error")).when(untold).then(pl.lit("cancelled")).otherwise(outcome).alias("outcome")
-    )["outcome"]
-
-
-def roles_sent(roles: Roles) -> pl.Series:
-    """`roles.sent` as a column."""
-    return pl.Series("sent", roles.sent)
+    unflagged = pl.Series("received", roles.received) & values["incomplete"] & (outcome == "ok")
+    unflagged &= values["status_code"].is_between(200, 299).fill_null(False)
+    request = pl.select(pl.when(unflagged).then(pl.lit("timeout")).otherwise(outcome).alias("outcome"))["outcome"]
+    above = take(request, np.where(tried, roles.call, -1))
+    fate = pl.when(retried).then(pl.lit("error")).when(above.is_in(list(CENSORED))).then(above).otherwise(pl.lit("cancelled"))
+    untold = pl.Series("sent", roles.sent) & values["canceled"] & (outcome == "ok")
+    return pl.select(pl.when(untold).then(fate).otherwise(request).alias("outcome"))["outcome"]
 
 
 def _last(roles: Roles, tried: Flags) -> Flags:
@@ -69,17 +85,17 @@ def _last(roles: Roles, tried: Flags) -> Flags:
     return (group["begin"] == group.select(pl.col("begin").max().over("request"))["begin"]).to_numpy() | ~tried
 
 
-def short_host(column: str) -> pl.Expr:
+_INSIDE = r"\.svc(\.|$)|\.local$"
+"""Host names of a cluster: the first label is the service."""
+
+
+def service_of_host(host: pl.Expr) -> pl.Expr:
     """The service a host name means: without port, the first label of names inside a cluster, else the whole name."""
-    host = pl.col(column).str.replace(r":\d+$", "")
-    inside = host.str.contains(r"\.svc(\.|$)|\.cluster\.local$|\.local$")
-    return pl.when(inside).then(host.str.extract(r"^([^.]+)")).otherwise(host)
+    bare = host.str.replace(r":\d+$", "")
+    return pl.when(bare.str.contains(_INSIDE)).then(bare.str.extract(r"^([^.]+)")).otherwise(bare)
 
 
-def cluster_service() -> pl.Expr:
+def service_of_cluster(cluster: pl.Expr) -> pl.Expr:
     """The service an Envoy cluster name means: Istio's `outbound|PORT|SUBSET|HOST` by its host, else the name itself."""
-    host = pl.col("upstream_cluster").str.extract(r"^(?:in|out)bound\|[^|]*\|[^|]*\|(.+)$")
-    plain = pl.when(~pl.col("upstream_cluster").str.contains("|", literal=True)).then("upstream_cluster")
-    named = pl.coalesce(host, plain)
-    inside = named.str.contains(r"\.svc(\.|$)|\.cluster\.local$|\.local$")
-    return pl.when(inside).then(named.str.extract(r"^([^.]+)")).otherwise(named)
+    host = cluster.str.extract(r"^(?:in|out)bound\|[^|]*\|[^|]*\|(.+)$")
+    return service_of_host(pl.coalesce(host, pl.when(~cluster.str.contains("|", literal=True)).then(cluster)))

@@ -12,7 +12,7 @@ import polars as pl
 from meshslo.telemetry.schema import COLUMNS
 from meshslo.telemetry.vocabulary import CENSORED, INGRESS
 
-from .graph import Flags, Rows, nearest, parents, pick, take
+from .graph import Flags, Rows, flagged, nearest, parents, take
 
 UNKNOWN: Final = "unknown"
 """Stands in a hop's name for a side that no span told of; the column `caller` or `callee` itself stays null."""
@@ -27,8 +27,9 @@ def resolve(calls: pl.DataFrame) -> pl.DataFrame:
     """`calls` with caller, callee, hop, route, tenant, model and outcome completed from the trace mates in the frame.
 
     A row without caller takes that of the client above it; an entry (no parent at all) is called by `ingress`; where the parent
-    is not in the frame the caller stays null and the hop reads `unknown>callee`. A client's callee is the service that answered,
-    else the peer it addressed. Tenant and model come from the same call's other rows, then from the trace where it has exactly one.
+    is not in the frame the caller stays null and the hop reads `unknown>callee`. A client's callee is the service that
+    answered, else the peer it addressed. Tenant and model come from the same call's other rows, then from the trace where it
+    has exactly one.
     """
     if not calls.height:
         return calls
@@ -73,7 +74,7 @@ def _with_callers(calls: pl.DataFrame, forest: _Forest) -> pl.DataFrame:
     known = calls["caller"].is_not_null().to_numpy()
     above = nearest(forest.parent, forest.client | forest.server | (forest.proxy & known))
     giver = pl.select(
-        pl.when(pl.Series(pick(forest.server, above, False)))
+        pl.when(pl.Series(flagged(forest.server, above)))
         .then(take(calls["callee"], above))
         .otherwise(take(calls["caller"], above))
         .alias("caller")
@@ -81,7 +82,7 @@ def _with_callers(calls: pl.DataFrame, forest: _Forest) -> pl.DataFrame:
     # The top of the chain has no parent at all: whoever called is outside.
     top = nearest(forest.parent, forest.parent < 0)
     top = np.where(top >= 0, top, np.arange(len(top)))
-    entry = pl.Series((above < 0) & ~pick(forest.client, top, False)) & take(calls["parent_span_id"], top).is_null()
+    entry = pl.Series((above < 0) & ~flagged(forest.client, top)) & take(calls["parent_span_id"], top).is_null()
     traced = calls["trace_id"].is_not_null()
     outside = pl.when(entry & traced & pl.Series(~forest.client)).then(pl.lit(INGRESS))
     return calls.with_columns(caller=pl.coalesce("caller", giver, outside))
@@ -93,11 +94,11 @@ def _same_call(calls: pl.DataFrame, forest: _Forest) -> pl.Series:
     A call goes on from a row to the proxies and the server below it; it ends at a client, at a server, and where a proxy that
     is a service of its own calls on.
     """
-    above_proxy = pick(forest.proxy, forest.parent, False)
-    above_client = pick(forest.client, forest.parent, False)
+    above_proxy = flagged(forest.proxy, forest.parent)
+    above_client = flagged(forest.client, forest.parent)
     caller, above_callee = calls["caller"], take(calls["callee"], forest.parent)
     calls_on = (caller.eq(above_callee) & caller.ne_missing(calls["callee"])).fill_null(False).to_numpy()
-    calls_on &= forest.proxy_out & pick(forest.proxy_in, forest.parent, False)
+    calls_on &= forest.proxy_out & flagged(forest.proxy_in, forest.parent)
     goes_on = ~forest.client & (above_proxy | above_client) & ~calls_on
     chain = np.where(goes_on, forest.parent, -1)
     head = nearest(chain, chain < 0)
@@ -108,7 +109,9 @@ def _with_callees(calls: pl.DataFrame, group: pl.Series) -> pl.DataFrame:
     """Clients and caller-side proxies call whoever answered: the server of the same call, else the proxy before it."""
     table = calls.select("vantage", "callee").with_columns(group)
     answered = [
-        table.filter((pl.col("vantage") == vantage) & pl.col("callee").is_not_null()).unique("call", keep="first").drop("vantage")
+        table.filter((pl.col("vantage") == vantage) & pl.col("callee").is_not_null())
+        .unique("call", keep="first")
+        .drop("vantage")
         for vantage in ("server", "proxy_in")
     ]
     answering = pl.concat(answered).unique("call", keep="first", maintain_order=True).rename({"callee": "answering"})
@@ -147,7 +150,7 @@ def _with_verdicts(calls: pl.DataFrame, forest: _Forest) -> pl.DataFrame:
 
 def _last_proxy_behind(calls: pl.DataFrame, forest: _Forest) -> Rows:
     """Row of the last proxy span right below each client or proxy; -1 where there is none."""
-    child = np.flatnonzero(forest.proxy & pick(forest.client | forest.proxy_out, forest.parent, False))
+    child = np.flatnonzero(forest.proxy & flagged(forest.client | forest.proxy_out, forest.parent))
     order = child[np.argsort(calls["start"].gather(pl.Series(child)).to_physical().to_numpy(), kind="stable")]
     behind = np.full(len(forest.parent), -1, dtype=np.int64)
     behind[forest.parent[order]] = order  # the last one written stays

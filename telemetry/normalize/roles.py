@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from .graph import Flags, Rows, marked, nearest, parents, pick, take
+from .graph import Flags, Rows, flagged, marked, nearest, parents, take
 from .spans import CLIENT, SERVER
 
 # Operations that are work in themselves; around other calls they are a frame, not a call (GenAI conventions 1.41, spans).
@@ -108,16 +108,16 @@ class _Proxies:
     def sides(self) -> tuple[Flags, Flags]:
         """(outbound, alone) as `Roles` has them."""
         same = self._same_service_above()
-        attempts = self.sent & pick(self.received, self.call, False) & same
-        serves = self.received & pick(self.client, self.call, False) & same
+        attempts = self.sent & flagged(self.received, self.call) & same
+        serves = self.received & flagged(self.client, self.call) & same
         plain = ~self._cluster(r"^(in|out)bound\|")
-        alone = self._gateways() | (plain & ~serves & self._reach_others(attempts & plain & ~pick(serves, self.call, False)))
+        alone = self._gateways() | (plain & ~serves & self._reach_others(attempts & plain & ~flagged(serves, self.call)))
         egress = self.sent & ~attempts & ~self._named(r"^router ")
-        served = serves | (self.sent & pick(self.client, self.call, False) & same)
+        served = serves | (self.sent & flagged(self.client, self.call) & same)
         side = self._cluster(r"^outbound\|") | served | egress | self._named(r"^async ") | (alone & self.sent)
         side = side & ~self._cluster(r"^inbound\|")
         proxied = self.received | self.sent
-        return proxied & (side | (attempts & pick(side, self.call, False))), proxied & alone
+        return proxied & (side | (attempts & flagged(side, self.call))), proxied & alone
 
     def _gateways(self) -> Flags:
         """Istio's gateways: their node id begins with `router~`, a sidecar's with `sidecar~`."""
@@ -127,7 +127,7 @@ class _Proxies:
         """Spans of the services whose `attempts` reached a span of another service: such a proxy stands for itself."""
         service = self.spans["service"]
         other = (service.ne_missing(take(service, self.call)) & service.is_not_null()).to_numpy()
-        callees = (self.received | (self.spans["kind"].to_numpy() == SERVER)) & other & pick(attempts, self.call, False)
+        callees = (self.received | (self.spans["kind"].to_numpy() == SERVER)) & other & flagged(attempts, self.call)
         names = take(service, self.call[callees]).drop_nulls().unique()
         return service.is_in(names.implode()).fill_null(False).to_numpy()
 

@@ -1,7 +1,8 @@
 """The span table: what a decoder reads of a span, one row each, before it is known which of them are calls.
 
-A decoder hands over fixed columns and the wanted attributes in long form (row, slot, value); `assemble` makes the table of them. So
-a faster decoder replaces only the reading. Attributes that no column asks for are never kept: no prompt, header or query gets in.
+A decoder hands over fixed columns and the wanted attributes in long form (row, slot, value); `assemble` makes the table of
+them. So a faster decoder replaces only the reading. Attributes that no column asks for are never kept: no prompt, header or query
+gets in.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,9 +52,7 @@ _RANKS: Final = 16
 def _slots(spellings: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
     """Attribute name -> slot."""
     return {
-        name: _COLUMNS.index(column) * _RANKS + rank
-        for column, names in spellings.items()
-        for rank, name in enumerate(names)
+        name: _COLUMNS.index(column) * _RANKS + rank for column, names in spellings.items() for rank, name in enumerate(names)
     }
 
 
@@ -64,10 +63,13 @@ SPAN_SLOTS: Final = _slots(ATTRIBUTES) | {name: slot for name, slot in RESOURCE_
 LONGEST_TEXT: Final = 256
 """Characters of an attribute that are kept: a word is a label, and a sender must not fill the disk with one."""
 
+# Events that give a moment. Envoy's are those of `verbose` tracing; a body is complete only where its span has the last one.
 HEADERS_EVENT: Final = "first_upstream_rx_byte_received"
-"""Envoy's verbose event: response headers have arrived from upstream (not the first token)."""
+"""Response headers have arrived from upstream (not the first token)."""
 TOKEN_EVENT: Final = "First Token Stream Event"
 """OpenInference's event at the first chunk of a stream."""
+COMPLETE_EVENTS: Final[Mapping[int, str]] = {SERVER: "last_downstream_tx_byte_sent", CLIENT: "last_upstream_rx_byte_received"}
+"""By span kind: the whole body was passed on (a received request), has arrived (an attempt)."""
 
 FIXED: Final = pl.Schema(
     {
@@ -83,11 +85,13 @@ FIXED: Final = pl.Schema(
         "scope": pl.String(),
         "headers_ns": pl.Int64(),
         "token_ns": pl.Int64(),
+        "complete_ns": pl.Int64(),
     }
 )
 SPANS: Final = pl.Schema({**FIXED, **dict.fromkeys(_COLUMNS, pl.String())})
-"""Columns of the span table. Times are Unix nanoseconds; `headers_ns` and `token_ns` are the times of the two events above, null
-where not seen; every attribute is text as it came (numbers printed, booleans `true` and `false`), null where unset, empty or `-`."""
+"""Columns of the span table. Times are Unix nanoseconds; `headers_ns`, `token_ns` and `complete_ns` are the times of the events
+above, null where not seen. Every attribute is text as it came (numbers printed, booleans `true` and `false`), null where unset,
+empty or `-`."""
 
 
 @dataclass(frozen=True)
