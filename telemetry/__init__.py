@@ -1,4 +1,59 @@
 """What happened: instrumentation of services, collection, the canonical call row, sources, the store.
 
-Importing this package pulls in OpenTelemetry only; collector, store and sources import what the `analysis` extra brings.
+A service needs one line, `meshslo.telemetry.setup("gateway")`, and a middleware or a client hook:
+
+    setup           send spans to a collector                    (sdk)
+    MeshsloMiddleware   the server side of an ASGI application   (asgi)
+    instrument_httpx    the client side of httpx                 (httpx_client)
+    observe_stream  any iterator of chunks                       (stream)
+    current_call    state model, tenant, tokens of the request   (call)
+
+Importing this package loads none of it until it is asked for, and then OpenTelemetry only; collector, store and sources import
+what the `analysis` extra brings.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .asgi import MeshsloMiddleware, ServerSettings
+    from .call import Call, current_call
+    from .httpx_client import instrument_httpx
+    from .outgoing import ClientSettings
+    from .sdk import Telemetry, setup
+    from .stream import ObservedAsyncStream, ObservedStream, observe_stream
+
+__all__ = [
+    "Call",
+    "ClientSettings",
+    "MeshsloMiddleware",
+    "ObservedAsyncStream",
+    "ObservedStream",
+    "ServerSettings",
+    "Telemetry",
+    "current_call",
+    "instrument_httpx",
+    "observe_stream",
+    "setup",
+]
+
+_HOMES: Final = {
+    "Call": "call",
+    "ClientSettings": "outgoing",
+    "MeshsloMiddleware": "asgi",
+    "ObservedAsyncStream": "stream",
+    "ObservedStream": "stream",
+    "ServerSettings": "asgi",
+    "Telemetry": "sdk",
+    "current_call": "call",
+    "instrument_httpx": "httpx_client",
+    "observe_stream": "stream",
+    "setup": "sdk",
+}
+"""The module that each public name lives in; loaded when the name is first used, so that the command line stays quick."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

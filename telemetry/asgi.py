@@ -1,0 +1,228 @@
+"""Server side: ASGI middleware that times each request to the last byte of its body and says how it truly ended."""
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context, attach, detach, get_current
+from opentelemetry.propagators.textmap import Getter
+from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
+
+from .baggage import bounded, caller_in, labels_in, share, without_caller
+from .call import Call, as_current, serving, start_call
+from .endings import LEAVING, Ending, ending_of_exception, ending_of_status
+from .names import ATTEMPT, CALLER, MODEL, TENANT
+from .routes import route_template
+from .stream_clock import StreamClock
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
+"""Methods that may be attribute values; others become `_OTHER`, so that no caller invents labels."""
+
+SERVED: Final = "meshslo.call"
+"""Key of the scope that holds the call: an application mounted in another is observed once."""
+
+
+BODY: Final = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
+"""Messages that carry the body; the one without `more_body` ends it."""
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """What a server takes from its requests.
+
+    `tenant_header` and `model_header` win over baggage: a proxy that authenticated the caller sets them. `trusts_callers=False`
+    (for the outermost service without such a proxy) ignores both. `content` tells which body chunk is the first token.
+    `skipped_paths` are requests that are no calls.
+    """
+
+    tenant_header: str | None = "x-tenant-id"
+    model_header: str | None = "x-model"
+    trusts_callers: bool = True
+    content: Callable[[object], bool] | None = None
+    skipped_paths: tuple[str, ...] = ("/healthz", "/livez", "/readyz", "/metrics")
+
+
+class MeshsloMiddleware:
+    """Pure ASGI middleware: one SERVER span a request, ended with the body, none a chunk.
+
+    Below another instrumentation's SERVER span (FastAPI's own, opentelemetry-instrumentation-asgi) it makes none of its own
+    but writes what it sees to that one.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        settings: ServerSettings | None = None,
+        *,
+        tracer_provider: trace.TracerProvider | None = None,
+    ) -> None:
+        self.app = app
+        self._settings = settings or ServerSettings()
+        self._tracer_provider = tracer_provider
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request under observation; anything but an HTTP request passes through."""
+        if scope["type"] != "http" or SERVED in scope or scope["path"] in self._settings.skipped_paths:
+            await self.app(scope, receive, send)
+            return
+        headers = _headers(scope["headers"])
+        context = self._context(headers)
+        call = self._call(scope, context, headers)
+        scope[SERVED] = call
+        token = attach(as_current(call, without_caller(context)))
+        try:
+            await _Exchange(call, scope, receive, send).run(self.app)
+        finally:
+            detach(token)
+
+    def _context(self, headers: Mapping[str, str]) -> Context:
+        """The request's context: the caller's trace, and its labels from headers or baggage."""
+        context = propagate.extract(headers, getter=_GETTER)
+        if not self._settings.trusts_callers:
+            return share({}, trace.set_span_in_context(trace.get_current_span(context), Context()))
+        named = {TENANT: self._settings.tenant_header, MODEL: self._settings.model_header}
+        stated = {name: bounded(headers.get(header, "")) for name, header in named.items() if header}
+        return share(labels_in(context) | {name: value for name, value in stated.items() if value}, context)
+
+    def _call(self, scope: Scope, context: Context, headers: Mapping[str, str]) -> Call:
+        attributes = _request_attributes(scope, context, headers)
+        span = _frameworks_span()
+        if span is None:
+            clock = StreamClock(content=self._settings.content)
+            name = str(attributes["http.request.method"])
+            return start_call(
+                name,
+                SpanKind.SERVER,
+                context=context,
+                tracer_provider=self._tracer_provider,
+                clock=clock,
+                attributes=attributes,
+            )
+        span.set_attributes(attributes | labels_in(context))
+        elapsed_s = (time.time_ns() - getattr(span, "start_time", time.time_ns())) / 1e9
+        return Call(span, StreamClock(content=self._settings.content, elapsed_s=elapsed_s), owns_span=False)
+
+
+class _Exchange:
+    """One request and its response: listens at `receive` and `send`, and decides how the call ended."""
+
+    def __init__(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        self._call = call
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+
+    async def run(self, app: App) -> None:
+        """Let `app` answer; the call ends with the body, the caller's leaving, or the app's failure, whichever is first."""
+        try:
+            await app(self._scope, self._listen, self._answer)
+        except BaseException as error:
+            self._call.stop(ending_of_exception(error))
+            raise
+        finally:
+            self._call.stop(Ending("error", complete=False, error_type="incomplete_response"))
+            self._close()
+
+    async def _listen(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            # The span stays open until the app has unwound: it may yet state the tokens it made in vain.
+            self._call.stop(LEAVING)
+        return message
+
+    async def _answer(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "http.response.start":
+            self._started(message)
+        elif body := message.get("body"):
+            self._call.chunk(body)
+        last = kind in BODY and not message.get("more_body")
+        if last and not self._call.owns_span:
+            # The span's owner ends it inside this send.
+            self._ended()
+        try:
+            await self._send(message)
+        except OSError:
+            # ASGI 2.4: sending to a caller that went away.
+            self._call.stop(LEAVING)
+            raise
+        if last:
+            self._ended()
+
+    def _started(self, message: Message) -> None:
+        headers = _headers(message.get("headers") or ())
+        content_type = headers.get("content-type", "")
+        self._call.headers(int(message["status"]), content_type=content_type, has_length="content-length" in headers)
+
+    def _ended(self) -> None:
+        self._call.stop(ending_of_status(self._call.status_code))
+        self._close()
+
+    def _close(self) -> None:
+        route = route_template(self._scope)
+        span = self._call.span
+        if route and span.is_recording() and self._call.owns_span:
+            span.update_name(f"{self._scope['method']} {route}")
+        if route and span.is_recording():
+            span.set_attribute("http.route", route)
+        self._call.close()
+
+
+def _request_attributes(scope: Scope, context: Context, headers: Mapping[str, str]) -> dict[str, AttributeValue]:
+    """What the request says of itself: no path, no query, no addresses, no header values."""
+    method = str(scope["method"])
+    attributes: dict[str, AttributeValue] = {
+        "http.request.method": method if method in METHODS else "_OTHER",
+        "url.scheme": str(scope.get("scheme", "http")),
+        "network.protocol.version": str(scope.get("http_version", "1.1")),
+    }
+    if caller := caller_in(context):
+        attributes[CALLER] = caller
+    # Envoy counts its attempts in this header.
+    attempt = headers.get("x-envoy-attempt-count", "")
+    if attempt.isdecimal() and 0 < int(attempt[:4]) < 256:
+        attributes[ATTEMPT] = int(attempt[:4])
+    return attributes
+
+
+def _frameworks_span() -> Any | None:
+    """The SERVER span that another instrumentation has opened for this very request, if there is one."""
+    span = trace.get_current_span()
+    outer = serving(get_current())
+    ours = outer is not None and outer.span is span
+    if ours or not span.is_recording() or getattr(span, "kind", None) is not SpanKind.SERVER:
+        return None
+    return span
+
+
+def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by lower-case name; of several with one name the first, but baggage is joined."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in pairs:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        if name not in headers:
+            headers[name] = value
+        elif name == "baggage":
+            headers[name] += "," + value
+    return headers
+
+
+class _HeadersGetter(Getter[Mapping[str, str]]):
+    def get(self, carrier: Mapping[str, str], key: str) -> list[str] | None:
+        value = carrier.get(key.lower())
+        return None if value is None else [value]
+
+    def keys(self, carrier: Mapping[str, str]) -> list[str]:
+        return list(carrier)
+
+
+_GETTER: Final = _HeadersGetter()

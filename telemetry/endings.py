@@ -1,0 +1,70 @@
+"""How a call ended, from what was raised: who gave up, and was it ever executed.
+
+The status rules are in `outcome`; here are the exceptions of asyncio, of httpx (by name: it need not be installed) and of
+the standard library.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from .outcome import outcome_of_status
+from .vocabulary import Outcome
+
+NEVER_EXECUTED: Final = frozenset(
+    {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ConnectionRefusedError"}
+)
+"""Exceptions (of httpx, httpcore, openai and the standard library) raised before the callee had the request.
+
+A connect or pool timeout is one: a timer fired, but nothing ran, so it says nothing of the callee's latency. Envoy counts
+its own connect timeout the same way (flag UF)."""
+
+TIMERS: Final = frozenset({"TimeoutException", "TimeoutError", "APITimeoutError"})
+"""Base classes of exceptions that a timer raised."""
+
+LEFT: Final = frozenset({"ClientDisconnect"})
+"""Exceptions by which a server learns that its caller went away."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The outcome of a call, whether its response was received whole, and what error.type to state."""
+
+    outcome: Outcome
+    complete: bool
+    error_type: str | None = None
+
+
+LEAVING: Final = Ending("cancelled", complete=False)
+"""The caller went away before the end; by convention that is no error, so there is no error.type."""
+
+
+def ending_of_status(status_code: int | None) -> Ending:
+    """The ending of a response that was received whole.
+
+    >>> ending_of_status(200), ending_of_status(504).outcome
+    (Ending(outcome='ok', complete=True, error_type=None), 'timeout')
+    """
+    outcome = outcome_of_status(status_code) or "ok"
+    return Ending(outcome, complete=True, error_type=None if outcome == "ok" else str(status_code))
+
+
+def ending_of_exception(error: BaseException) -> Ending:
+    """The ending of a call that `error` broke off: cancelled, rejected, timeout, else error."""
+    if isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt):
+        return LEAVING
+    ancestry = {kind.__name__ for kind in type(error).__mro__}
+    if ancestry & LEFT:
+        return LEAVING
+    outcome: Outcome = "rejected" if ancestry & NEVER_EXECUTED else "timeout" if ancestry & TIMERS else "error"
+    return Ending(outcome, complete=False, error_type=error_type(error))
+
+
+def error_type(error: BaseException) -> str:
+    """The exception's full name, such as `httpx.ReadTimeout`: which timer, which failure.
+
+    >>> error_type(ValueError())
+    'ValueError'
+    """
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -1,0 +1,109 @@
+"""Client side, whatever the library: the span of an attempt, and what the callee is told."""
+
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Final
+
+from opentelemetry import baggage, propagate, trace
+from opentelemetry.context import Context, get_current
+from opentelemetry.trace import SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import AttributeValue
+
+from .baggage import labels_in, with_labels
+from .boundary import is_inside
+from .call import ATTRIBUTES, SCOPE, Call, start_call
+from .names import ATTEMPT, CALLER, MODEL, TENANT
+from .stream_clock import StreamClock
+
+RESENDS: Final = "http.request.resend_count"
+
+TRACE_ONLY: Final = TraceContextTextMapPropagator()
+"""What hosts outside are told: the trace, and nothing of whose request it is."""
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    """What a client tells its callees.
+
+    `inside` says which hosts learn tenant, model and caller; `tenant_header` and `model_header` are the request headers by
+    which mesh proxies can tag their spans (None: no header). `content` tells which chunk is the first token.
+    """
+
+    inside: Callable[[str], bool] = is_inside
+    tenant_header: str | None = "x-tenant-id"
+    model_header: str | None = "x-model"
+    content: Callable[[object], bool] | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where an attempt goes, and which one it is."""
+
+    method: str
+    host: str
+    port: int | None = None
+    attempt: int | None = None
+    attributes: Mapping[str, AttributeValue] | None = None
+
+
+class Outgoing:
+    """Opens the calls of one client."""
+
+    def __init__(self, settings: ClientSettings, tracer_provider: trace.TracerProvider | None = None) -> None:
+        self.settings = settings
+        self._tracer_provider = tracer_provider
+
+    def start(self, target: Target, headers: MutableMapping[str, str]) -> Call:
+        """A CLIENT call whose span starts now; `headers` (of the request) get the trace, and inside what the callee may know.
+
+        A tenant or model header that the request has already is taken for the call's and left as it is.
+        """
+        labels = labels_in() | self._stated(headers)
+        context = with_labels(labels, get_current())
+        call = start_call(
+            target.method,
+            SpanKind.CLIENT,
+            context=context,
+            tracer_provider=self._tracer_provider,
+            clock=StreamClock(content=self.settings.content),
+            attributes=_attributes(target),
+        )
+        self._tell(call, target.host, labels, context, headers)
+        return call
+
+    def _stated(self, headers: Mapping[str, str]) -> dict[str, str]:
+        named = {TENANT: self.settings.tenant_header, MODEL: self.settings.model_header}
+        return {name: headers[header] for name, header in named.items() if header and headers.get(header)}
+
+    def _tell(
+        self, call: Call, host: str, labels: Mapping[str, str], context: Context, headers: MutableMapping[str, str]
+    ) -> None:
+        spanned = trace.set_span_in_context(call.span, context)
+        if not self.settings.inside(host):
+            TRACE_ONLY.inject(headers, spanned)
+            return
+        service = self._service()
+        propagate.inject(headers, baggage.set_baggage(CALLER, service, spanned) if service else spanned)
+        for name, header in ((TENANT, self.settings.tenant_header), (MODEL, self.settings.model_header)):
+            if header and name in labels and not headers.get(header):
+                headers[header] = labels[name]
+
+    def _service(self) -> str | None:
+        provider = self._tracer_provider or trace.get_tracer_provider()
+        resource = getattr(provider, "resource", None)
+        return None if resource is None else str(resource.attributes.get("service.name") or "") or None
+
+
+def _attributes(target: Target) -> dict[str, AttributeValue]:
+    attributes: dict[str, AttributeValue] = {"http.request.method": target.method, "server.address": target.host}
+    if target.port is not None:
+        attributes["server.port"] = target.port
+    if target.attempt is not None:
+        attributes[ATTEMPT] = target.attempt
+        if target.attempt > 1:
+            attributes[RESENDS] = target.attempt - 1
+    return attributes | dict(target.attributes or {})
+
+
+__all__ = ["ATTRIBUTES", "SCOPE", "ClientSettings", "Outgoing", "Target"]
