@@ -23,7 +23,7 @@ class Windows:
 
 SLOW_REPLICAS: Final[dict[str, Windows]] = {
     "generator-1": Windows(first_s=3.0, every_s=20.0, lasts_s=4.0),
-    "reranker-1": Windows(first_s=2.0, every_s=15.0, lasts_s=3.0),
+    "reranker-1": Windows(first_s=2.0, every_s=12.0, lasts_s=4.0),
 }
 """Replicas that are slow now and then."""
 

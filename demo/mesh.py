@@ -134,6 +134,8 @@ class Proxy:
         return {
             **_cluster(self.service, self.endpoints),
             "connect_timeout": "1s",
+            # Istio's default: as good as no limit. Envoy's own would be 3 retries at a time.
+            "circuit_breakers": {"thresholds": [{"max_retries": 4294967295}]},
             "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
         }
 

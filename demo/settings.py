@@ -33,5 +33,5 @@ class DemoSettings:
         return 30.0 * self.pace
 
 
-QUICK: Final = replace(DemoSettings(), requests=170, seconds=7.0, false_timeout_ratio=0.05, pace=0.3, settle_s=1.0)
+QUICK: Final = replace(DemoSettings(), requests=170, seconds=7.0, false_timeout_ratio=0.05, pace=0.3, settle_s=4.0)
 """The shortened form: 59 calls a target suffice for its 5 % promise."""

@@ -22,7 +22,7 @@ def build(desk: Desk) -> FastAPI:
     @app.post(CHAT)
     async def chat(asked: Chat) -> Response:
         desk.counts["calls"] += 1
-        current_call().set(model=asked.model)
+        current_call().set(model=asked.model, streaming=asked.stream)
         query = {"number": asked.number, "query": asked.messages[-1]["content"]}
         found = await post(desk.client("retriever"), RETRIEVE, query)
         prompt = asked.model_dump()
