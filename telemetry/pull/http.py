@@ -103,6 +103,7 @@ class Server:
             )
         self.url = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
         """The address without credentials, as it may be printed."""
+        self.org_id = access.org_id
         self.limits = limits or Limits()
         headers = access.as_headers()
         ca_file = None if access.ca_file is None else str(access.ca_file)
