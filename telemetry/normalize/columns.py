@@ -20,7 +20,7 @@ IDENTITY: Final = ("model", "provider", "operation", "tenant", "route", "streami
 
 
 def measured(spans: pl.DataFrame) -> pl.DataFrame:
-    """Each span's columns in the call row's types; moments (`begin`, `headers`, `token`, `end`) are Unix ns, null if not seen."""
+    """Each span's columns in the call row's types; moments (`begin`, `headers`, `token`, `end`) are Unix ns or null."""
     ends_at_headers = pl.col("scope").is_in(HEADERS_ONLY).fill_null(False) & (pl.col("kind") == CLIENT)
     headers = pl.coalesce(_moment("first_byte_s"), "headers_ns", pl.when(ends_at_headers).then("end_ns"))
     token = pl.coalesce(_moment("first_token_s"), _moment("first_token_ms", unit_ns=1e6), "token_ns")

@@ -1,8 +1,8 @@
 """The span table: what a decoder reads of a span, one row each, before it is known which of them are calls.
 
 A decoder hands over fixed columns and the wanted attributes in long form (row, slot, value); `assemble` makes the table of
-them. So a faster decoder replaces only the reading. Attributes that no column asks for are never kept: no prompt, header or query
-gets in.
+them. So a faster decoder replaces only the reading. Attributes that no column asks for are never kept: no prompt, header or
+query gets in.
 """
 
 from collections.abc import Mapping, Sequence
