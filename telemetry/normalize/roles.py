@@ -66,6 +66,7 @@ def _settled(spans: pl.DataFrame) -> pl.DataFrame:
         .then(pl.when(pl.col("ai_operation").str.ends_with("doEmbed")).then(pl.lit("embeddings")).otherwise(pl.lit("chat")))
         .otherwise(None)
     )
+    status = number("status_code", pl.Int16())
     operation = pl.coalesce(
         "operation", pl.col("openinference_kind").replace_strict(_OPENINFERENCE, default=None, return_dtype=pl.String), vercel
     )
@@ -73,7 +74,7 @@ def _settled(spans: pl.DataFrame) -> pl.DataFrame:
         proxy=proxy,
         service=pl.when(proxy).then(pl.coalesce("canonical_service", service)).otherwise(service),
         operation=operation,
-        status_code=number("status_code", pl.Int16()).replace(0, None),
+        status_code=pl.when(status.is_between(1, 999)).then(status),  # Envoy writes 0 for "none"
     )
 
 

@@ -18,9 +18,9 @@ INTERNAL, SERVER, CLIENT = 1, 2, 3
 
 @dataclass(frozen=True)
 class Spec:
-    """A span by its names: `id` and `parent` are small numbers, times are seconds from START_NS."""
+    """A span by its names: `number` and `parent` are small, times are seconds from START_NS."""
 
-    id: int
+    number: int
     service: str | None
     kind: int
     parent: int | None = None
@@ -36,16 +36,17 @@ class Spec:
     failed: bool = False
 
 
-def spec(id: int, service: str | None, kind: int, parent: int | None = None, **rest: Any) -> Spec:
+def spec(number: int, service: str | None, kind: int, parent: int | None = None, **rest: Any) -> Spec:
     """A span of `service`; `parent=None` is a root."""
-    return Spec(id, service, kind, parent, **rest)
+    return Spec(number, service, kind, parent, **rest)
 
 
-def envoy(id: int, service: str | None, kind: int, parent: int | None = None, **rest: Any) -> Spec:
-    """A span as Envoy makes it: marked as a proxy's, every attribute a string."""
+def envoy(number: int, service: str | None, kind: int, parent: int | None = None, **rest: Any) -> Spec:
+    """A span as Envoy makes it: marked as a proxy's, attempts named after their cluster, every attribute a string."""
     given = rest.pop("attributes", {})
     attributes = {"component": "proxy", "upstream_cluster.name": service, "http.status_code": "200", "response_flags": "-"}
-    return Spec(id, service, kind, parent, attributes={**attributes, **given}, scope="envoy", **rest)
+    name = f"router {service} egress" if kind == CLIENT else "ingress"
+    return Spec(number, service, kind, parent, attributes={**attributes, **given}, scope="envoy", name=name, **rest)
 
 
 def export(*specs: Spec) -> ExportTraceServiceRequest:
@@ -65,7 +66,7 @@ def _span(item: Spec) -> Span:
     start_ns = START_NS + round(item.at_s * 1e9)
     return Span(
         trace_id=item.trace.to_bytes(16, "big"),
-        span_id=item.id.to_bytes(8, "big"),
+        span_id=item.number.to_bytes(8, "big"),
         parent_span_id=item.parent.to_bytes(8, "big") if item.parent else b"",
         kind=item.kind,
         name=item.name,

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 from google.protobuf.json_format import MessageToDict
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -57,6 +57,7 @@ def test_bytes_that_are_no_export_are_refused(payload: bytes) -> None:
         decode_traces(payload)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_decode_or_are_refused(payload: bytes) -> None:
     try:
@@ -66,6 +67,7 @@ def test_any_bytes_decode_or_are_refused(payload: bytes) -> None:
     assert decoded.spans.schema == SPANS
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_mutated_export_decodes_or_is_refused(data: st.DataObject) -> None:
     payload = bytearray(export(GOOD, spec(2, "generator", CLIENT, 1)).SerializeToString())
