@@ -1,0 +1,135 @@
+"""Classic histograms and counters as rows of the metric store."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from .api import Prometheus, Steps, selector
+from .increase import Floats
+from .labels import words_of
+from .matrix import Matrix, at_steps
+from .profile import SECONDS, Counter, Histogram, Metric, Profile
+from .restarts import Asked, mended
+
+GROWN = pl.Schema(
+    {"group": pl.UInt32(), "step": pl.UInt32(), "low_s": pl.Float64(), "high_s": pl.Float64(), "value": pl.Float64()}
+)
+"""What grew in a step: number of the group, of the step, and for a bucket its edges."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Rows of the metric store but for `source`; samples: how much the server sent for them; notes for the user."""
+
+    rows: pl.DataFrame
+    samples: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """A metric that a server has: the profile's table of it, under the name it goes by there."""
+
+    profile: Profile
+    metric: Metric
+    name: str
+    native: bool = False
+
+
+def read_classic(api: Prometheus, found: Found, steps: Steps) -> Reading:
+    """Buckets and sums of a classic histogram, in seconds."""
+    assert isinstance(found.metric, Histogram)  # noqa: S101 - the reader sorts them
+    scale = SECONDS[found.metric.unit]
+    match = found.metric.match
+    buckets = _grown(api, Asked(f"{found.name}_bucket", f"{found.name}_count", match, steps))
+    sums = _grown(api, Asked(f"{found.name}_sum", f"{found.name}_count", match, steps))
+    frame, notes = _buckets(buckets, scale)
+    total = _values(sums.counts * scale)
+    return Reading(
+        pl.concat(
+            [
+                as_rows(frame, buckets.matrix.groups, found, steps, {"phase": found.metric.phase, "measure": "bucket"}),
+                as_rows(total, sums.matrix.groups, found, steps, {"phase": found.metric.phase, "measure": "sum_s"}),
+            ]
+        ),
+        buckets.matrix.values.size + sums.matrix.values.size,
+        (*notes, *_unknown_beginnings(found, buckets)),
+    )
+
+
+def read_counter(api: Prometheus, found: Found, steps: Steps) -> Reading:
+    """What a counter grew by."""
+    assert isinstance(found.metric, Counter)  # noqa: S101 - the reader sorts them
+    grown = _grown(api, Asked(found.name, found.name, found.metric.match, steps))
+    rows = as_rows(_values(grown.counts), grown.matrix.groups, found, steps, {"phase": None, "measure": found.metric.measure})
+    return Reading(rows, grown.matrix.values.size, tuple(_unknown_beginnings(found, grown)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Grown:
+    matrix: Matrix
+    counts: Floats
+    before: Floats
+
+
+def _grown(api: Prometheus, asked: Asked) -> _Grown:
+    matrix = at_steps(api, selector(asked.name, asked.match), asked.steps)
+    found = mended(api, asked, matrix)
+    return _Grown(matrix, found.counts, found.before)
+
+
+def _buckets(grown: _Grown, scale: float) -> tuple[pl.DataFrame, list[str]]:
+    """Calls between neighbouring edges; `le` counts all calls up to it."""
+    matrix = grown.matrix
+    lowest = np.diff(matrix.group, prepend=-1) != 0
+    below = np.where(lowest[:, None], 0.0, np.roll(grown.counts, 1, axis=0))
+    calls = grown.counts - below
+    low = np.where(lowest, 0.0, np.roll(matrix.edge, 1)) * scale
+    row, step = np.nonzero(calls > 0.0)
+    frame = pl.DataFrame(
+        [matrix.group[row], step, low[row], matrix.edge[row] * scale, calls[row, step]], schema=GROWN, orient="col"
+    )
+    lost = float(-calls.sum(where=calls < 0.0))
+    notes = [f"buckets that count fewer calls than a lower one: {lost:g} calls too many were counted there"] if lost else []
+    return frame, notes
+
+
+def _values(counts: Floats) -> pl.DataFrame:
+    row, step = np.nonzero(counts)
+    none = np.full(len(row), np.nan)
+    frame = pl.DataFrame([row, step, none, none, counts[row, step]], schema=GROWN, orient="col")
+    return frame.with_columns(pl.col("low_s", "high_s").fill_nan(None))
+
+
+def as_rows(
+    grown: pl.DataFrame, groups: list[Mapping[str, str]], found: Found, steps: Steps, fixed: Mapping[str, str | None]
+) -> pl.DataFrame:
+    """`grown` (as `GROWN`) with the words of its groups in place of their numbers; groups with the same words are added."""
+    words = words_of(groups, found.profile, found.metric)
+    number = words.select(pl.struct(pl.all()).rank("dense").cast(pl.UInt32).alias("word")).with_row_index("group")
+    told = words.with_columns(number["word"]).unique("word")
+    start_ns = (pl.lit(steps.since_s, pl.Int64) + pl.col("step").cast(pl.Int64) * steps.step_s) * 10**9
+    added = grown.join(number, on="group").group_by("word", "step", "low_s", "high_s").agg(pl.col("value").sum())
+    return added.join(told, on="word").select(
+        pl.lit(found.profile.name).alias("profile"),
+        pl.lit(found.metric.metric).alias("instrument"),
+        start_ns.cast(pl.Datetime("ns", "UTC")).alias("start"),
+        pl.lit(float(steps.step_s)).alias("step_s"),
+        *words.columns,
+        *(pl.lit(value, dtype=pl.String).alias(name) for name, value in fixed.items()),
+        "low_s",
+        "high_s",
+        "value",
+    )
+
+
+def _unknown_beginnings(found: Found, grown: _Grown) -> Iterator[str]:
+    whole = np.isinf(grown.matrix.edge) | np.isnan(grown.matrix.edge)
+    before = float(grown.before[whole].sum())
+    if before:
+        yield (
+            f"{found.name}: {before:g} calls had been counted when their target was first scraped within the window; when "
+            "they were made is not known, so they are left out"
+        )

@@ -1,0 +1,104 @@
+"""Answers of the server as arrays: a row a series, a column a time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from .api import Prometheus, Sample, Series, Steps, equals
+from .increase import Floats, Increase, Ints, increase
+
+LOOKBACK_S: Final = 300
+"""How long Prometheus takes a sample for the present value; after that the series is gone."""
+MEMORY_S: Final = 3600
+"""How far back a series that has no sample at the beginning of a slice is looked for."""
+TARGET: Final = ("job", "instance", "pod")
+"""Labels that name the process that was scraped."""
+
+Labels = Mapping[str, str]
+Identity = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """values: series by time, NaN where there is no sample. Rows are ordered by group, in it by edge.
+
+    groups: labels of each group (a histogram, or a counter by itself) without `le` and the name. edge: upper edge of a
+    row's bucket as exported (NaN for a counter). times_s: of the columns, seconds since the epoch.
+    """
+
+    times_s: Floats
+    values: Floats
+    group: Ints
+    edge: Floats
+    groups: list[Labels]
+
+    @property
+    def increase(self) -> Increase:
+        """Growth from column to column."""
+        return increase(self.values, self.group, targets(self.groups)[self.group])
+
+
+def at_steps(api: Prometheus, selector: str, steps: Steps) -> Matrix:
+    """The series of `selector` at `steps`; what is missing at the first of them is its latest value of the hour before."""
+    times = steps.since_s + steps.step_s * np.arange(steps.count + 1, dtype=np.float64)
+    matrix = _matrix(api.range(selector, steps), times)
+    if np.isnan(matrix.values[:, 0]).any():
+        _recall(matrix, api.at(f"last_over_time({selector}[{MEMORY_S}s])", steps.since_s))
+    return matrix
+
+
+def as_scraped(series: Sequence[Series]) -> Matrix:
+    """Raw samples: a column for each time that any of the series was scraped at."""
+    times = {at for one in series for at, _ in one.values}
+    return _matrix(series, np.array(sorted(times), dtype=np.float64))
+
+
+def targets(groups: Sequence[Labels]) -> Ints:
+    """A number for the scraped process of each group; the same for all groups that do not name theirs."""
+    names = [tuple(labels.get(label) for label in TARGET) for labels in groups]
+    number = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    return np.array([number[name] for name in names], dtype=np.int64)
+
+
+def process_matchers(labels: Labels) -> tuple[str, ...]:
+    """Matchers of the process that the series of a group come from."""
+    return tuple(equals(label, labels[label]) for label in TARGET if label in labels)
+
+
+def _matrix(series: Sequence[Series], times_s: Floats) -> Matrix:
+    number = {identity: place for place, identity in enumerate(dict.fromkeys(_identity(one.metric) for one in series))}
+    group = np.array([number[_identity(one.metric)] for one in series], dtype=np.int64)
+    edge = np.array([float(one.metric.get("le", "nan")) for one in series])
+    values = np.full((len(series), len(times_s)), np.nan)
+    for row, one in zip(values, series, strict=True):
+        at = np.fromiter((point[0] for point in one.values), np.float64, len(one.values))
+        row[np.searchsorted(times_s, at - 1e-3)] = np.fromiter(
+            (float(point[1]) for point in one.values), np.float64, len(one.values)
+        )
+    order = np.lexsort((edge, group))
+    return Matrix(times_s, values[order], group[order], edge[order], [dict(identity) for identity in number])
+
+
+def _recall(matrix: Matrix, known: Sequence[Sample]) -> None:
+    """Fill the first column from instant values where it is empty."""
+    earlier = {
+        (_identity(sample.metric), float(sample.metric.get("le", "nan"))): sample.value for sample in known if sample.value
+    }
+    if not earlier:
+        return
+    identities = [tuple(sorted(labels.items())) for labels in matrix.groups]
+    latest = {(identity, _key(edge)): float(value[1]) for (identity, edge), value in earlier.items()}
+    for row in np.flatnonzero(np.isnan(matrix.values[:, 0])):
+        found = latest.get((identities[matrix.group[row]], _key(matrix.edge[row])))
+        matrix.values[row, 0] = np.nan if found is None else found
+
+
+def _key(edge: float) -> float | None:
+    """NaN is not equal to itself; None is."""
+    return None if np.isnan(edge) else float(edge)
+
+
+def _identity(metric: Labels) -> Identity:
+    return tuple(sorted((name, value) for name, value in metric.items() if name not in ("__name__", "le")))
