@@ -26,13 +26,7 @@ def instrument_httpx(
     their own; state which one by `extensions={"meshslo.attempt": 2}` (openai's retries are known by their header), and the
     route template by `extensions={"meshslo.route": "/v1/chat"}`. Instrumenting twice changes nothing.
     """
-    from .httpx_transport import observed
+    from .httpx_transport import observe_client
 
-    outgoing = Outgoing(settings or ClientSettings(), tracer_provider)
-    # httpx has no public way to a client's transport; OpenTelemetry's own instrumentation goes the same.
-    client._transport = observed(client._transport, outgoing)  # noqa: SLF001
-    client._mounts = {  # noqa: SLF001
-        pattern: None if transport is None else observed(transport, outgoing)
-        for pattern, transport in client._mounts.items()  # noqa: SLF001
-    }
+    observe_client(client, Outgoing(settings or ClientSettings(), tracer_provider))
     return client

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
-from typing import Final, Self, overload
+from typing import Final, Self
 
 import httpx
 from opentelemetry.context import (
@@ -23,19 +23,25 @@ OPENAI_RETRIES: Final = "x-stainless-retry-count"
 """Header in which openai's and anthropic's clients count their retries from 0."""
 
 
-@overload
-def observed(transport: httpx.AsyncBaseTransport, outgoing: Outgoing) -> httpx.AsyncBaseTransport: ...
-@overload
-def observed(transport: httpx.BaseTransport, outgoing: Outgoing) -> httpx.BaseTransport: ...
-def observed(
-    transport: httpx.AsyncBaseTransport | httpx.BaseTransport, outgoing: Outgoing
-) -> httpx.AsyncBaseTransport | httpx.BaseTransport:
-    """`transport` under observation; one that is already, is left as it is."""
-    if isinstance(transport, ObservedTransport | ObservedAsyncTransport):
-        return transport
-    if isinstance(transport, httpx.AsyncBaseTransport):
-        return ObservedAsyncTransport(transport, outgoing)
-    return ObservedTransport(transport, outgoing)
+def observe_client(client: httpx.AsyncClient | httpx.Client, outgoing: Outgoing) -> None:
+    """Put each transport of `client` under observation; those that are already, stay as they are."""
+    # httpx has no public way to a client's transports; OpenTelemetry's own instrumentation goes the same.
+    if isinstance(client, httpx.AsyncClient):
+        client._transport = _observed_async(client._transport, outgoing)  # noqa: SLF001
+        for pattern, mounted in client._mounts.items():  # noqa: SLF001
+            client._mounts[pattern] = mounted and _observed_async(mounted, outgoing)  # noqa: SLF001
+        return
+    client._transport = _observed(client._transport, outgoing)  # noqa: SLF001
+    for pattern, transport in client._mounts.items():  # noqa: SLF001
+        client._mounts[pattern] = transport and _observed(transport, outgoing)  # noqa: SLF001
+
+
+def _observed_async(transport: httpx.AsyncBaseTransport, outgoing: Outgoing) -> httpx.AsyncBaseTransport:
+    return transport if isinstance(transport, ObservedAsyncTransport) else ObservedAsyncTransport(transport, outgoing)
+
+
+def _observed(transport: httpx.BaseTransport, outgoing: Outgoing) -> httpx.BaseTransport:
+    return transport if isinstance(transport, ObservedTransport) else ObservedTransport(transport, outgoing)
 
 
 class ObservedAsyncTransport(httpx.AsyncBaseTransport):
