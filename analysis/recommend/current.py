@@ -1,0 +1,127 @@
+"""Which timer is at work now: read from manifests, else inferred from where calls pile up; and how many calls each cut."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+import polars as pl
+
+from .observed import Group, Observed
+from .recommendation import Current, Target
+from .words import count, seconds
+
+IDLE_FLAG: Final = "SI"
+"""Envoy's response flag of an idle timer; every other timer's counts for the whole call."""
+
+PILE_SHARE: Final = 0.8
+PILE_CALLS: Final = 5
+"""So many cut calls, and such a share of them, must end at one duration to call it a timer."""
+
+PILE_WIDTH_RATIO: Final = 0.02
+PILE_WIDTH_S: Final = 0.02
+"""Endings of one timer lie within this of their median: timers fire late by some milliseconds, never early."""
+
+SAME_TIMER: Final = {"first_token_timeout": "per_try_timeout"}
+"""Settings that meshes have no field for, and the field that stands in."""
+
+
+@dataclass(frozen=True, eq=False)
+class Timers:
+    """Timers of the observed targets."""
+
+    observed: Observed
+
+    def current(self, setting: str, target: Target) -> Current | None:
+        """The value at work now; None where no timer is known."""
+        deployed = self.observed.deployed
+        placed = deployed.find(SAME_TIMER.get(setting, setting), target.callee, target.route, target.model)
+        if placed is not None:
+            return Current(placed.value, placed.unit, placed.source)
+        if deployed.knows(target.callee):
+            return None
+        # A timer seldom knows models: where a model's own calls show none, the route's do.
+        return self._inferred(setting, target) or self._inferred(setting, replace(target, model=None))
+
+    def cut_by(self, setting: str, target: Target) -> int:
+        """Calls that ended because a timer of this kind fired: here or, for the total, at a caller further out.
+
+        A caller's timer cuts the calls inside as well; to them it is as if their own had fired.
+        """
+        if setting == "total_timeout":
+            return self._sum(target, "cut_total") + self._sum(target, "cut_above")
+        if setting == "idle_gap_timeout":
+            return self._sum(target, "cut_idle")
+        return self._sum(target, "cut_headers") if setting == "per_try_timeout" else 0
+
+    def cut_here(self, target: Target) -> int:
+        """Calls that the target's own total timer cut."""
+        return self._sum(target, "cut_total")
+
+    def _inferred(self, setting: str, target: Target) -> Current | None:
+        at_route = pl.col("route").eq_missing(pl.lit(target.route, dtype=pl.String))
+        at_model = pl.lit(value=True) if target.model is None else pl.col("model") == target.model
+        cut = self._cut.filter((pl.col("hop") == target.hop) & at_route & at_model)
+        column = {"total_timeout": "total_s", "idle_gap_timeout": "idle_s"}.get(setting)
+        ended = pl.Series(dtype=pl.Float64()) if column is None else cut[column].drop_nulls()
+        if len(ended) < PILE_CALLS:
+            return None
+        middle_s = float(ended.median())  # type: ignore[arg-type]  # polars types median() as any temporal value too
+        near = int(((ended - middle_s).abs() <= max(PILE_WIDTH_S, PILE_WIDTH_RATIO * middle_s)).sum())
+        if near < PILE_SHARE * len(ended):
+            return None
+        value_s = float(f"{middle_s:.2g}")
+        return Current(value_s, "s", f"inferred: {count(near)} of {count(len(ended))} cut calls ended at {seconds(value_s)}")
+
+    @cached_property
+    def _cut(self) -> pl.DataFrame:
+        """Calls that their own hop's timer cut, with how long each kind of timer had run."""
+        is_idle = pl.col("response_flags").fill_null("").str.split(",").list.contains(IDLE_FLAG)
+        return (
+            self._outermost.filter(pl.col("outcome") == "timeout")
+            .select(
+                "hop",
+                "route",
+                "model",
+                pl.when(~is_idle).then("duration_s").alias("total_s"),
+                pl.when(is_idle).then("open_gap_s").alias("idle_s"),
+            )
+            .collect()
+        )
+
+    @cached_property
+    def _counts(self) -> dict[Group, dict[str, int]]:
+        flags = pl.col("response_flags").fill_null("").str.split(",").list
+        is_cut, is_idle = pl.col("outcome") == "timeout", flags.contains(IDLE_FLAG)
+        chain_cut = is_cut.any().over("trace_id")
+        counted = (
+            self._outermost.with_columns(chain_cut.alias("chain_cut"))
+            .group_by("hop", "route", "model")
+            .agg(
+                (is_cut & ~is_idle).sum().alias("cut_total"),
+                (is_cut & is_idle).sum().alias("cut_idle"),
+                (is_cut & pl.col("first_byte_s").is_null()).sum().alias("cut_headers"),
+                ((pl.col("outcome") == "cancelled") & pl.col("chain_cut")).sum().alias("cut_above"),
+            )
+            .collect()
+        )
+        names = counted.columns[3:]
+        return {(row[0], row[1], row[2]): dict(zip(names, row[3:], strict=True)) for row in counted.iter_rows()}
+
+    @cached_property
+    def _outermost(self) -> pl.LazyFrame:
+        """One row a call: those of the vantage that the total is taken from."""
+        total = self.observed.tables("total")
+        seen = pl.DataFrame(
+            [(hop, total.vantage(hop)) for hop in dict(self.observed.routes)],
+            schema={"hop": pl.String, "vantage": pl.String},
+            orient="row",
+        )
+        return self.observed.calls.join(seen.lazy(), on=["hop", "vantage"], how="semi")
+
+    def _sum(self, target: Target, name: str) -> int:
+        place = (target.hop, target.route)
+        return sum(
+            counts[name]
+            for (hop, route, model), counts in self._counts.items()
+            if (hop, route) == place and target.model in (None, model)
+        )

@@ -1,0 +1,167 @@
+"""What recommenders look at: rolled-up calls, the calls themselves for what needs traces, the config, what is deployed."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import polars as pl
+
+from meshslo.analysis.config import Config
+from meshslo.analysis.policy.deployed import Deployed
+from meshslo.analysis.rollup import Rollup, roll_up
+from meshslo.analysis.survival import LifeTable
+from meshslo.telemetry.vocabulary import OTHER, Phase
+
+KEYS: Final = ("hop", "route", "model")
+
+Group = tuple[str, str | None, str | None]
+"""Hop, route, model."""
+
+
+class Tables:
+    """Life tables of one phase by hop, route and model, each hop from its outermost vantage; counted once, asked often."""
+
+    def __init__(self, rollup: Rollup, phase: Phase) -> None:
+        """Take the cells of `phase` from a rollup by `KEYS`."""
+        picked = rollup.where(pl.col("phase") == phase).by(KEYS).coarsen(None).pick_vantage()
+        self._cells: Mapping[Group, pl.DataFrame] = picked.cells.partition_by(KEYS, as_dict=True)
+        self._empty = picked.cells.clear()
+        self._models: dict[tuple[str, str | None], list[str | None]] = {}
+        for hop, route, model in self._cells:
+            self._models.setdefault((hop, route), []).append(model)
+        timed = picked.totals.filter(pl.col("event") | pl.col("censored"))
+        longest = timed.group_by(KEYS).agg(pl.col("max_s").max())
+        self._longest_s: dict[Group, float | None] = {(h, r, m): top for h, r, m, top in longest.iter_rows()}
+        self._vantage = dict(picked.cells.select("hop", pl.col("vantage").cast(pl.String)).unique().iter_rows())
+
+    def of(self, hop: str, route: str | None, model: str | None = None) -> LifeTable:
+        """The table of a hop's route and model; of all its models together where `model` is None."""
+        groups = self._groups(hop, route, model)
+        cells = pl.concat([self._cells[group] for group in groups]) if groups else self._empty
+        longest_s = max((self._longest_s.get(group) or 0.0 for group in groups), default=0.0)
+        return LifeTable.from_cells(cells, longest_s=longest_s)
+
+    def outcomes(self, hop: str, route: str | None, model: str | None = None) -> dict[str, int]:
+        """Number of calls by outcome, those without a duration among them."""
+        groups = self._groups(hop, route, model)
+        if not groups:
+            return {}
+        counted = pl.concat([self._cells[group] for group in groups]).group_by(pl.col("outcome").cast(pl.String))
+        return dict(counted.agg(pl.col("count").sum()).iter_rows())
+
+    def models(self, hop: str, route: str | None) -> list[str]:
+        """Models seen on a route, in order."""
+        return sorted(model for model in self._models.get((hop, route), ()) if model is not None)
+
+    def vantage(self, hop: str) -> str:
+        """Who saw this phase of the hop's calls."""
+        return str(self._vantage.get(hop, "nobody"))
+
+    def _groups(self, hop: str, route: str | None, model: str | None) -> list[Group]:
+        return [(hop, route, other) for other in self._models.get((hop, route), ()) if model in (None, other)]
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """All the evidence there is. `calls` are rows of `telemetry.schema`; `rollup` is by hop, route and model in minutes."""
+
+    rollup: Rollup
+    calls: pl.LazyFrame
+    config: Config = field(default_factory=Config)
+    deployed: Deployed = field(default_factory=Deployed)
+
+    @cached_property
+    def window_s(self) -> float:
+        """Seconds from the first call's start to the last one's."""
+        first, last = self.calls.select(pl.col("start").min().alias("a"), pl.col("start").max().alias("b")).collect().row(0)
+        return 0.0 if first is None else float((last - first).total_seconds())
+
+    @cached_property
+    def routes(self) -> list[tuple[str, str | None]]:
+        """Every hop and route seen, in order."""
+        pairs: Sequence[tuple[str, str | None]] = self.rollup.cells.select("hop", "route").unique().rows()
+        return sorted(pairs, key=lambda pair: (pair[0], pair[1] or ""))
+
+    def tables(self, phase: Phase) -> Tables:
+        """The life tables of a phase."""
+        return self._all_tables[phase]
+
+    @cached_property
+    def _all_tables(self) -> dict[Phase, Tables]:
+        return {phase: Tables(self.rollup, phase) for phase in self.rollup.phases}
+
+    @cached_property
+    def silences(self) -> Tables:
+        """Tables of the longest silence of each call as an idle timer sees it.
+
+        Such a timer runs from the request on and starts again with the headers and with every chunk. So an answer that is
+        not streamed is silent until its headers, and a server that sends headers early and thinks then is silent until
+        the first token: both count, not only the gaps between chunks. Only vantages that saw streams of the hop count.
+        """
+        seeing = self.calls.filter(pl.col("max_gap_s").is_not_null() | pl.col("first_token_s").is_not_null())
+        pairs = seeing.select("hop", "vantage").unique()
+        return self._derived(_SILENCE, gap=True, calls=self.calls.join(pairs, on=["hop", "vantage"], how="semi"))
+
+    @cached_property
+    def chunk_times(self) -> Tables:
+        """Tables of each stream's mean time per chunk after the first; cut streams show it as well as whole ones."""
+        streams = self.calls.filter(pl.col("first_token_s").is_not_null() & (pl.col("chunks") >= MIN_CHUNKS))
+        return self._derived(_PER_CHUNK, gap=False, calls=streams)
+
+    def _derived(self, value_s: pl.Expr, *, gap: bool, calls: pl.LazyFrame | None = None) -> Tables:
+        """Tables of a quantity that is no phase of the row, counted by the one rollup there is."""
+        source = self.calls if calls is None else calls
+        as_phase: Phase = "max_gap" if gap else "total"
+        ended = pl.col("outcome") if gap else pl.lit("ok").alias("outcome")
+        column = pl.col("max_gap_s" if gap else "duration_s")
+        rows = source.with_columns(value_s.alias("value"), ended).with_columns(pl.col("value").alias(column.meta.output_name()))
+        return Tables(roll_up(rows.drop("value"), keys=KEYS, bucket=None, phases=(as_phase,)), as_phase)
+
+    @cached_property
+    def answer_lengths(self) -> Mapping[str | None, int]:
+        """The longest answer of each model seen anywhere, in chunks or tokens; under None, of any model."""
+        length = pl.max_horizontal("chunks", "output_tokens").max().alias("longest")
+        by_model = self.calls.group_by("model").agg(length).collect()
+        longest = {model: int(n) for model, n in by_model.iter_rows() if n and model is not None}
+        return longest | {None: int(by_model["longest"].max() or 0)}  # type: ignore[arg-type]  # polars types max() as any value
+
+
+MIN_CHUNKS: Final = 5
+"""Fewer chunks say little about the time of one."""
+
+_HEADERS_S: Final = pl.coalesce("first_byte_s", pl.lit(0.0))
+_AT_ONCE: Final = pl.coalesce(~pl.col("streaming"), pl.col("chunks") <= 1, pl.lit(value=False)) & (pl.col("outcome") == "ok")
+_SILENCE: Final = (
+    pl.when(pl.col("first_token_s").is_not_null())
+    .then(pl.max_horizontal("first_byte_s", pl.col("first_token_s") - _HEADERS_S, "max_gap_s", "open_gap_s"))
+    .when(_AT_ONCE)
+    .then(pl.coalesce("first_byte_s", "duration_s"))
+    # Nobody saw chunks: all of the body may have been one silence. Too long errs on the side that cuts nobody.
+    .otherwise(pl.max_horizontal("first_byte_s", pl.col("duration_s") - _HEADERS_S))
+)
+_PER_CHUNK: Final = (pl.col("duration_s") - pl.coalesce("open_gap_s", pl.lit(0.0)) - pl.col("first_token_s")) / (
+    pl.col("chunks").cast(pl.Float64) - 1
+)
+
+
+def observe(calls: pl.LazyFrame, config: Config | None = None, deployed: Deployed | None = None) -> Observed:
+    """Roll calls up for the recommenders. Routes and models beyond the config's limits count with those that have none."""
+    named = calls.with_columns(pl.when(pl.col(key) != OTHER).then(pl.col(key)).alias(key) for key in ("route", "model"))
+    return Observed(roll_up(named, keys=KEYS), named, config or Config(), deployed or Deployed())
+
+
+def differ(tables: Mapping[str, LifeTable], shares: Sequence[float], confidence: float) -> bool:
+    """Whether groups differ beyond noise: at the first of `shares` that two or more can tell, two intervals are disjoint.
+
+    A group whose tail is hidden counts with its lower bound: it differs from those that surely end before.
+    """
+    for q in shares:
+        quantiles = (table.quantile(q, confidence) for table in tables.values())
+        found = [quantile for quantile in quantiles if quantile.status != "not_identifiable"]
+        if len(found) >= 2 and any(quantile.status == "ok" for quantile in found):
+            lows = [quantile.low_s or 0.0 for quantile in found]
+            highs = [quantile.high_s or math.inf for quantile in found]
+            return max(lows) > min(highs)
+    return False

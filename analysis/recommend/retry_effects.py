@@ -1,0 +1,101 @@
+"""What repeating does: calls made for one asked, success, tokens; and what repeating everything would do instead."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from meshslo.analysis.interval import wilson
+from meshslo.analysis.policy.settings import IDEMPOTENT_CONDITIONS, SAFE_CONDITIONS
+
+from .failures import Attempts
+from .recommendation import Effect, Value
+from .words import count, share
+
+SECOND_TRIES: Final = 30
+"""Second attempts after which their success is told, to within 18 % (Wilson)."""
+
+NOISE_RATIO: Final = 2.0
+"""A budget within this ratio of the proposed one, above it, does the same: it bounds storms, not the daily noise."""
+
+BLANKET_TRIES: Final = 2
+"""Repetitions that people set for everything; Istio's default count."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a hop may repeat: the share of failures that are safe to repeat, and the ratio with what it covers or caps it."""
+
+    share: float
+    low: float
+    high: float
+    ratio: float
+    why: str
+
+
+def same_policy(setting: str, now: Value, proposed: Value) -> bool:
+    """Whether the value deployed now does what the proposed one would, within noise."""
+    if setting == "retry_on":
+        return split_conditions(str(now)) == split_conditions(str(proposed))
+    if setting == "retry_attempts":
+        return (float(now) > 0) == (float(proposed) > 0) and float(now) <= float(proposed) + 1
+    return float(proposed) <= float(now) <= float(proposed) * NOISE_RATIO
+
+
+def split_conditions(text: str) -> frozenset[str]:
+    """The conditions of a `retry_on` list, in any order and with or without spaces."""
+    return frozenset(part.strip() for part in text.split(",") if part.strip())
+
+
+def is_safe(conditions: str) -> bool:
+    """Whether all conditions are ones after which the callee has not begun."""
+    return split_conditions(conditions) <= set(SAFE_CONDITIONS)
+
+
+def is_safe_if_idempotent(conditions: str) -> bool:
+    """Whether all conditions hold before response headers, so that repeating does no harm on an idempotent hop."""
+    return split_conditions(conditions) <= set(IDEMPOTENT_CONDITIONS)
+
+
+def effects(seen: Attempts, budget: Budget | None, confidence: float) -> dict[str, Effect]:
+    """Amplification and success of the hop before and after; without a budget nothing is repeated."""
+    first_ok = seen.ok_first / seen.calls
+    success = Effect(before=seen.ok / seen.calls, after=first_ok)
+    amplification = Effect(before=seen.amplification, after=1.0, after_high=1.0)
+    if budget is not None:
+        amplification = Effect(
+            before=seen.amplification, after=1.0 + min(budget.share, budget.ratio), after_high=1.0 + budget.ratio
+        )
+        repeated = min(budget.share, budget.ratio)
+        second = wilson(seen.second_ok, seen.second, confidence) if seen.second >= SECOND_TRIES else None
+        success = Effect(
+            before=seen.ok / seen.calls,
+            after=None if second is None else first_ok + repeated * second.estimate,
+            after_low=first_ok + repeated * (0.0 if second is None else second.low),
+            after_high=first_ok + repeated * (1.0 if second is None else second.high),
+        )
+    return {"amplification": amplification, "success_rate": success}
+
+
+def gain(seen: Attempts, confidence: float) -> str:
+    """How often a second attempt succeeds, where enough were seen."""
+    if seen.second < SECOND_TRIES:
+        few = f"only {count(seen.second)} second attempts were seen" if seen.second else "no second attempt was seen"
+        return f"{few}, so what a repetition gains is not known yet"
+    second = wilson(seen.second_ok, seen.second, confidence)
+    interval = f"{share(second.low)} to {share(second.high)}, {count(seen.second)} seen"
+    return f"{share(second.estimate)} of second attempts succeed ({interval})"
+
+
+def so_far(seen: Attempts) -> str:
+    """What is repeated now, where anything is."""
+    extra = int(seen.tries.sum()) - seen.calls
+    return f"; now {count(seen.tries.sum())} calls are made for {count(seen.calls)} asked" if extra > 0 else ""
+
+
+def blanket(seen: Attempts) -> str:
+    """What repeating every failure (5xx, reset) would cost instead."""
+    failed = int(seen.failed.sum())
+    tokens = f" and generate {count(seen.tokens_of_failed)} chunks or tokens again" if seen.tokens_of_failed else ""
+    worst = 1 + BLANKET_TRIES
+    repeats = f"{count(failed)} calls ({share(failed / seen.calls)}){tokens}"
+    outage = f"in an outage make {worst} calls of one, at two such layers {worst**2}"
+    return f"repeating every failure {BLANKET_TRIES} times would repeat {repeats}, and {outage}"

@@ -1,0 +1,186 @@
+"""Timeouts: three clocks for each hop, route and (where models differ) model: first token, idle gap, total; and per try.
+
+A value is the upper confidence bound of the quantile that the false-timeout budget names, rounded up to two digits. Where a
+timer hides the tail, a bound from chunks stands in for the estimate until calls have been seen under a longer timer.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+from .chain import HopRoute, Link, deepest_first, find_links
+from .clocks import Answer, Timer, judge, recommendation
+from .current import Timers
+from .explore import longest_stream
+from .observed import Observed, Tables, differ
+from .recommendation import Recommendation, Target
+from .words import seconds
+
+EARLY_HEADERS_RATIO: Final = 0.5
+"""Headers that come before half the time to the first token do not announce it."""
+
+Totals = dict[tuple[HopRoute, str | None], Recommendation]
+"""Total timeouts by hop, route and model."""
+
+DIFFER_AT: Final = (0.99, 0.95, 0.9, 0.5)
+"""Shares at which models are compared, the first that calls can tell."""
+
+
+class TimeoutRecommender:
+    """The recommender of timeouts."""
+
+    kind = "timeout"
+    plural = "timeouts"
+
+    def recommend(self, observed: Observed) -> Sequence[Recommendation]:
+        """First token, idle gap, total and per try of every hop and route, callees before their callers inside."""
+        found = list(_Run(observed).answers())
+        order = {setting: n for n, setting in enumerate(("first_token_timeout", "idle_gap_timeout", "total_timeout"))}
+
+        def key(item: Recommendation) -> tuple[str, str, str, int]:
+            return item.target.hop, item.target.route or "", item.target.model or "", order.get(item.setting, 9)
+
+        return sorted(found, key=key)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One pass over what was observed."""
+
+    observed: Observed
+
+    @cached_property
+    def links(self) -> list[Link]:
+        return find_links(self.observed.calls)
+
+    @cached_property
+    def timers(self) -> Timers:
+        return Timers(self.observed)
+
+    def answers(self) -> Iterator[Recommendation]:
+        totals: Totals = {}
+        for place in deepest_first(self.links, self.observed.routes):
+            yield from self._streams(place)
+            yield from self._per_try(place)
+            for item in self._totals(place, totals):
+                totals[place, item.target.model] = item
+                yield item
+
+    # First token and idle gap
+
+    def _streams(self, place: HopRoute) -> Iterator[Recommendation]:
+        first, silent = self.observed.tables("first_token"), self.observed.silences
+        if self._has_calls(first, place):
+            for target in self._targets(first, place):
+                yield self._first_token(target, first)
+        if self._has_calls(silent, place):
+            for target in self._targets(silent, place):
+                timer = self._timer("idle_gap_timeout", target, silent)
+                answer = judge(timer)
+                yield recommendation(timer, replace(answer, reason=answer.reason + self._longest_wait(target)))
+
+    def _first_token(self, target: Target, tables: Tables) -> Recommendation:
+        timer = self._timer("first_token_timeout", target, tables)
+        answer = judge(timer)
+        if answer.value_s is not None and self._headers_come_early(target):
+            early = "headers come before the answer begins, so no mesh timer ends at the first token"
+            reason = f"{answer.reason}; {early}: the idle timer guards it instead (idle_gap_timeout)"
+            answer = Answer("not_expressible", answer.value_s, reason)
+        return recommendation(timer, answer)
+
+    def _headers_come_early(self, target: Target) -> bool:
+        """Whether headers come well before the first token: the guard of a proxy's per-try timer ends with the headers."""
+        at = (target.hop, target.route, target.model)
+        headers = self.observed.tables("first_byte").of(*at).quantile(0.5)
+        first = self.observed.tables("first_token").of(*at).quantile(0.5)
+        return bool(headers.value_s and first.value_s and headers.value_s < first.value_s * EARLY_HEADERS_RATIO)
+
+    def _longest_wait(self, target: Target) -> str:
+        if not self._headers_come_early(target):
+            return ""
+        return "; it covers the wait from early headers to the first token, which no other timer sees"
+
+    # Per try
+
+    def _per_try(self, place: HopRoute) -> Iterator[Recommendation]:
+        """The headers of one attempt: where a timer limits them now, or where they announce the first token of a stream."""
+        tables = self.observed.tables("first_byte")
+        if not self._has_calls(tables, place):
+            return
+        for target in self._targets(tables, place):
+            streams = self.observed.tables("first_token").of(target.hop, target.route, target.model).calls > 0
+            announced = streams and not self._headers_come_early(target)
+            if announced or self.timers.current("per_try_timeout", target) is not None:
+                timer = self._timer("per_try_timeout", target, tables)
+                yield recommendation(timer, judge(timer))
+
+    # Total
+
+    def _totals(self, place: HopRoute, below: Totals) -> Iterator[Recommendation]:
+        """Each model's value where they differ, and the route's for all others, which may be as slow as the slowest."""
+        tables = self.observed.tables("total")
+        every, *targets = self._targets(tables, place)
+        own = [self._total(target, tables, self._floor(target, below)) for target in targets]
+        yield from own
+        slowest = [(float(item.wanted), item.target.model) for item in own if item.wanted is not None]
+        models = [(value_s, f"model {model} needs {seconds(value_s)}, and others may too") for value_s, model in slowest]
+        yield self._total(every, tables, [*self._floor(every, below), *models])
+
+    def _total(self, target: Target, tables: Tables, floors: list[tuple[float, str]]) -> Recommendation:
+        floor = max(floors, default=None)
+        timer = self._timer("total_timeout", target, tables)
+        return recommendation(timer, judge(timer, bound=longest_stream(self.observed, target, timer), floor=floor))
+
+    def _floor(self, target: Target, below: Totals) -> list[tuple[float, str]]:
+        """What the calls that this one makes need of it, and why: the most demanding, or nothing."""
+        needs = []
+        for link in self.links:
+            item = below.get((link.child, target.model)) or below.get((link.child, None))
+            if link.parent == (target.hop, target.route) and item is not None and item.wanted is not None:
+                needs.append(self._need(link, target, float(item.wanted)))
+        return [max(needs)] if needs else []
+
+    def _need(self, link: Link, target: Target, child_s: float) -> tuple[float, str]:
+        config = self.observed.config
+        budget = config.false_timeout_ratio(target.hop)
+        needed_s, own_s = link.needs_s(child_s, target.model, 1.0 - budget, config.objectives.confidence)
+        times = f" x {link.attempts} attempts" if link.attempts > 1 else ""
+        waits = f"it waits up to {seconds(child_s)}{times} for {Target(*link.child)}"
+        return needed_s, f"{waits} and spends up to {seconds(own_s)} beside it: {seconds(needed_s)}"
+
+    # Common
+
+    def _targets(self, tables: Tables, place: HopRoute) -> list[Target]:
+        """The route for all models, then each model where they differ beyond noise."""
+        models = tables.models(*place)
+        by_model = {model: tables.of(*place, model) for model in models}
+        config = self.observed.config
+        shares = (1.0 - config.false_timeout_ratio(place[0]), *DIFFER_AT)
+        apart = len(models) > 1 and differ(by_model, shares, config.objectives.confidence)
+        return [Target(*place), *(Target(*place, model) for model in models if apart)]
+
+    def _timer(self, setting: str, target: Target, tables: Tables) -> Timer:
+        config = self.observed.config
+        at = (target.hop, target.route, target.model)
+        deadlines = [config.chain.deadline_s, config.hop(target.hop).deadline_s]
+        return Timer(
+            setting=setting,
+            target=target,
+            table=tables.of(*at),
+            calls=sum(tables.outcomes(*at).values()),
+            timed_out=self.timers.cut_by(setting, target),
+            own_cuts=setting != "total_timeout" or self.timers.cut_here(target) > 0,
+            current=self.timers.current(setting, target),
+            budget=config.false_timeout_ratio(target.hop),
+            confidence=config.objectives.confidence,
+            window_s=self.observed.window_s,
+            deadline_s=min((limit for limit in deadlines if limit is not None), default=None),
+        )
+
+    @staticmethod
+    def _has_calls(tables: Tables, place: HopRoute) -> bool:
+        return tables.of(*place).calls > 0
+
+
+RECOMMENDER: Final = TimeoutRecommender()

@@ -1,0 +1,37 @@
+"""Numbers as a person says them: in the reasons of recommendations and the comments of emitted policies."""
+
+
+def seconds(value_s: float) -> str:
+    """A duration in the unit that reads best.
+
+    >>> seconds(0.0043), seconds(8.134), seconds(45.0), seconds(1500.0)
+    ('4.3 ms', '8.13 s', '45 s', '1500 s')
+    """
+    scaled, unit = (value_s * 1000, "ms") if 0 < value_s < 0.9995 else (value_s, "s")
+    return f"{_short(scaled, 3)} {unit}"
+
+
+def share(ratio: float) -> str:
+    """A share of calls in per cent.
+
+    >>> share(0.001), share(0.0163), share(0.25), share(0.00004)
+    ('0.1 %', '1.6 %', '25 %', '0.004 %')
+    """
+    return f"{_short(ratio * 100, 2)} %"
+
+
+def count(number: float) -> str:
+    """A whole number with its thousands apart.
+
+    >>> count(12345)
+    '12,345'
+    """
+    return f"{round(number):,}"
+
+
+def _short(value: float, digits: int) -> str:
+    """So many significant digits, all those before the point, no zeros at the end."""
+    if abs(value) >= 10 ** (digits - 1):
+        return f"{value:.0f}"
+    text = f"{value:.{digits}g}"
+    return f"{value:.{digits + 6}f}".rstrip("0").rstrip(".") if "e" in text else text
