@@ -12,14 +12,15 @@ from types import ModuleType
 
 
 def members(package: ModuleType, constant: str) -> Iterator[object]:
-    """The `constant` of every module in `package`, by module name, then those of the entry points `meshslo.<folder>`.
+    """The `constant` of every module in `package`, by module name, then those that packages register.
 
-    A module without the constant is a helper and passed over. An entry point names the object itself.
+    A module without the constant is a helper and passed over. Packages of users register the object itself under an entry
+    point named after the constant: `SOURCE` under `meshslo.sources`, `RECOMMENDER` under `meshslo.recommenders`.
     """
     for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
         found = getattr(importlib.import_module(f"{package.__name__}.{module.name}"), constant, None)
         if found is not None:
             yield found
-    group = "meshslo." + package.__name__.rsplit(".", 1)[-1]
+    group = f"meshslo.{constant.lower()}s"
     for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
         yield entry.load()

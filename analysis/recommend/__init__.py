@@ -41,7 +41,7 @@ class Recommender(Protocol):
 
 
 def recommenders() -> list[Recommender]:
-    """Every recommender there is: those in this folder and those of the entry points `meshslo.recommend`."""
+    """Every recommender there is: those in this folder and those of the entry points `meshslo.recommenders`."""
     return list(members(sys.modules[__name__], "RECOMMENDER"))  # type: ignore[arg-type]  # the contract suite holds their type
 
 

@@ -1,7 +1,7 @@
 """Servers that already hold telemetry and answer over HTTP: Jaeger, Tempo, Prometheus. One file each, ending in `PULLER = ...`.
 
 A puller reads a window of time in slices, the oldest first, so that an interrupted pull goes on where it stopped. Packages
-of users add theirs through the entry points `meshslo.pull`.
+of users add theirs through the entry points `meshslo.pullers`.
 """
 
 from collections.abc import Callable, Iterator
