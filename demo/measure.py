@@ -1,4 +1,4 @@
-"""What a run did, measured twice: by the load generator as its users saw it, and from the spans in the store. They must agree."""
+"""What a run did, measured twice: from what its users saw, and from the spans in the store. They must agree."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ from .settings import ROUTES, DemoSettings
 REPLICAS: Final[dict[str, int]] = {"gateway": 1, "retriever": 1, "reranker": 2, "generator": 2}
 CALLEES: Final[dict[str, tuple[str, ...]]] = {"gateway": ("retriever", "generator"), "retriever": ("reranker",)}
 STALE_WEIGHT = 1
-"""Share of calls (of 41) that the generator's proxy sends to a replica that is gone: endpoints lag behind pods."""
+"""Calls of 21 that the retriever's proxy sends to a replica that is gone: endpoints lag behind pods."""
 
 
 @dataclass
@@ -111,7 +111,7 @@ class Town:
 
 def _endpoints(service: str, replicas: tuple[Replica, ...], gone: int) -> tuple[Endpoint, ...]:
     alive = tuple(Endpoint(replica.port) for replica in replicas if replica.service == service)
-    return (*alive, Endpoint(gone, STALE_WEIGHT)) if service == "generator" else alive
+    return (*alive, Endpoint(gone, STALE_WEIGHT)) if service == "retriever" else alive
 
 
 def _sent(proxy: Proxy) -> int:
@@ -120,8 +120,3 @@ def _sent(proxy: Proxy) -> int:
     answer = httpx.get(f"http://127.0.0.1:{proxy.admin_port}/stats", params={"filter": pattern, "format": "json"}, timeout=10)
     answer.raise_for_status()
     return sum(int(stat["value"]) for stat in json.loads(answer.text)["stats"])
-
-
-def with_pace(proxy: Proxy, pace: float) -> Proxy:
-    """The proxy with its timers stretched."""
-    return replace(proxy, pace=pace)

@@ -9,6 +9,10 @@ from typing import Any
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from meshslo.telemetry import MeshsloMiddleware, instrument_httpx, setup
 
@@ -53,13 +57,10 @@ def serve(replica: Replica, build: Callable[[Desk], FastAPI]) -> None:
     desk = Desk(replica)
     app = build(desk)
     app.add_middleware(MeshsloMiddleware)
-    control = FastAPI()
-    control.post("/begin")(desk.begin)
-    control.get("/counts")(lambda: dict(desk.counts))
     try:
         # Keep-alive longer than the proxy's own: a connection that the callee closes first is a reset of the next request.
         uvicorn.run(
-            _Front(app, control),
+            _Front(app, _control(desk)),
             host="127.0.0.1",
             port=replica.port,
             log_level="warning",
@@ -70,6 +71,19 @@ def serve(replica: Replica, build: Callable[[Desk], FastAPI]) -> None:
         )
     finally:
         telemetry.shutdown()
+
+
+def _control(desk: Desk) -> Starlette:
+    """What the demo asks of a replica besides its service. Not FastAPI, which makes spans of its own."""
+
+    def begin(_: Request) -> Response:
+        desk.begin()
+        return Response(status_code=204)
+
+    def counts(_: Request) -> Response:
+        return JSONResponse(desk.counts)
+
+    return Starlette(routes=[Route("/begin", begin, methods=["POST"]), Route("/counts", counts)])
 
 
 class _Front:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -56,7 +56,7 @@ class Answer:
     chat: Chat
     made_tokens: int = 0
 
-    async def chunks(self) -> AsyncIterator[int]:
+    async def chunks(self) -> AsyncGenerator[int, None]:
         """Yield the number of tokens of each chunk as it is made; waits for a place in the batch first."""
         model = MODELS[self.chat.model]
         dice = random.Random(self.chat.number)

@@ -1,0 +1,90 @@
+"""The runs of a demo: what was measured in each, as `runs.json` and as one table."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from meshslo.analysis.quantile import Quantile
+
+from .measure import Measured
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the load under one mesh: its window, both measurements, and the rate of cut streams that was promised."""
+
+    name: str
+    since: datetime
+    until: datetime
+    users: Measured
+    store: Measured
+    p95: Quantile
+    p99: Quantile
+    promised_rate: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The run as `runs.json` has it: the store's figures, the users' own below `users`; `at_least` marks a bound."""
+        return {
+            "name": self.name,
+            "since": self.since.isoformat(),
+            "until": self.until.isoformat(),
+            **_figures(self.store),
+            "cut_rate": self.store.cut_rate,
+            "promised_rate": self.promised_rate,
+            "p95_s": self.p95.value_s,
+            "p95_status": self.p95.status,
+            "p99_s": self.p99.value_s,
+            "p99_status": self.p99.status,
+            "users": _figures(self.users),
+        }
+
+
+def _figures(measured: Measured) -> dict[str, Any]:
+    return {**asdict(measured), "success_rate": measured.success_rate, "amplification": measured.amplification}
+
+
+def write_runs(runs: Sequence[Run], path: Path) -> None:
+    """Write `runs.json`."""
+    path.write_text(json.dumps({"runs": [run.to_dict() for run in runs]}, indent=2) + "\n")
+
+
+def runs_table(runs: Sequence[Run]) -> Table:
+    """One column a run, so that a row reads as a story."""
+    table = Table(title="The same load, three times: measured, not asserted", title_justify="left")
+    table.add_column("measured in each run", no_wrap=True)
+    for run in runs:
+        table.add_column(run.name, justify="right", no_wrap=True)
+    rows: list[tuple[str, list[str]]] = [
+        ("requests / streams", [f"{run.store.requests} / {run.store.streams}" for run in runs]),
+        ("streams cut by timers", [f"{run.store.cut_by_timer} ({run.store.cut_rate:.1%})" for run in runs]),
+        ("  promised at most", [_promise(run.promised_rate) for run in runs]),
+        ("success", [f"{run.store.success_rate:.1%}" for run in runs]),
+        ("calls per request, at best 4", [f"{run.store.calls / max(1, run.store.requests):.2f}" for run in runs]),
+        ("  amplification", [f"{run.store.amplification:.3f}" for run in runs]),
+        ("tokens generated in vain", [_vain(run.store) for run in runs]),
+        ("stream p95", [_seconds(run.p95) for run in runs]),
+        ("stream p99", [_seconds(run.p99) for run in runs]),
+    ]
+    for name, cells in rows:
+        table.add_row(name, *cells)
+    return table
+
+
+def _promise(rate: float | None) -> str:
+    return "nothing" if rate is None else f"{rate:.1%}"
+
+
+def _vain(measured: Measured) -> str:
+    return f"{measured.tokens_in_vain:,} ({measured.tokens_in_vain / max(1, measured.tokens):.0%})"
+
+
+def _seconds(quantile: Quantile) -> str:
+    """The estimate, or the bound that is all a cap lets one know."""
+    if quantile.value_s is None:
+        return f"needs {quantile.needs_calls} more"
+    return f"{'>= ' if quantile.status == 'at_least' else ''}{quantile.value_s:.2f} s"
