@@ -68,7 +68,11 @@ class CollectSettings:
     ingest: IngestSettings = field(default_factory=IngestSettings)
 
     def check(self) -> None:
-        """BadConfigError where the settings would let strangers in unasked."""
+        """BadConfigError where the settings would let strangers in unasked, or name a place that is not there."""
+        if self.ready_file is not None and not self.ready_file.absolute().parent.is_dir():
+            raise BadConfigError(
+                f"--ready-file {self.ready_file}: there is no folder {self.ready_file.absolute().parent}; make it"
+            )
         for name, address in (("--grpc", self.grpc), ("--http", self.http)):
             if not address.is_loopback and not self.insecure:
                 raise BadConfigError(

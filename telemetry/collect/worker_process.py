@@ -1,6 +1,8 @@
 """The handle on the worker process: starts it, hears it, starts it again when it dies, and has it flush at the end."""
 
+import contextlib
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +18,8 @@ from meshslo.telemetry.store.worker import FLUSH
 from .events import Say
 
 _RESTART_S: Final = 1.0
+_MAX_RESTARTS: Final = 5
+_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _NEWS: Final = frozenset({"failed", "set_aside"})
 
 
@@ -44,7 +48,8 @@ class WorkerProcess:
     def __init__(self, store: Path, settings: IngestSettings, say: Say) -> None:
         self._command = [sys.executable, "-m", "meshslo.telemetry.store.worker", str(store), json.dumps(asdict(settings))]
         self._say = say
-        self._stopping = False
+        self._changing = threading.Lock()
+        self._flushing = False
         self.stats = WorkerStats()
         self._process = self._start()
         self._listener = threading.Thread(target=self._listen, name="meshslo-worker", daemon=True)
@@ -52,39 +57,50 @@ class WorkerProcess:
 
     def flush(self) -> None:
         """Have everything sealed moved to Parquet and the worker end; returns when it has."""
-        self._stopping = True
-        self._order(FLUSH)
+        with self._changing:
+            self._flushing = True
+            self._order_flush()
         self._listener.join()
 
     def _start(self) -> "subprocess.Popen[str]":
-        return subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603  our own module
+        # The worker inherits the mask: a Ctrl-C meant for the collector must not end it before it has said to ignore it.
+        old = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+        try:
+            return subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603  our own module
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
-    def _order(self, order: str) -> None:
+    def _order_flush(self) -> None:
         pipe = self._process.stdin
         assert pipe is not None  # noqa: S101  opened as a pipe
-        try:
-            pipe.write(order + "\n")
+        # A worker that has died breaks the pipe; the listener starts another and orders again.
+        with contextlib.suppress(BrokenPipeError):
+            pipe.write(FLUSH + "\n")
             pipe.flush()
-        except BrokenPipeError:
-            self._say("worker_gone", note="it had ended already; what it left is in the log and is taken at the next start")
 
     def _listen(self) -> None:
-        while True:
-            self._hear_until_it_ends()
-            if self._stopping:
-                return
+        while not self._ended_as_ordered():
             self.stats.restarts += 1
-            self._say("worker_died", status=self._process.returncode, note="started again")
+            self._say("worker_died", status=self._process.returncode)
+            if self._flushing and self.stats.restarts > _MAX_RESTARTS:
+                self._say("worker_given_up", note="what it left is in the log and is taken at the next start")
+                return
             time.sleep(_RESTART_S)
-            self._process = self._start()
+            with self._changing:
+                self._process = self._start()
+                if self._flushing:
+                    self._order_flush()
 
-    def _hear_until_it_ends(self) -> None:
+    def _ended_as_ordered(self) -> bool:
+        """Hear the worker until it ends; whether that was because it had flushed."""
         pipe = self._process.stdout
         assert pipe is not None  # noqa: S101  opened as a pipe
         with pipe:
             for line in pipe:
-                event = json.loads(line)
-                self.stats.hear(event)
-                if event["event"] in _NEWS or event.get("damaged"):
-                    self._say(f"worker_{event.pop('event')}", **event)
-        self._process.wait()
+                self._hear(json.loads(line))
+        return self._process.wait() == 0 and self._flushing
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        self.stats.hear(event)
+        if event["event"] in _NEWS or event.get("damaged"):
+            self._say(f"worker_{event.pop('event')}", **event)

@@ -71,15 +71,15 @@ class Layout:
 def open_layout(path: str | Path, *, create: bool = False) -> Layout:
     """The layout of the store at `path`; with `create`, an absent or empty directory becomes an empty store.
 
-    Raises StoreError where `path` is no store, was made by a newer version, or cannot be read.
+    Raises StoreError where `path` is no store, was made by a newer version, or may not be used.
     """
     layout = Layout(Path(path))
     try:
         if create and not layout.marker.exists():
             _create(layout)
         _check(layout)
-    except PermissionError as error:
-        raise StoreError(f"{path}: {error.strerror}; the store's files must be readable by this user") from error
+    except OSError as error:
+        raise StoreError(f"{error.filename or path}: {error.strerror}; the store must be a directory this user may use") from error
     return layout
 
 
@@ -91,6 +91,9 @@ def _create(layout: Layout) -> None:
         raise StoreError(f"{root} holds other files and no {MARKER}: name a new or empty directory for the store")
     for folder in (layout.wal, layout.calls, layout.commits, layout.damaged):
         folder.mkdir(parents=True, exist_ok=True)
+    # Segments hold what services sent as it came, prompts perhaps among it, until the wanted columns have been taken out.
+    for folder in (layout.wal, layout.damaged):
+        folder.chmod(0o700)
     write_atomically(layout.marker, json.dumps({"format": FORMAT, "made_by": "meshslo"}).encode())
 
 

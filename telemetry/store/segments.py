@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from meshslo.telemetry.errors import StoreError
+
 from .atomic import sync_folder
 from .layout import Layout
 from .wal import read_segment
@@ -30,12 +32,20 @@ def fresh_name() -> str:
 
 def sealed(layout: Layout) -> list[Path]:
     """Segments that no one writes to any more, oldest first."""
-    return sorted(layout.wal.glob(f"*{SEALED}"))
+    return _listed(layout, SEALED)
 
 
 def all_segments(layout: Layout) -> list[Path]:
-    """Sealed and open segments, oldest first."""
-    return sorted([*layout.wal.glob(f"*{SEALED}"), *layout.wal.glob(f"*{OPEN}")])
+    """Sealed and open segments, oldest first; StoreError where this user may not see them."""
+    return _listed(layout, SEALED, OPEN)
+
+
+def _listed(layout: Layout, *suffixes: str) -> list[Path]:
+    # Not glob: it takes a folder that may not be read for an empty one.
+    try:
+        return sorted(path for path in layout.wal.iterdir() if path.suffix in suffixes)
+    except PermissionError as error:
+        raise StoreError(f"{layout.wal}: {error.strerror}; read the store as the user who collects into it") from error
 
 
 def recover(layout: Layout) -> list[TornTail]:
@@ -43,7 +53,7 @@ def recover(layout: Layout) -> list[TornTail]:
 
     Only the holder of the collector lock may call it.
     """
-    tails = [_seal(path) for path in sorted(layout.wal.glob(f"*{OPEN}"))]
+    tails = [_seal(path) for path in _listed(layout, OPEN)]
     return [tail for tail in tails if tail.cut_bytes]
 
 
