@@ -8,9 +8,13 @@ from pathlib import Path
 
 import polars as pl
 
+from meshslo.telemetry.errors import BadInputError, StoreError
 from meshslo.telemetry.schema import conform
-from meshslo.telemetry.vocabulary import PHASES, Phase
+from meshslo.telemetry.vocabulary import PHASES, VANTAGES, Phase, Vantage
 
+from .cardinality import fold_tail
+from .config import Limits
+from .report import Report, report
 from .rollup import KEYS, Rollup, roll_up
 
 Scan = Callable[[datetime | None, datetime | None], pl.LazyFrame]
@@ -23,6 +27,7 @@ class CallStore:
 
     scan: Scan
     name: str
+    limits: Limits = Limits()  # noqa: RUF009 - a frozen value
 
     def rollup(
         self,
@@ -36,15 +41,66 @@ class CallStore:
         """Histograms of the calls in [since, until) by time bucket, vantage and the keys `by`."""
         return roll_up(self.scan(since, until), keys=by, bucket=bucket, phases=phases)
 
+    def report(
+        self,
+        *,
+        by: Sequence[str] = KEYS,
+        phase: Phase = "total",
+        quantiles: Sequence[float] = (0.95, 0.99),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        vantage: Vantage | None = None,
+    ) -> Report:
+        """Outcomes and quantiles of `phase` of each group `by`, of the calls that started in [since, until).
 
-def open_store(path: str | PathLike[str]) -> CallStore:
+        Of each hop the outermost vantage that saw the phase is taken, or `vantage` alone. Raises StoreError where the window
+        holds no calls, BadInputError for keys, phases or quantiles that there are not.
+        """
+        _check(by, quantiles, vantage)
+        first, last = self._extent(since, until)
+        kept = tuple(dict.fromkeys(by))
+        whole = self.rollup(by=tuple(dict.fromkeys([*kept, "hop"])), bucket=None, phases=[phase], since=since, until=until)
+        seen = whole.pick_vantage() if vantage is None else whole.where(pl.col("vantage") == vantage)
+        if seen.cells.is_empty():
+            raise BadInputError(f"{self.name}: nothing seen from vantage {vantage}; there are {', '.join(whole.vantages())}")
+        limits = {"route": self.limits.routes, "tenant": self.limits.tenants, "model": self.limits.models}
+        bounded, folds = fold_tail(seen.by(kept), limits)
+        return Report(report(bounded, phase=phase, quantiles=quantiles), kept, phase, since or first, until or last, folds)
+
+    def _extent(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
+        """First and last start of a call in [since, until); StoreError where there is none."""
+        start = pl.col("start")
+        bounds = self.scan(since, until).select(start.min().alias("first"), start.max().alias("last")).collect().row(0)
+        if bounds[0] is not None:
+            return bounds[0], bounds[1]
+        if since is None and until is None:
+            raise StoreError(
+                f"{self.name} holds no calls yet: send it spans with `meshslo collect --store {self.name}`, "
+                f"or read files with `meshslo import FILE --store {self.name}`"
+            )
+        first, last = self._extent(None, None)
+        window = f"[{since or 'the beginning'}, {until or 'now'})"
+        raise StoreError(f"{self.name}: no calls started in {window}; its calls started from {first} to {last}")
+
+
+def _check(by: Sequence[str], quantiles: Sequence[float], vantage: str | None) -> None:
+    wrong = [q for q in quantiles if not 0.0 < q < 1.0]
+    if wrong or not quantiles:
+        raise BadInputError(f"quantile {wrong[0] if wrong else '(none)'} is outside (0, 1); pass 0.99 for p99")
+    if vantage is not None and vantage not in VANTAGES:
+        raise BadInputError(f"vantage {vantage!r} is none of {', '.join(VANTAGES)}")
+    if not by:
+        raise BadInputError("nothing to report by: name at least one key, such as hop")
+
+
+def open_store(path: str | PathLike[str], *, limits: Limits = Limits()) -> CallStore:  # noqa: B008 - a frozen value
     """The store at `path`, for reading; StoreError where there is none."""
     from meshslo.telemetry.store import open_store as open_files
 
-    return CallStore(open_files(Path(path)).scan, str(path))
+    return CallStore(open_files(Path(path)).scan, str(path), limits)
 
 
-def from_calls(calls: pl.DataFrame) -> CallStore:
+def from_calls(calls: pl.DataFrame, *, limits: Limits = Limits()) -> CallStore:  # noqa: B008 - a frozen value
     """A store of the calls in a frame (any subset of a call's columns with the required ones), for tests and notebooks."""
     rows = conform(calls)
 
@@ -54,4 +110,4 @@ def from_calls(calls: pl.DataFrame) -> CallStore:
             chosen = chosen.filter(pl.col("start") >= since)
         return chosen if until is None else chosen.filter(pl.col("start") < until)
 
-    return CallStore(scan, "calls in memory")
+    return CallStore(scan, "calls in memory", limits)

@@ -108,8 +108,10 @@ class LifeTables:
     def quantiles(self, q: float, confidence: float = 0.95) -> Quantiles:
         """The `q` quantile of each group from its survival curve, with an interval, a lower bound or the calls it needs.
 
-        Without censoring the interval is distribution-free (order statistics); with it, the log-log band's. Every end is
-        the edge of its bucket, so that the bucket error is in it.
+        Without censoring the interval is distribution-free (order statistics); with it, the log-log band's, where enough
+        effective calls are behind the quantile. (Simulated, 600 samples each, log-normal, 3 and 20 % cut: so gated, a 95 %
+        interval held p95 and p99 in 94 to 97 %; without the gate 65 % at 300 calls.) Every end is the edge of its bucket, so
+        that the bucket error is in it.
         """
         check_share("q", q)
         check_share("confidence", confidence)
@@ -117,16 +119,16 @@ class LifeTables:
         row = self._first(self._reached(self.log_survival, q))
         beyond = self._surely_beyond(q, confidence)
         needed = calls_needed(q, confidence)
-        enough = self.effective >= needed
+        behind = self._calls_behind(row)
+        enough = behind >= needed
         known = enough & (row >= 0) & (upper >= 0)
         bounded = ~known & ((beyond >= 0) | (enough & (low >= 0)))
-        bound = np.where(beyond >= 0, beyond, low)
+        bound = np.where(row >= 0, low, self._followed)
         value = self._seconds(np.where(known, row, np.where(bounded, bound, -1)), "midpoint")
-        value = np.where(bounded, np.minimum(value, self.longest_s), value)
-        missing = np.ceil((needed - self.effective) * self.calls / np.maximum(self.effective, 1e-300))
+        missing = np.ceil((needed - behind) * self.calls / np.maximum(behind, 1.0))
         return Quantiles(
-            value_s=value,
-            low_s=np.where(bounded, value, self._seconds(np.where(known, low, -1), "lower")),
+            value_s=np.where(bounded, np.minimum(value, self.longest_s), value),
+            low_s=self._seconds(np.where(known | (bounded & (beyond < 0)), low, beyond), "lower"),
             high_s=self._seconds(np.where(known, high, -1), "upper"),
             upper_s=self._seconds(np.where(known, upper, -1), "upper"),
             completed_value_s=self._seconds(self._row_at(np.full(len(self), q), self._cumulative_events), "midpoint"),
@@ -173,6 +175,29 @@ class LifeTables:
         row = np.where(unsure >= 0, unsure, self.offsets[1:]) - 1
         reached = self._first(self._reached(self.log_survival, q)) >= 0
         return np.where((row < self.offsets[:-1]) | reached, -1, row)
+
+    def _calls_behind(self, row: Ints) -> Floats:
+        """Calls that an uncut sample of the same precision at `row` has: S (1 - S) / variance (Cutler and Ederer 1958).
+
+        All effective calls of the group where nothing was cut, or the curve does not come down to the quantile (row -1).
+        """
+        at = np.where((row > self.offsets[:-1]) & np.append(self.ends, False)[row], row - 1, row)
+        share, spread = np.exp(np.append(self.log_survival, 0.0)[at]), np.append(self.greenwood, 0.0)[at]
+        told = self.is_cut & (row >= 0) & (spread > 0.0) & (share > 0.0)
+        behind = np.divide(1.0 - share, share * spread, out=self.effective.copy(), where=told)
+        return np.minimum(np.floor(behind + 1e-6), self.effective)
+
+    @cached_property
+    def _followed(self) -> Ints:
+        """The row to which at least half of the calls that outlasted their group's last event were followed; -1 where none did."""
+        happened = np.flatnonzero(self.events > 0.0)
+        last = np.append(-1, happened)[np.searchsorted(happened, self.offsets[1:])]
+        inside = last >= self.offsets[:-1]
+        tail = np.where(inside, (np.append(self.at_risk - self.events, 0.0))[last], self.weight)
+        through = np.concatenate([[0.0], np.cumsum(self.censored)])
+        row = np.searchsorted(through[1:], through[self.offsets[1:]] - 0.5 * tail * (1.0 + _ROUNDING))
+        held = np.clip(row, self.offsets[:-1], np.maximum(self.offsets[1:] - 1, 0))
+        return np.where(tail > 0.0, held, -1).astype(np.int64)
 
     @cached_property
     def _cumulative_events(self) -> Floats:

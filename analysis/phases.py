@@ -8,6 +8,7 @@ max_gap      outcome ok                            cut: the longest gap, the ope
                                                    at the cut among them
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -50,3 +51,13 @@ def _on_the_way(value_s: pl.Expr, counts: pl.Expr) -> Timed:
     duration_s = pl.col("duration_s").fill_nan(None)
     cut_before = value_s.is_null() & counts & _CUT & duration_s.is_not_null()
     return Timed(pl.when(seen).then(value_s).when(cut_before).then(duration_s), seen, cut_before)
+
+
+def measured(cells: pl.DataFrame, group: Sequence[str]) -> pl.DataFrame:
+    """The cells of groups in which the phase is measured at all: in the others a cut call says nothing about it.
+
+    A caller's SDK that does not record response headers shows none for the calls it cut either; taking these for censored
+    would invent a lower bound. Not measured: some call ended `ok` and none is an event.
+    """
+    unseen = (pl.col("outcome") == "ok").any() & ~pl.col("event").any()
+    return cells.filter(~(unseen.over(list(group)) if group else unseen))

@@ -11,6 +11,7 @@ from typing import Final
 
 import polars as pl
 
+from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.vocabulary import OUTCOMES, PHASES, VANTAGES, Phase
 
 from . import histogram
@@ -61,14 +62,14 @@ class Rollup:
             )
         scale = min(self.scale, other.scale)
         left, right = self.downscale(scale), other.downscale(scale)
-        return _folded(left, pl.concat([left.cells, right.cells]), pl.concat([left.totals, right.totals]))
+        return folded(left, pl.concat([left.cells, right.cells]), pl.concat([left.totals, right.totals]))
 
     def by(self, keys: Sequence[str]) -> "Rollup":
         """Only told apart by `keys`, which must be among the present ones."""
         self._require(keys)
         dropped = [key for key in self.keys if key not in keys]
         kept = tuple(key for key in self.keys if key in keys)
-        return _folded(replace(self, keys=kept), self.cells.drop(dropped), self.totals.drop(dropped))
+        return folded(replace(self, keys=kept), self.cells.drop(dropped), self.totals.drop(dropped))
 
     def where(self, condition: pl.Expr) -> "Rollup":
         """Only the cells of which `condition` holds; it may name start, vantage, the keys, phase and outcome."""
@@ -86,14 +87,14 @@ class Rollup:
         """In longer time buckets ("1h", "1d", "30d"), or in one without a start where `bucket` is None."""
         start = pl.lit(None, dtype=pl.Datetime("ns", "UTC")) if bucket is None else pl.col("start").dt.truncate(bucket)
         frames = (frame.with_columns(start.alias("start")) for frame in (self.cells, self.totals))
-        return _folded(replace(self, bucket=bucket), *frames)
+        return folded(replace(self, bucket=bucket), *frames)
 
     def downscale(self, scale: int) -> "Rollup":
         """In coarser histogram buckets; the present scale returns the same, a finer one raises ValueError."""
         if scale == self.scale:
             return self
         index = histogram.coarser_expr(pl.col("index"), self.scale - scale)
-        return _folded(replace(self, scale=scale), self.cells.with_columns(index), self.totals)
+        return folded(replace(self, scale=scale), self.cells.with_columns(index), self.totals)
 
     def vantages(self) -> tuple[str, ...]:
         """The vantages that there are, outermost first."""
@@ -131,7 +132,7 @@ _ADDED: Final = [
 ]
 
 
-def _folded(shape: Rollup, cells: pl.DataFrame, totals: pl.DataFrame) -> Rollup:
+def folded(shape: Rollup, cells: pl.DataFrame, totals: pl.DataFrame) -> Rollup:
     """`shape` with `cells` and `totals` instead of its own, rows of equal keys added up, in order of the keys."""
     group = ["start", "vantage", *shape.keys, *_ENDINGS]
     return replace(
@@ -151,24 +152,24 @@ def roll_up(
     """Count calls (rows of `telemetry.schema`) by time bucket, vantage and `keys`, a histogram for each phase and outcome.
 
     `bucket` is a Polars duration ("1m", "1h"), or None for no time buckets. Calls without a weight count as 1.
-    Raises ValueError naming keys or phases that calls do not have.
+    Raises BadInputError naming keys or phases that calls do not have.
     """
     _check(keys, phases, calls)
     parts = [_one_phase(calls, tuple(keys), bucket, phase) for phase in phases]
     counted = pl.concat(parts).collect(engine="streaming")
     empty = Rollup(counted, counted, tuple(keys), bucket)
-    return _folded(empty, counted.drop("sum_s", "min_s", "max_s"), counted.drop("index"))
+    return folded(empty, counted.drop("sum_s", "min_s", "max_s"), counted.drop("index"))
 
 
 def _check(keys: Sequence[str], phases: Sequence[Phase], calls: pl.LazyFrame) -> None:
     unknown = [phase for phase in phases if phase not in PHASES]
     if unknown or not phases:
-        raise ValueError(f"not phases: {', '.join(unknown) or 'none given'}; there are {', '.join(PHASES)}")
+        raise BadInputError(f"not phases: {', '.join(unknown) or 'none given'}; there are {', '.join(PHASES)}")
     words = [name for name, kind in calls.collect_schema().items() if kind in (pl.String, pl.Categorical, pl.Enum)]
     allowed = [name for name in words if name not in ("vantage", "outcome")]
     wrong = [key for key in keys if key not in allowed]
     if wrong:
-        raise ValueError(f"not keys of calls: {', '.join(wrong)}; there are {', '.join(allowed)}")
+        raise BadInputError(f"not keys of calls: {', '.join(wrong)}; there are {', '.join(allowed)}")
 
 
 def _one_phase(calls: pl.LazyFrame, keys: tuple[str, ...], bucket: str | None, phase: Phase) -> pl.LazyFrame:

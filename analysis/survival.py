@@ -17,6 +17,7 @@ from scipy.stats import norm
 from . import histogram
 from .interval import log_log_band, proportion
 from .lifetables import LifeTables
+from .phases import measured
 from .quantile import Interval, Quantile, check_share
 
 Floats = NDArray[np.float64]
@@ -157,11 +158,14 @@ class LifeTable:
     def exceedance(self, t_s: float, confidence: float = 0.95) -> Interval:
         """Share of calls that are still running after `t_s` seconds.
 
-        Within a bucket the estimate runs from the curve before to the curve after it, and the limits take both. Without a
-        call cut before `t_s` the limits are exact (Clopper-Pearson), else those of the log-log band; past the last event
-        of a curve that ends above 0 the lower limit falls with the number of calls followed that far.
+        NaN within (0, 1) where there are no calls. Within a bucket the estimate runs from the curve before to the curve after
+        it, and the limits take both. Without a call cut before `t_s` the limits are exact (Clopper-Pearson), else those of
+        the log-log band; past the last event of a curve that ends above 0 the lower limit falls with the number of calls
+        followed that far.
         """
         check_share("confidence", confidence)
+        if not self.calls:
+            return Interval(math.nan, 0.0, 1.0)
         at = int(histogram.index_of([t_s], self.scale)[0])
         before, after = np.searchsorted(self.index, [at, at + 1]) - 1
         inside = (t_s / float(histogram.lower_edge(at, self.scale)) - 1.0) / (2.0**2.0**-self.scale - 1.0)
@@ -205,16 +209,6 @@ class LifeTable:
         if row == len(self.index):
             return 0.0
         return float((1.0 - confidence) ** (1.0 / self._still_counted(row)))
-
-
-def measured(cells: pl.DataFrame, group: Sequence[str]) -> pl.DataFrame:
-    """The cells of groups in which the phase is measured at all: in the others a cut call says nothing about it.
-
-    A caller's SDK that does not record response headers shows none for the calls it cut either; taking these for censored
-    would invent a lower bound. Not measured: some call ended `ok` and none is an event.
-    """
-    unseen = (pl.col("outcome") == "ok").any() & ~pl.col("event").any()
-    return cells.filter(~(unseen.over(list(group)) if group else unseen))
 
 
 def _number(values: Floats) -> float | None:

@@ -1,0 +1,107 @@
+"""What `meshslo report` says: outcomes and quantiles of each group, with intervals, as a frame and as JSON."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from meshslo.telemetry.vocabulary import OUTCOMES, Phase
+
+from .cardinality import Folded
+from .rollup import Rollup
+from .tables import group_keys, life_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA: Final = "meshslo.report/1"
+QUANTILE_COLUMNS: Final = ("q", "value_s", "low_s", "high_s", "status", "needs_calls", "completed_value_s")
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """One row a group and quantile: vantage, the keys asked for, phase, calls, the calls of each outcome, the quantile.
+
+    start, end: the window asked for, or the first and last start of a call. folded: what was counted as `__other__`.
+    """
+
+    frame: pl.DataFrame
+    by: tuple[str, ...]
+    phase: Phase
+    start: datetime | None
+    end: datetime | None
+    folded: tuple[Folded, ...] = ()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A dict for each group, as in the JSON: its quantiles in a list."""
+        keys = ["vantage", *self.by]
+        found: list[dict[str, Any]] = []
+        for _, rows in self.frame.group_by(keys, maintain_order=True):
+            first = rows.row(0, named=True)
+            found.append(
+                {
+                    **{key: first[key] for key in keys},
+                    "phase": self.phase,
+                    "calls": first["calls"],
+                    "outcomes": {outcome: first[outcome] for outcome in OUTCOMES},
+                    "quantiles": rows.select(QUANTILE_COLUMNS).to_dicts(),
+                }
+            )
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document as Python values, schema `meshslo.report/1`."""
+        window = {"start": _iso(self.start), "end": _iso(self.end)}
+        return {"schema": SCHEMA, "window": window, "rows": self.rows()}
+
+    def to_json(self) -> str:
+        """The JSON document, schema `meshslo.report/1`."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """The frame for pandas, which `pip install 'meshslo[dashboards]'` brings."""
+        return self.frame.to_pandas()
+
+    def _repr_html_(self) -> str:
+        return self.frame._repr_html_()
+
+
+def report(
+    rollup: Rollup, *, phase: Phase = "total", quantiles: Sequence[float] = (0.95, 0.99), confidence: float = 0.95
+) -> pl.DataFrame:
+    """The frame of a `Report`: quantiles of the survival estimate of each group of `rollup`, the naive ones beside them."""
+    groups, tables = life_tables(rollup, phase)
+    counted = _outcomes(rollup, phase, groups)
+    parts = []
+    for q in quantiles:
+        found = tables.quantiles(q, confidence)
+        parts.append(
+            counted.with_columns(
+                pl.lit(q).alias("q"),
+                *(pl.Series(name, getattr(found, name), nan_to_null=True) for name in ("value_s", "low_s", "high_s")),
+                pl.Series("status", found.status.astype(object), dtype=pl.String),
+                pl.when(pl.Series(found.status == "not_identifiable")).then(pl.Series(found.needs_calls)).alias("needs_calls"),
+                pl.Series("completed_value_s", found.completed_value_s, nan_to_null=True),
+            )
+        )
+    return pl.concat(parts).sort(groups.columns, maintain_order=True)
+
+
+def _outcomes(rollup: Rollup, phase: Phase, groups: pl.DataFrame) -> pl.DataFrame:
+    """The groups with their number of calls, in all and of each outcome."""
+    each = [pl.col("count").filter(pl.col("outcome") == outcome).sum().cast(pl.Int64).alias(outcome) for outcome in OUTCOMES]
+    keys = group_keys(rollup)
+    counted = (
+        rollup.totals.filter(pl.col("phase") == phase)
+        .group_by(keys)
+        .agg(pl.col("count").sum().cast(pl.Int64).alias("calls"), *each)
+    )
+    joined = groups.join(counted, on=keys, nulls_equal=True, maintain_order="left")
+    return joined.select(*keys, pl.lit(phase).alias("phase"), "calls", *OUTCOMES)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
