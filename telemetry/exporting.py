@@ -3,10 +3,13 @@
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import entry_points
 from typing import Final
 from urllib.parse import urlsplit
+from weakref import WeakMethod
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
@@ -18,21 +21,22 @@ logger = logging.getLogger("meshslo")
 
 TRACES_PATH: Final = "v1/traces"
 
+MAX_REASON_CHARS: Final = 300
+
 LAST_EXPORT_S: Final = 5.0
 """How long a process that ends waits for the collector to take the last spans."""
 
-NOISY: Final = (
-    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
-    "opentelemetry.exporter.otlp.proto.grpc.exporter",
-    "opentelemetry.sdk._shared_internal",
-)
+NOISY: Final = ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentelemetry.exporter.otlp.proto.grpc.exporter")
 """Loggers that repeat themselves with every batch that fails."""
 
+QUEUE_LOGGER: Final = "opentelemetry.sdk._shared_internal"
+"""Logger that repeats itself while a queue is full."""
 
-def exporters(endpoint: str | None) -> list[SpanExporter]:
-    """OTLP over HTTP to `endpoint` where given, else the exporters that OTEL_TRACES_EXPORTER names (default otlp)."""
+
+def exporters(endpoint: str | None) -> list[Callable[[], SpanExporter]]:
+    """Makers of OTLP over HTTP to `endpoint` where given, else of what OTEL_TRACES_EXPORTER names (default otlp)."""
     if endpoint:
-        return [OTLPSpanExporter(endpoint=traces_url(endpoint))]
+        return [partial(OTLPSpanExporter, endpoint=traces_url(endpoint))]
     names = [name.strip() for name in os.environ.get("OTEL_TRACES_EXPORTER", "otlp").split(",")]
     return [_exporter(name) for name in names if name and name.lower() != "none"]
 
@@ -49,8 +53,8 @@ def traces_url(endpoint: str) -> str:
     return endpoint if parts.path.strip("/") else f"{endpoint.rstrip('/')}/{TRACES_PATH}"
 
 
-def _exporter(name: str) -> SpanExporter:
-    """The exporter registered as `name`; plain `otlp` goes by OTEL_EXPORTER_OTLP_PROTOCOL, HTTP by default."""
+def _exporter(name: str) -> Callable[[], SpanExporter]:
+    """The maker of the exporter registered as `name`; plain `otlp` goes by OTEL_EXPORTER_OTLP_PROTOCOL, HTTP by default."""
     if name == "otlp":
         protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
         name = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
@@ -59,78 +63,122 @@ def _exporter(name: str) -> SpanExporter:
         raise BadConfigError(
             f"no trace exporter {name!r} is installed; see OTEL_TRACES_EXPORTER and OTEL_EXPORTER_OTLP_PROTOCOL"
         )
-    exporter: SpanExporter = found.load()()
-    return exporter
+    maker: Callable[[], SpanExporter] = found.load()
+    return maker
 
 
-class QuietExporter(SpanExporter):
-    """Passes batches on; says once that they are lost, and once that they arrive again."""
+class Losses:
+    """Counts spans that are lost; says so once, and once more when spans arrive again."""
 
-    def __init__(self, exporter: SpanExporter) -> None:
-        self._exporter = exporter
+    def __init__(self) -> None:
         self._lost = 0
-        self._filter = _InThisThread()
-        for name in NOISY:
-            logging.getLogger(name).addFilter(self._filter)
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export `spans`; a failure costs them and nothing else."""
-        with self._filter:
-            result = self._exporter.export(spans)
-        if result is SpanExportResult.SUCCESS:
-            self._arrived()
-        else:
-            self._failed(len(spans))
-        return result
-
-    def _failed(self, count: int) -> None:
+    def lost(self, count: int, reason: str) -> None:
+        """`count` spans are gone, for `reason`."""
         if not self._lost:
-            reason = self._filter.last or "no reason given"
-            logger.warning("the collector does not take spans, they are dropped until it does: %s", reason)
+            logger.warning("spans are lost, until the collector takes them again: %s", reason[:MAX_REASON_CHARS])
         self._lost += count
 
-    def _arrived(self) -> None:
+    def arrived(self) -> None:
+        """A batch was taken."""
         if self._lost:
             logger.warning("the collector takes spans again; %d were lost meanwhile", self._lost)
         self._lost = 0
 
+
+class QuietExporter(SpanExporter):
+    """Passes batches on, and keeps the exporter's own repeated complaints to one.
+
+    A forked child makes an exporter of its own: two processes must not talk over one connection.
+    """
+
+    def __init__(self, make: Callable[[], SpanExporter]) -> None:
+        self.losses = Losses()
+        self.sending = 0
+        self._make = make
+        self._exporter = make()
+        self._complaints = _Complaints(*NOISY)
+        anew = WeakMethod(self._anew)
+        os.register_at_fork(after_in_child=lambda: (again := anew()) and again())
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export `spans`; a failure costs them and nothing else."""
+        self.sending = len(spans)
+        self._complaints.first = ""
+        with self._complaints:
+            result = self._exporter.export(spans)
+        self.sending = 0
+        if result is SpanExportResult.SUCCESS:
+            self.losses.arrived()
+        else:
+            self.losses.lost(len(spans), self.complaint)
+        return result
+
+    @property
+    def complaint(self) -> str:
+        """What the exporter said first when it last failed."""
+        return self._complaints.first or "the exporter gave no reason"
+
     def shutdown(self) -> None:
         """Close the exporter; a batch that is being retried is given up."""
-        with self._filter:
+        with self._complaints:
             self._exporter.shutdown()
-        for name in NOISY:
-            logging.getLogger(name).removeFilter(self._filter)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Flush what the exporter holds back itself."""
         return self._exporter.force_flush(timeout_millis)
 
+    def _anew(self) -> None:
+        self._exporter = self._make()
 
-class _InThisThread(logging.Filter):
-    """Holds back, and remembers, the messages of a thread while it is inside `with`."""
 
-    def __init__(self) -> None:
+class _Complaints(logging.Filter):
+    """Holds back what loggers say in a thread while it is inside `with`, and remembers the first of it."""
+
+    def __init__(self, *loggers: str) -> None:
         super().__init__()
-        self._local = threading.local()
-        self.last = ""
+        self._here = threading.local()
+        self.first = ""
+        for name in loggers:
+            logging.getLogger(name).addFilter(self)
 
     def __enter__(self) -> None:
-        self._local.inside = True
+        self._here.inside = True
 
     def __exit__(self, *_: object) -> None:
-        self._local.inside = False
+        self._here.inside = False
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let through what other threads say."""
-        if not getattr(self._local, "inside", False):
+        if not getattr(self._here, "inside", False):
             return True
-        self.last = record.getMessage()
+        self.first = self.first or record.getMessage()
         return False
 
 
 class BoundedBatches(BatchSpanProcessor):
     """The SDK's batch processor (bounded queue, OTEL_BSP_* hold); a dead collector does not hold up the process's end."""
 
+    def __init__(self, exporter: QuietExporter) -> None:
+        super().__init__(exporter)
+        self._quiet = exporter
+        # The queue is the SDK's own; without it losses are not counted here but in the SDK's log.
+        self._waiting: deque[ReadableSpan] = getattr(self._batch_processor, "_queue", deque())
+        self._repetitions = _Complaints(QUEUE_LOGGER)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue `span`; where the queue is full, the oldest one goes."""
+        if len(self._waiting) != self._waiting.maxlen:
+            super().on_end(span)
+            return
+        self._quiet.losses.lost(1, f"{self._waiting.maxlen} are waiting already (OTEL_BSP_MAX_QUEUE_SIZE)")
+        with self._repetitions:
+            super().on_end(span)
+
     def shutdown(self) -> None:
-        """Export what is waiting, for at most LAST_EXPORT_S seconds."""
+        """Export what is waiting, for at most LAST_EXPORT_S seconds, and say what was left."""
+        sending = self._quiet.sending
         self._batch_processor.shutdown(round(LAST_EXPORT_S * 1000))
+        left = len(self._waiting) + min(sending, self._quiet.sending)
+        if left:
+            self._quiet.losses.lost(left, self._quiet.complaint)

@@ -3,8 +3,9 @@
 import atexit
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from weakref import WeakSet
 
@@ -60,11 +61,11 @@ def setup(
     """
     present = trace.get_tracer_provider()
     if isinstance(present, TracerProvider):
-        return _extended(present, service, exporters(endpoint) if endpoint else list(span_exporters or ()))
+        return _extended(present, service, exporters(endpoint) if endpoint else _makers(span_exporters or ()))
     provider = TracerProvider(resource=resource_of(service, resource), shutdown_on_exit=False)
     _warn_unnamed(provider)
     _label(provider)
-    _export(provider, exporters(endpoint) if span_exporters is None else span_exporters)
+    _export(provider, exporters(endpoint) if span_exporters is None else _makers(span_exporters))
     trace.set_tracer_provider(provider)
     if not os.environ.get("OTEL_PROPAGATORS"):
         propagate.set_global_textmap(W3C)
@@ -83,7 +84,7 @@ def _label(provider: TracerProvider) -> None:
         provider.add_span_processor(BaggageProcessor())
 
 
-def _extended(provider: TracerProvider, service: str | None, added: Sequence[SpanExporter]) -> Telemetry:
+def _extended(provider: TracerProvider, service: str | None, added: Sequence[Callable[[], SpanExporter]]) -> Telemetry:
     """The provider that is there, with our processor, once."""
     name = provider.resource.attributes.get(SERVICE_NAME)
     if service and service != name:
@@ -93,9 +94,13 @@ def _extended(provider: TracerProvider, service: str | None, added: Sequence[Spa
     return Telemetry(provider)
 
 
-def _export(provider: TracerProvider, to: Sequence[SpanExporter]) -> None:
-    for exporter in to:
-        provider.add_span_processor(BoundedBatches(QuietExporter(exporter)))
+def _makers(made: Sequence[SpanExporter]) -> list[Callable[[], SpanExporter]]:
+    return [partial(lambda exporter: exporter, exporter) for exporter in made]
+
+
+def _export(provider: TracerProvider, makers: Sequence[Callable[[], SpanExporter]]) -> None:
+    for make in makers:
+        provider.add_span_processor(BoundedBatches(QuietExporter(make)))
 
 
 def _warn_unnamed(provider: TracerProvider) -> None:

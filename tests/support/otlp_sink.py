@@ -1,0 +1,52 @@
+"""A collector that only remembers: OTLP/HTTP on a free loopback port."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+
+class Sink:
+    """What arrived: (service, span name, attributes) of each span."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.spans: list[tuple[str, str, dict[str, Any]]] = []
+
+    def take(self, payload: bytes) -> None:
+        for resource in ExportTraceServiceRequest.FromString(payload).resource_spans:
+            service = next(item.value.string_value for item in resource.resource.attributes if item.key == "service.name")
+            for scope in resource.scope_spans:
+                self.spans += [(service, span.name, {item.key: item.value for item in span.attributes}) for span in scope.spans]
+
+    def names(self) -> list[str]:
+        return [name for _, name, _ in self.spans]
+
+
+@contextmanager
+def otlp_sink() -> Iterator[Sink]:
+    """A running sink; stops at the end."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            sink.take(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return None
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    sink = Sink(server.server_address[1])
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield sink
+    finally:
+        server.shutdown()
+        thread.join(timeout=10)
+        server.server_close()

@@ -1,0 +1,158 @@
+"""setup: one line, standard variables, and a collector that is down costs the spans and one warning.
+
+Each program runs in a process of its own, since a process has one tracer provider for good.
+"""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from tests.support.net import free_port
+from tests.support.otlp_sink import otlp_sink
+
+pytestmark = pytest.mark.system
+
+
+def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`program` in a Python of its own with these variables; its logs go to stderr."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "KUBERNETES_"))}
+    prelude = """
+        import logging, os, sys
+        logging.basicConfig(level=logging.WARNING)
+        from meshslo.telemetry import *
+    """
+    source = textwrap.dedent(prelude) + textwrap.dedent(program)
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, env=clean | environment, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_one_line_sends_a_services_spans_and_the_end_loses_none() -> None:
+    with otlp_sink() as sink:
+        done = run(f"setup('gateway', endpoint={sink.url!r})\nlist(observe_stream(iter('ab')))")
+        assert [(service, name) for service, name, _ in sink.spans] == [("gateway", "stream")]
+    assert done.stderr == ""
+
+
+def test_standard_variables_hold() -> None:
+    with otlp_sink() as sink:
+        run(
+            "t = setup()\nlist(observe_stream(iter('ab')))\nassert t.force_flush()",
+            OTEL_SERVICE_NAME="named-outside",
+            OTEL_EXPORTER_OTLP_ENDPOINT=sink.url,
+        )
+        assert [service for service, _, _ in sink.spans] == ["named-outside"]
+        run("setup('x')\nlist(observe_stream(iter('ab')))", OTEL_SDK_DISABLED="true", OTEL_EXPORTER_OTLP_ENDPOINT=sink.url)
+        run("setup('x')\nlist(observe_stream(iter('ab')))", OTEL_TRACES_EXPORTER="none", OTEL_EXPORTER_OTLP_ENDPOINT=sink.url)
+        run(
+            "setup('x')\nlist(observe_stream(iter('ab')))",
+            OTEL_TRACES_SAMPLER="always_off",
+            OTEL_EXPORTER_OTLP_ENDPOINT=sink.url,
+        )
+        assert len(sink.spans) == 1
+
+
+def test_a_stream_left_open_when_the_process_ends_is_sent() -> None:
+    with otlp_sink() as sink:
+        run(f"setup('gateway', endpoint={sink.url!r})\nstream = observe_stream(iter('ab'))\nnext(stream)")
+        ((_, _, attributes),) = sink.spans
+        assert attributes["meshslo.outcome"].string_value == "cancelled"
+
+
+def test_a_forked_worker_sends_its_spans_too() -> None:
+    program = """
+        t = setup('gateway', endpoint=os.environ['SINK'])
+        list(observe_stream(iter('ab'), attributes={'gen_ai.operation.name': 'parent'}))
+        t.force_flush()
+        child = os.fork()
+        list(observe_stream(iter('ab'), attributes={'gen_ai.operation.name': 'parent' if child else 'child'}))
+        t.force_flush()
+        if not child:
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    """
+    with otlp_sink() as sink:
+        run(program, SINK=sink.url, PYTHONWARNINGS="ignore::DeprecationWarning")
+        assert sorted(sink.names()) == ["child", "parent", "parent"]
+
+
+def test_a_collector_that_is_down_costs_the_spans_and_one_warning() -> None:
+    program = f"""
+        import resource
+        t = setup('gateway', endpoint='http://127.0.0.1:{free_port()}')
+        for _ in range(3000):
+            list(observe_stream(iter('ab')))
+        full = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for _ in range(20000):
+            list(observe_stream(iter('ab')))
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - full)
+    """
+    done = run(program, OTEL_EXPORTER_OTLP_TIMEOUT="1")
+    warnings = [line for line in done.stderr.splitlines() if line.startswith(("WARNING", "ERROR"))]
+    assert len(warnings) == 1, done.stderr
+    assert "spans are lost" in warnings[0]
+    # 20,000 spans that were kept would be some 60 MiB.
+    assert int(done.stdout) < 20 * 1024
+
+
+def test_setting_up_twice_sends_and_labels_once() -> None:
+    program = """
+        first = setup('gateway', endpoint=os.environ['SINK'])
+        second = setup('gateway')
+        assert first.provider is second.provider
+        list(observe_stream(iter('ab')))
+    """
+    with otlp_sink() as sink:
+        assert run(program, SINK=sink.url).stderr == ""
+        assert len(sink.spans) == 1
+
+
+def test_a_provider_that_is_there_gains_the_labels_and_keeps_its_name() -> None:
+    program = """
+        from opentelemetry import baggage, context, trace
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        trace.set_tracer_provider(TracerProvider(resource=Resource({'service.name': 'theirs'})))
+        setup('ours', endpoint=os.environ['SINK'])
+        context.attach(baggage.set_baggage('tenant.id', 'acme'))
+        trace.get_tracer('mine').start_span('mine').end()
+    """
+    with otlp_sink() as sink:
+        done = run(program, SINK=sink.url)
+        ((service, _, attributes),) = sink.spans
+    assert (service, attributes["tenant.id"].string_value) == ("theirs", "acme")
+    assert "'theirs' already; 'ours' is ignored" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "environment", "said"),
+    [
+        ("setup('x', endpoint='collector:4317')", {}, "is no http(s) URL"),
+        ("setup('x')", {"OTEL_TRACES_EXPORTER": "zipkni"}, "no trace exporter 'zipkni'"),
+    ],
+)
+def test_a_destination_that_cannot_be_is_named(line: str, environment: dict[str, str], said: str) -> None:
+    program = f"""
+        from meshslo.telemetry.errors import BadConfigError
+        try:
+            {line}
+        except BadConfigError as error:
+            print(error)
+    """
+    assert said in run(program, **environment).stdout
+
+
+def test_a_service_without_a_name_is_told() -> None:
+    assert "has no name" in run("setup()", OTEL_TRACES_EXPORTER="none").stderr
+
+
+def test_a_pod_knows_its_name() -> None:
+    program = """
+        attributes = setup('x').provider.resource.attributes
+        print(attributes['k8s.pod.name'], attributes['service.name'])
+    """
+    done = run(program, OTEL_TRACES_EXPORTER="none", KUBERNETES_SERVICE_HOST="10.0.0.1", HOSTNAME="x-7d9f")
+    assert done.stdout.split() == ["x-7d9f", "x"]
