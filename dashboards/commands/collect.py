@@ -19,6 +19,7 @@ def collect(
     ] = None,
     settle: Annotated[float, typer.Option(help="Seconds to wait for the rest of a trace before its calls are written.")] = 10.0,
     max_message_mib: Annotated[int, typer.Option(min=1, help="Largest batch to take, also once decompressed.")] = 20,
+    min_free_mib: Annotated[int, typer.Option(min=0, help="Room to leave on the disk; short of it, senders must wait.")] = 128,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen on other than loopback addresses unencrypted.")] = False,
 ) -> None:
     """Receive OTLP traces over gRPC and HTTP into a store.
@@ -31,6 +32,7 @@ def collect(
     from meshslo.telemetry.collect import CollectSettings, parse_address
     from meshslo.telemetry.collect import collect as run
     from meshslo.telemetry.store.ingest import IngestSettings
+    from meshslo.telemetry.store.journal import JournalSettings
 
     run(
         CollectSettings(
@@ -40,6 +42,7 @@ def collect(
             insecure=insecure,
             ready_file=ready_file,
             max_message_bytes=max_message_mib * 2**20,
+            journal=JournalSettings(min_free_bytes=min_free_mib * 2**20),
             ingest=IngestSettings(settle_s=settle),
         )
     )

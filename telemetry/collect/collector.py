@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from prometheus_client import CollectorRegistry
+
 from meshslo.telemetry.store.atomic import write_atomically
 from meshslo.telemetry.store.journal import Journal
 from meshslo.telemetry.store.layout import Layout, open_layout
@@ -15,6 +17,7 @@ from meshslo.telemetry.store.locks import collector_lock
 from meshslo.telemetry.store.segments import recover
 
 from .events import Say, sayer
+from .health import Health
 from .intake import Intake
 from .otlp_grpc import grpc_server
 from .otlp_http import http_app, http_server
@@ -54,8 +57,11 @@ def collect(settings: CollectSettings) -> None:
 async def _run(settings: CollectSettings, layout: Layout, say: Say) -> None:
     journal = Journal(layout, settings.journal)
     worker = WorkerProcess(layout.root, settings.ingest, say)
+    intake = Intake(journal)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Health(layout, intake, journal, worker.stats))
     try:
-        async with _serving(settings, Intake(journal)) as listening:
+        async with _serving(settings, intake, registry) as listening:
             if settings.ready_file is not None:
                 write_atomically(settings.ready_file, listening.to_json().encode())
             say("ready", **json.loads(listening.to_json()), store=str(layout.root))
@@ -68,11 +74,11 @@ async def _run(settings: CollectSettings, layout: Layout, say: Say) -> None:
 
 
 @asynccontextmanager
-async def _serving(settings: CollectSettings, intake: Intake) -> AsyncIterator[Listening]:
+async def _serving(settings: CollectSettings, intake: Intake, registry: CollectorRegistry) -> AsyncIterator[Listening]:
     """Both ports open; at the end, requests under way get their answers."""
     bound = listen(settings.http)
     grpc, grpc_port = grpc_server(intake, settings.grpc, settings.max_message_bytes)
-    http = http_server(http_app(intake, settings))
+    http = http_server(http_app(intake, settings, registry))
     await grpc.start()
     serving = asyncio.create_task(http.serve(sockets=[bound]))
     try:

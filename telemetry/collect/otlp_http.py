@@ -1,4 +1,4 @@
-"""The HTTP port: POST /v1/traces in protobuf or JSON, and /healthz.
+"""The HTTP port: POST /v1/traces in protobuf or JSON, /healthz and /metrics.
 
 Errors are google.rpc.Status in the request's own encoding.
 """
@@ -16,6 +16,8 @@ from google.protobuf.json_format import MessageToJson
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -116,10 +118,19 @@ async def _healthz(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-def http_app(intake: Intake, settings: CollectSettings) -> Starlette:
-    """The ASGI application of the port."""
+def http_app(intake: Intake, settings: CollectSettings, registry: CollectorRegistry) -> Starlette:
+    """The ASGI application of the port; `registry` is what /metrics shows."""
     receiver = _Receiver(intake, Budget(settings.max_buffered_bytes), settings.max_message_bytes)
-    routes = [Route("/v1/traces", receiver.export, methods=["POST"]), Route("/healthz", _healthz)]
+
+    async def metrics(request: Request) -> Response:
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(await asyncio.to_thread(encode, registry), headers={"Content-Type": media_type})
+
+    routes = [
+        Route("/v1/traces", receiver.export, methods=["POST"]),
+        Route("/healthz", _healthz),
+        Route("/metrics", metrics),
+    ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _not_here})
 
 

@@ -1,6 +1,8 @@
 """The writer of the log: many callers wait, one thread appends what they brought and fsyncs once for all of them."""
 
+import errno
 import os
+import shutil
 import threading
 import time
 from concurrent.futures import Future
@@ -23,11 +25,15 @@ class StoreBusyError(StoreError):
 
 @dataclass(frozen=True)
 class JournalSettings:
-    """When a segment is sealed, and how much may wait for the disk."""
+    """When a segment is sealed, how much may wait for the disk, and how much room must be left on it.
+
+    The room is what moving the log into Parquet needs: a disk filled to the brim with log could never be emptied again.
+    """
 
     segment_bytes: int = 32 * _MIB
     seal_after_s: float = 2.0
     max_waiting_bytes: int = 64 * _MIB
+    min_free_bytes: int = 128 * _MIB
 
 
 @dataclass
@@ -150,6 +156,7 @@ class Journal:
                 item.done.set_result(None) if error is None else item.done.set_exception(error)
 
     def _write(self, block: bytes) -> None:
+        self._check_room(len(block))
         segment = self._segment or self._new_segment()
         rest = memoryview(block)
         while rest:
@@ -159,6 +166,11 @@ class Journal:
         self._count_sync(time.monotonic() - began_s)
         segment.size_bytes += len(block)
         self.stats.size_bytes += len(block)
+
+    def _check_room(self, size_bytes: int) -> None:
+        free_bytes = shutil.disk_usage(self._layout.wal).free
+        if free_bytes - size_bytes < self._settings.min_free_bytes:
+            raise OSError(errno.ENOSPC, f"{free_bytes} bytes are free and {self._settings.min_free_bytes} must stay so")
 
     def _count_sync(self, took_s: float) -> None:
         self.stats.syncs += 1

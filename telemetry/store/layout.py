@@ -79,7 +79,9 @@ def open_layout(path: str | Path, *, create: bool = False) -> Layout:
             _create(layout)
         _check(layout)
     except OSError as error:
-        raise StoreError(f"{error.filename or path}: {error.strerror}; the store must be a directory this user may use") from error
+        raise StoreError(
+            f"{error.filename or path}: {error.strerror}; the store must be a directory this user may use"
+        ) from error
     return layout
 
 

@@ -25,10 +25,12 @@ Measure = Literal["bucket", "sum_s", "calls", "retries", "retry_successes", "ret
 
 SERIES: Final = pl.Schema(
     {
-        # Who said it: the server and selection pulled, the profile that read it, the metric, the side that measured.
+        # Who said it: the server and selection pulled, the profile that read it, the metric and its place in the profile
+        # (0 is the best for what it measures), the side that measured.
         "source": pl.String(),
         "profile": pl.String(),
         "instrument": pl.String(),
+        "preference": pl.UInt8(),
         "reporter": pl.String(),
         # When: counted in (start, start + step_s].
         "start": pl.Datetime("ns", "UTC"),
@@ -62,7 +64,7 @@ SERIES: Final = pl.Schema(
 )
 """One number that a server counted in one step of time."""
 
-REQUIRED: Final = ("source", "profile", "instrument", "start", "step_s", "hop", "measure", "value")
+REQUIRED: Final = ("source", "profile", "instrument", "preference", "start", "step_s", "hop", "measure", "value")
 _ORDER: Final = [name for name in SERIES if name not in ("start", "step_s", "low_s", "high_s", "value")]
 
 

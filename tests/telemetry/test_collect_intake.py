@@ -12,6 +12,7 @@ import httpx
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
+from prometheus_client import CollectorRegistry
 
 from meshslo.telemetry.collect.body import Budget, BufferFullError, read_body
 from meshslo.telemetry.collect.intake import Intake
@@ -34,7 +35,7 @@ def busy_intake() -> Intake:
 
 async def test_http_says_429_and_retry_after(tmp_path: Path) -> None:
     intake = busy_intake()
-    transport = httpx.ASGITransport(http_app(intake, CollectSettings(tmp_path)))
+    transport = httpx.ASGITransport(http_app(intake, CollectSettings(tmp_path), CollectorRegistry()))
     async with httpx.AsyncClient(transport=transport, base_url="http://collector") as client:
         headers = {"Content-Type": "application/x-protobuf"}
         answer = await client.post("/v1/traces", content=make_batch(), headers=headers)
@@ -45,7 +46,9 @@ async def test_http_says_429_and_retry_after(tmp_path: Path) -> None:
 
 
 async def test_http_bodies_beyond_the_memory_for_them_are_told_to_come_back(tmp_path: Path) -> None:
-    transport = httpx.ASGITransport(http_app(busy_intake(), CollectSettings(tmp_path, max_buffered_bytes=10)))
+    transport = httpx.ASGITransport(
+        http_app(busy_intake(), CollectSettings(tmp_path, max_buffered_bytes=10), CollectorRegistry())
+    )
     async with httpx.AsyncClient(transport=transport, base_url="http://collector") as client:
         answer = await client.post("/v1/traces", content=bytes(11), headers={"Content-Type": "application/x-protobuf"})
     assert answer.status_code == 429

@@ -1,0 +1,98 @@
+"""The collector's own numbers for a Prometheus: what came in, what was turned away and why, the disk, the lag."""
+
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
+from prometheus_client.registry import Collector
+
+from meshslo.telemetry.store.journal import Journal
+from meshslo.telemetry.store.layout import Layout
+from meshslo.telemetry.store.segments import all_segments
+
+from .intake import Intake
+from .worker_process import WorkerStats
+
+_PREFIX: Final = "meshslo_collector_"
+_WORKER_COUNTERS: Final[Mapping[str, str]] = {
+    "rows": "Call rows written to Parquet.",
+    "duplicates": "Call rows that were there already.",
+    "damaged": "Segments kept as evidence because not all of them could be read.",
+    "set_aside": "Segments kept as evidence because they could not be turned into calls.",
+    "failed": "Steps that the disk refused; each is tried again.",
+}
+
+
+class Health(Collector):
+    """Reads the parts of a running collector at each scrape; counters are since its start."""
+
+    def __init__(self, layout: Layout, intake: Intake, journal: Journal, worker: WorkerStats) -> None:
+        self._layout = layout
+        self._intake = intake
+        self._journal = journal
+        self._worker = worker
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric, as prometheus_client asks for them."""
+        yield from self._received()
+        yield from self._written()
+        yield from self._moved()
+
+    def _received(self) -> Iterable[Metric]:
+        stats = self._intake.stats
+        yield _counter("batches", "Batches acknowledged.", stats.batches)
+        yield _counter("spans_received", "Spans acknowledged.", stats.spans)
+        yield _by_reason("spans_rejected", "Spans turned away in a batch whose others were taken.", stats.rejected)
+        yield _by_reason("requests_refused", "Requests answered with an error.", stats.refused)
+
+    def _written(self) -> Iterable[Metric]:
+        stats = self._journal.stats
+        sync = "Seconds that an fsync of the log took."
+        yield SummaryMetricFamily(f"{_PREFIX}fsync_seconds", sync, count_value=stats.syncs, sum_value=stats.sync_s)
+        yield _gauge("fsync_longest_seconds", "Seconds of the longest fsync since the start.", stats.longest_sync_s)
+        yield _counter("log_bytes", "Bytes acknowledged.", stats.size_bytes)
+        yield _counter("log_failures", "Writes of the log that the disk refused.", stats.failures)
+        yield _gauge("queue_bytes", "Bytes that wait for the disk.", self._journal.waiting_bytes)
+        yield _gauge("disk_free_bytes", "Bytes free where the store lies.", shutil.disk_usage(self._layout.root).free)
+
+    def _moved(self) -> Iterable[Metric]:
+        sizes, ages_s = self._segments()
+        yield _gauge("backlog_bytes", "Bytes acknowledged and not yet in Parquet.", sum(sizes))
+        yield _gauge("backlog_segments", "Segments not yet in Parquet.", len(sizes))
+        yield _gauge(
+            "lag_seconds", "Age of the oldest segment not yet in Parquet; 0 when there is none.", max(ages_s, default=0.0)
+        )
+        yield _gauge("spans_carried", "Spans that wait for the rest of their trace.", self._worker.carried)
+        for name, what in _WORKER_COUNTERS.items():
+            yield _counter(name, what, self._worker.totals[name])
+        yield _counter("worker_restarts", "Times the worker process died.", self._worker.restarts)
+
+    def _segments(self) -> tuple[list[int], list[float]]:
+        sizes, ages_s, now_s = [], [], time.time()
+        for path in all_segments(self._layout):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                # The worker has just moved it to Parquet: it is no backlog any more.
+                continue
+            sizes.append(status.st_size)
+            ages_s.append(now_s - int(path.name.split("-")[0]) / 1e9)
+        return sizes, ages_s
+
+
+def _counter(name: str, what: str, value: float) -> Metric:
+    return CounterMetricFamily(_PREFIX + name, what, value=value)
+
+
+def _gauge(name: str, what: str, value: float) -> Metric:
+    return GaugeMetricFamily(_PREFIX + name, what, value=value)
+
+
+def _by_reason(name: str, what: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(_PREFIX + name, what, labels=["reason"])
+    for reason, count in sorted(counts.items()):
+        family.add_metric([reason], count)
+    return family

@@ -1,0 +1,123 @@
+"""What an operator sees: /metrics of a running collector, and what it does when the disk is full."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+from prometheus_client.parser import text_string_to_metric_families
+
+from meshslo.telemetry.store import open_store
+from tests.support.collector import Collector, running
+from tests.support.net import wait_for
+from tests.support.otlp import make_batch, make_span
+from tests.support.shared import absent
+
+pytestmark = pytest.mark.system
+PROTOBUF = {"Content-Type": "application/x-protobuf"}
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+MIB = 2**20
+
+
+def send(collector: Collector, body: bytes) -> httpx.Response:
+    return httpx.post(f"http://{collector.http}/v1/traces", content=body, headers=PROTOBUF, timeout=30)
+
+
+def metrics(collector: Collector) -> dict[str, float]:
+    text = httpx.get(f"http://{collector.http}/metrics").text
+    return {
+        sample.name.removeprefix("meshslo_collector_") + "".join(f"[{value}]" for value in sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_metrics_tell_what_came_in_and_what_became_of_it(tmp_path: Path) -> None:
+    with running(tmp_path, "--settle", "0") as collector:
+        batch = make_batch([make_span(1), make_span(2), make_span(3, end_time_unix_nano=0)])
+        send(collector, batch)
+        send(collector, batch)
+        send(collector, b"garbage")
+        seen = metrics(collector)
+        assert (seen["batches_total"], seen["spans_received_total"]) == (2, 4)
+        assert seen["spans_rejected_total[end_time_unix_nano is missing]"] == 2
+        assert seen["requests_refused_total[bad data]"] == 1
+        assert seen["fsync_seconds_count"] == 2
+        assert seen["log_bytes_total"] > 2 * len(batch)
+        assert seen["disk_free_bytes"] > 0
+        wait_for(lambda: metrics(collector)["backlog_segments"] == 0, what="the move to Parquet", timeout_s=60)
+        wait_for(lambda: metrics(collector)["rows_total"] == 2, what="the worker's word", timeout_s=60)
+        seen = metrics(collector)
+        assert (seen["lag_seconds"], seen["backlog_bytes"], seen["worker_restarts_total"]) == (0, 0, 0)
+
+
+def test_metrics_come_in_openmetrics_too(tmp_path: Path) -> None:
+    with running(tmp_path) as collector:
+        answer = httpx.get(
+            f"http://{collector.http}/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}
+        )
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert answer.text.endswith("# EOF\n")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system of 16 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "meshslo-test", str(folder)], capture_output=True)
+    if mounted.returncode:
+        absent("mounting a small file system needs root")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder: Path, leave_bytes: int) -> Path:
+    """Take all but `leave_bytes` of a file system."""
+    ballast = folder / "ballast"
+    free = os.statvfs(folder)
+    ballast.write_bytes(bytes(free.f_bavail * free.f_frsize - leave_bytes))
+    return ballast
+
+
+@pytest.mark.parametrize("min_free_mib", [4, 0], ids=["room is left", "to the brim"])
+def test_a_full_disk_makes_senders_wait_loses_nothing_and_mends_itself(small_disk: Path, min_free_mib: int) -> None:
+    # Bulky and hard to squeeze, so that the disk is soon full.
+    bulk = [make_batch([make_span(n, name=os.urandom(100_000).hex())]) for n in range(1, 100)]
+    options = ("--min-free-mib", str(min_free_mib), "--settle", "0")
+    with running(small_disk, *options) as collector:
+        ballast = fill(small_disk, 6 * MIB)
+        answers = [send(collector, body) for body in bulk]
+        acknowledged = [n for n, answer in enumerate(answers, 1) if answer.status_code == 200]
+        assert {answer.status_code for answer in answers} == {200, 429}
+        refusal = next(answer for answer in answers if answer.status_code == 429)
+        assert refusal.headers["retry-after"] == "2"
+        assert "send it again later" in Status.FromString(refusal.content).message
+        ballast.unlink()
+        wait_for(
+            lambda: send(collector, make_batch([make_span(1000)])).status_code == 200, what="taking it up again", timeout_s=60
+        )
+        assert readable(collector.store) == [*acknowledged, 1000]
+        wait_for(lambda: metrics(collector)["backlog_segments"] == 0, what="the move to Parquet", timeout_s=60)
+        assert readable(collector.store) == [*acknowledged, 1000]
+        assert collector.stop() == 0
+
+
+def test_grpc_senders_are_told_when_to_come_back_to_a_full_disk(small_disk: Path) -> None:
+    with running(small_disk, "--min-free-mib", "10") as collector, grpc.insecure_channel(collector.grpc) as channel:
+        fill(small_disk, 6 * MIB)
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary(EXPORT)(make_batch(), timeout=30)
+        status, hint = Status.FromString(dict(caught.value.trailing_metadata())["grpc-status-details-bin"]), RetryInfo()
+        assert status.details[0].Unpack(hint)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert metrics(collector)["log_failures_total"] == 1
+
+
+def readable(store: Path) -> list[int]:
+    return sorted(int.from_bytes(span, "big") for span in open_store(store).scan().collect()["span_id"])
