@@ -39,16 +39,17 @@ class Quantiles:
 class LifeTables:
     """Events and censorings of each group in each of its buckets, as sums of weights (counts where nothing was sampled).
 
-    index: bucket of each row, ascending within a group; no row is empty. effective: calls of each group that an
-    unweighted sample of the same precision has, (sum w) ** 2 / sum w ** 2 (Kish). longest_s: the longest duration, exact.
+    index: bucket of each row, ascending within a group; no row is empty. event_counts, censored_counts: the same, unweighted.
+    weight_sq: sum of the squared weights of each group's calls. longest_s: the longest duration of each group, exact.
     """
 
     offsets: Ints
     index: Ints
     events: Floats
     censored: Floats
-    calls: Ints
-    effective: Floats
+    event_counts: Ints
+    censored_counts: Ints
+    weight_sq: Floats
     longest_s: Floats
     scale: int = histogram.SCALE
 
@@ -88,6 +89,17 @@ class LifeTables:
         after = np.where(self.ends, 1.0, self.at_risk - self.events)
         terms = np.where(self.ends, 0.0, self.events / (self.at_risk * after))
         return self._running(terms) / self.per_weight[self.group]
+
+    @cached_property
+    def calls(self) -> Ints:
+        """Number of calls of each group, events and censored."""
+        through = np.concatenate([[0], np.cumsum(self.event_counts + self.censored_counts)])
+        return np.diff(through[self.offsets])
+
+    @cached_property
+    def effective(self) -> Floats:
+        """Calls of each group that an unweighted sample of the same precision has: (sum w) ** 2 / sum w ** 2 (Kish 1965)."""
+        return np.divide(self.weight**2, self.weight_sq, out=np.zeros(len(self)), where=self.weight_sq > 0)
 
     @cached_property
     def weight(self) -> Floats:
@@ -185,11 +197,12 @@ class LifeTables:
         share, spread = np.exp(np.append(self.log_survival, 0.0)[at]), np.append(self.greenwood, 0.0)[at]
         told = self.is_cut & (row >= 0) & (spread > 0.0) & (share > 0.0)
         behind = np.divide(1.0 - share, share * spread, out=self.effective.copy(), where=told)
-        return np.minimum(np.floor(behind + 1e-6), self.effective)
+        effective: Floats = np.minimum(np.floor(behind + 1e-6), self.effective)
+        return effective
 
     @cached_property
     def _followed(self) -> Ints:
-        """The row to which at least half of the calls that outlasted their group's last event were followed; -1 where none did."""
+        """The row to which at least half of the calls that outlasted the group's last event were followed; -1 for none."""
         happened = np.flatnonzero(self.events > 0.0)
         last = np.append(-1, happened)[np.searchsorted(happened, self.offsets[1:])]
         inside = last >= self.offsets[:-1]

@@ -6,8 +6,7 @@ Dropping such calls, or counting them as finished, makes every quantile too shor
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -17,8 +16,8 @@ from scipy.stats import norm
 from . import histogram
 from .interval import log_log_band, proportion
 from .lifetables import LifeTables
-from .phases import measured
 from .quantile import Interval, Quantile, check_share
+from .tables import build
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -26,55 +25,23 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class LifeTable:
-    """Events and censorings of one group in each of its buckets (index ascending), as counts and as sums of weights.
+    """The life table of one group and phase: `tables` holds it alone."""
 
-    weight_sq: sum of the squared weights of all its calls. longest_s: the longest duration seen, exact where known.
-    """
-
-    index: Ints
-    event_counts: Ints
-    censored_counts: Ints
-    event_weights: Floats
-    censored_weights: Floats
-    weight_sq: float
-    longest_s: float
-    scale: int = histogram.SCALE
+    tables: LifeTables
 
     @classmethod
     def from_cells(cls, cells: pl.DataFrame, *, scale: int = histogram.SCALE, longest_s: float | None = None) -> "LifeTable":
         """The table of the cells of a rollup, all of them one phase; cells that are neither event nor censored stay out.
 
-        Where calls ended well and not one of them shows the phase, it is not measured there: the table is empty.
+        longest_s: the longest duration, where the rollup's totals told it. Where calls ended well and not one of them shows
+        the phase, it is not measured there: the table is empty.
         """
         if cells["phase"].n_unique() > 1:
             raise ValueError(f"cells of several phases: {', '.join(cells['phase'].unique())}; filter one")
-        event, censored = pl.col("event"), pl.col("censored")
-        rows = (
-            measured(cells, [])
-            .filter(event | censored)
-            .group_by("index")
-            .agg(
-                pl.col("count").filter(event).sum().alias("d"),
-                pl.col("count").filter(censored).sum().alias("c"),
-                pl.col("weight").filter(event).sum().alias("dw"),
-                pl.col("weight").filter(censored).sum().alias("cw"),
-                pl.col("weight_sq").sum(),
-            )
-            .sort("index")
-        )
-        index = rows["index"].to_numpy().astype(np.int64)
-        if longest_s is None:
-            longest_s = float(histogram.upper_edge(index[-1:], scale).sum())
-        return cls(
-            index,
-            rows["d"].to_numpy().astype(np.int64),
-            rows["c"].to_numpy().astype(np.int64),
-            rows["dw"].to_numpy(),
-            rows["cw"].to_numpy(),
-            float(rows["weight_sq"].sum()),
-            longest_s,
-            scale,
-        )
+        alone = cells.with_columns(pl.lit(0, dtype=pl.UInt32).alias("group"))
+        table = build(alone, np.zeros(1), scale)
+        edge = float(histogram.upper_edge(table.index[-1:], scale).sum())
+        return cls(replace(table, longest_s=np.array([edge if longest_s is None else longest_s])))
 
     @classmethod
     def from_durations(
@@ -95,25 +62,38 @@ class LifeTable:
             return np.bincount(place, weights=values, minlength=len(index)).astype(np.float64)
 
         return cls(
-            index,
-            add(done * 1.0).astype(np.int64),
-            add(~done * 1.0).astype(np.int64),
-            add(weight * done),
-            add(weight * ~done),
-            float((weight**2).sum()),
-            float(seconds.max(initial=0.0)),
-            scale,
+            LifeTables(
+                offsets=np.array([0, len(index)]),
+                index=index,
+                events=add(weight * done),
+                censored=add(weight * ~done),
+                event_counts=add(done * 1.0).astype(np.int64),
+                censored_counts=add(~done * 1.0).astype(np.int64),
+                weight_sq=np.array([(weight**2).sum()]),
+                longest_s=np.array([seconds.max(initial=0.0)]),
+                scale=scale,
+            )
         )
+
+    @property
+    def index(self) -> Ints:
+        """The buckets that calls are in, ascending."""
+        return self.tables.index
+
+    @property
+    def scale(self) -> int:
+        """The scale of the buckets."""
+        return self.tables.scale
 
     @property
     def events(self) -> int:
         """Calls seen to their end."""
-        return int(self.event_counts.sum())
+        return int(self.tables.event_counts.sum())
 
     @property
     def censored(self) -> int:
         """Calls that were cut."""
-        return int(self.censored_counts.sum())
+        return int(self.tables.censored_counts.sum())
 
     @property
     def calls(self) -> int:
@@ -122,23 +102,13 @@ class LifeTable:
 
     @property
     def effective_calls(self) -> float:
-        """Calls that an unweighted sample of the same precision has (Kish); the number of calls where weights are equal."""
-        weight = float(self.event_weights.sum() + self.censored_weights.sum())
-        return weight**2 / self.weight_sq if self.weight_sq else 0.0
+        """Calls that an unweighted sample of the same precision has; the number of calls where weights are equal."""
+        return float(self.tables.effective[0])
 
-    @cached_property
-    def tables(self) -> LifeTables:
-        """This table as the only one of its kind."""
-        return LifeTables(
-            offsets=np.array([0, len(self.index)]),
-            index=self.index,
-            events=self.event_weights,
-            censored=self.censored_weights,
-            calls=np.array([self.calls]),
-            effective=np.array([self.effective_calls]),
-            longest_s=np.array([self.longest_s]),
-            scale=self.scale,
-        )
+    @property
+    def longest_s(self) -> float:
+        """The longest duration seen, in seconds: exact where it was known, else the edge of its bucket."""
+        return float(self.tables.longest_s[0])
 
     def quantile(self, q: float, confidence: float = 0.95) -> Quantile:
         """The duration within which a share `q` of calls end: Kaplan-Meier, with interval; see `Quantile` for its answers."""
@@ -180,7 +150,7 @@ class LifeTable:
         if row < 0:
             return 1.0, 1.0
         log_share = self.tables.log_survival[row]
-        if not self.censored_weights[:row].any():
+        if not self.tables.censored[:row].any():
             low, high = proportion(self.effective_calls * math.exp(log_share), self.effective_calls, confidence)
         elif log_share == 0.0 or math.isinf(log_share):
             low, high = proportion(self._still_counted(row) * math.exp(log_share), self._still_counted(row), confidence)
@@ -201,7 +171,7 @@ class LifeTable:
 
         Of n calls followed that far none was seen to end: at least error ** (1 / n) of them go on, with confidence.
         """
-        happened = np.flatnonzero(self.event_counts)
+        happened = np.flatnonzero(self.tables.event_counts)
         last = self.index[happened[-1]] if len(happened) else -(2**31)
         if at <= last or not self.calls:
             return 1.0

@@ -26,19 +26,39 @@ def life_tables(rollup: Rollup, phase: Phase) -> tuple[pl.DataFrame, LifeTables]
     keys = group_keys(rollup)
     cells = rollup.cells.filter(pl.col("phase") == phase)
     groups = cells.select(keys).unique().sort(keys).with_row_index("group")
+    placed = cells.join(groups, on=keys, nulls_equal=True)
+    return groups.drop("group"), build(placed, _longest_s(rollup, phase, groups), rollup.scale)
+
+
+def build(cells: pl.DataFrame, longest_s: NDArray[np.float64], scale: int) -> LifeTables:
+    """The life tables of cells of one phase whose column `group` counts from 0; `longest_s` has one duration a group."""
+    event, censored = pl.col("event"), pl.col("censored")
     rows = (
-        measured(cells, keys)
+        measured(cells, ["group"])
         .filter(_IN_ESTIMATE)
-        .join(groups, on=keys, nulls_equal=True)
         .group_by("group", "index")
         .agg(
-            pl.col("weight").filter(pl.col("event")).sum().alias("events"),
-            pl.col("weight").filter(pl.col("censored")).sum().alias("censored"),
-            pl.col("count", "weight_sq").sum(),
+            pl.col("weight").filter(event).sum().alias("events"),
+            pl.col("weight").filter(censored).sum().alias("censored"),
+            pl.col("count").filter(event).sum().cast(pl.Int64).alias("event_counts"),
+            pl.col("count").filter(censored).sum().cast(pl.Int64).alias("censored_counts"),
+            pl.col("weight_sq").sum(),
         )
         .sort("group", "index")
     )
-    return groups.drop("group"), _tables(rows, _longest_s(rollup, phase, groups), rollup.scale)
+    number = len(longest_s)
+    group = rows["group"].to_numpy().astype(np.int64)
+    return LifeTables(
+        offsets=np.concatenate([[0], np.cumsum(np.bincount(group, minlength=number))]),
+        index=rows["index"].to_numpy().astype(np.int64),
+        events=rows["events"].to_numpy(),
+        censored=rows["censored"].to_numpy(),
+        event_counts=rows["event_counts"].to_numpy(),
+        censored_counts=rows["censored_counts"].to_numpy(),
+        weight_sq=np.bincount(group, weights=rows["weight_sq"].to_numpy(), minlength=number).astype(np.float64),
+        longest_s=longest_s,
+        scale=scale,
+    )
 
 
 def _longest_s(rollup: Rollup, phase: Phase, groups: pl.DataFrame) -> NDArray[np.float64]:
@@ -46,24 +66,3 @@ def _longest_s(rollup: Rollup, phase: Phase, groups: pl.DataFrame) -> NDArray[np
     longest = rollup.totals.filter(_IN_ESTIMATE & (pl.col("phase") == phase)).group_by(keys).agg(pl.col("max_s").max())
     joined = groups.join(longest, on=keys, how="left", nulls_equal=True, maintain_order="left")
     return joined["max_s"].fill_null(0.0).to_numpy()
-
-
-def _tables(rows: pl.DataFrame, longest_s: NDArray[np.float64], scale: int) -> LifeTables:
-    number = len(longest_s)
-    group = rows["group"].to_numpy().astype(np.int64)
-
-    def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(group, weights=values, minlength=number).astype(np.float64)
-
-    events, censored = rows["events"].to_numpy(), rows["censored"].to_numpy()
-    weight, weight_sq = total(events + censored), total(rows["weight_sq"].to_numpy())
-    return LifeTables(
-        offsets=np.concatenate([[0], np.cumsum(np.bincount(group, minlength=number))]),
-        index=rows["index"].to_numpy().astype(np.int64),
-        events=events,
-        censored=censored,
-        calls=total(rows["count"].to_numpy().astype(np.float64)).astype(np.int64),
-        effective=np.divide(weight**2, weight_sq, out=np.zeros(number), where=weight_sq > 0),
-        longest_s=longest_s,
-        scale=scale,
-    )
