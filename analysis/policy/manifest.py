@@ -43,7 +43,8 @@ class Manifest:
         position = getattr(node, "lc", None)
         if position is None:
             return self.file
-        line = position.key(key)[0] if key in node else position.line
+        # What was set after loading has no line of its own.
+        line = position.key(key)[0] if key in (position.data or ()) else position.line
         return f"{self.file}:{line + 1}"
 
 

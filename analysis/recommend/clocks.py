@@ -120,7 +120,8 @@ def _settled(timer: Timer, quantile: Quantile, value_s: float, why: str, floor: 
 
 def _explored(timer: Timer, bound: tuple[float, str] | None, floor: tuple[float, str] | None) -> Answer:
     """A value that shows what the cap hides: the bound, the chain's need, at least a doubling, at most the deadline."""
-    cap_s = timer.current_s if timer.own_cuts and timer.current_s else timer.table.longest_s
+    # What calls were cut at; the timer deployed now may be a later, longer one.
+    cap_s = min(timer.current_s or timer.table.longest_s, timer.table.longest_s)
     hidden = _hidden(timer, cap_s)
     value_s, why = _to_explore(cap_s, bound, floor)
     now_s = timer.current_s

@@ -15,6 +15,8 @@ from meshslo.analysis.policy.manifest import Manifest, first_label, items
 ROUTE_TIMEOUT_S: Final = 15.0
 STREAM_IDLE_TIMEOUT_S: Final = 300.0
 NUM_RETRIES: Final = 1
+BUDGET_PERCENT: Final = 20.0
+MIN_RETRY_CONCURRENCY: Final = 3
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,13 @@ class EnvoyReader:
 
     def read(self, manifests: list[Manifest], model_header: str) -> Deployed:
         """Routes with their timeouts and retries, clusters with their retry budgets."""
-        routes = [_rule(manifest, found, model_header) for manifest in manifests for found in find_routes(manifest.body)]
+        routes = [read_route(manifest, found, model_header) for manifest in manifests for found in find_routes(manifest.body)]
         clusters = [_cluster(manifest, cluster) for manifest in manifests for cluster in find_clusters(manifest.body)]
         return Deployed(tuple(routes), tuple(cluster for cluster in clusters if cluster.settings))
 
 
-def _rule(manifest: Manifest, found: FoundRoute, model_header: str) -> RouteRule:
+def read_route(manifest: Manifest, found: FoundRoute, model_header: str) -> RouteRule:
+    """What a route matches, and its settings."""
     match = found.route.get("match") or {}
     kind, path = _path(match)
     models, others = _headers(match, model_header)
@@ -148,14 +151,20 @@ def _retries(manifest: Manifest, found: FoundRoute) -> dict[str, Placed]:
 
 
 def _cluster(manifest: Manifest, cluster: Any) -> ClusterRule:
-    settings = {}
-    for threshold in items((cluster.get("circuit_breakers") or {}).get("thresholds")):
-        budget = threshold.get("retry_budget")
-        if budget is not None and threshold.get("priority", "DEFAULT") == "DEFAULT" and "retry_budget_ratio" not in settings:
-            percent = float((budget.get("budget_percent") or {}).get("value", 20.0))
-            place = manifest.place(budget, "budget_percent")
-            settings["retry_budget_ratio"] = Placed(percent / 100, "ratio", place)
-    return ClusterRule(first_label(str(cluster.get("name", ""))), settings)
+    thresholds = items((cluster.get("circuit_breakers") or {}).get("thresholds"))
+    budgets = [t["retry_budget"] for t in thresholds if t.get("retry_budget") and t.get("priority", "DEFAULT") == "DEFAULT"]
+    return ClusterRule(first_label(str(cluster.get("name", ""))), _budget(manifest, budgets[0]) if budgets else {})
+
+
+def _budget(manifest: Manifest, budget: Any) -> dict[str, Placed]:
+    """Ratio and floor. A floor is a rate only over an interval; without one it bounds retries at a time, which is no rate."""
+    percent = float((budget.get("budget_percent") or {}).get("value", BUDGET_PERCENT))
+    settings = {"retry_budget_ratio": Placed(percent / 100, "ratio", manifest.place(budget, "budget_percent"))}
+    if budget.get("budget_interval"):
+        least = float(budget.get("min_retry_concurrency", MIN_RETRY_CONCURRENCY))
+        rate = least / parse_duration_s(str(budget["budget_interval"]))
+        settings["retry_budget_min_per_s"] = Placed(rate, "per_s", manifest.place(budget, "min_retry_concurrency"))
+    return settings
 
 
 READER = EnvoyReader()

@@ -15,6 +15,7 @@ GROUP: Final = "networking.istio.io"
 DEFAULT_ATTEMPTS: Final = 2
 DEFAULT_CONDITIONS: Final = "connect-failure,refused-stream,unavailable,cancelled"
 DEFAULT_PERCENT: Final = 20.0
+DEFAULT_CONCURRENCY: Final = 3
 
 
 class IstioReader:
@@ -45,10 +46,11 @@ def _rules(manifest: Manifest, model_header: str) -> Iterator[RouteRule]:
     for http in items(spec.get("http")):
         # A list of matches is a choice: each is a rule of its own with the same settings.
         for match in http.get("match") or [{}]:
-            yield _rule(manifest, http, match, hosts, model_header)
+            yield read_route(manifest, http, match, model_header, hosts)
 
 
-def _rule(manifest: Manifest, http: Any, match: Any, hosts: frozenset[str], model_header: str) -> RouteRule:
+def read_route(manifest: Manifest, http: Any, match: Any, model_header: str, hosts: frozenset[str] = frozenset()) -> RouteRule:
+    """What one match of a route entry covers, and the settings of the entry."""
     destinations = [route.get("destination") or {} for route in items(http.get("route"))]
     headers = match.get("headers") or {}
     model = (headers.get(model_header) or {}).get("exact")
@@ -104,9 +106,17 @@ def _budgets(manifest: Manifest) -> Iterator[ClusterRule]:
     spec = manifest.body.get("spec") or {}
     budget = (spec.get("trafficPolicy") or {}).get("retryBudget")
     if budget is not None:
-        ratio = float(budget.get("percent", DEFAULT_PERCENT)) / 100
-        placed = Placed(ratio, "ratio", manifest.place(budget, "percent"))
-        yield ClusterRule(first_label(str(spec.get("host", ""))), {"retry_budget_ratio": placed})
+        yield ClusterRule(first_label(str(spec.get("host", ""))), _budget(manifest, budget))
+
+
+def _budget(manifest: Manifest, budget: Any) -> dict[str, Placed]:
+    """Ratio and floor. A floor is a rate only over an interval; without one it bounds retries at a time, which is no rate."""
+    ratio = float(budget.get("percent", DEFAULT_PERCENT)) / 100
+    settings = {"retry_budget_ratio": Placed(ratio, "ratio", manifest.place(budget, "percent"))}
+    if budget.get("budgetInterval"):
+        rate = float(budget.get("minRetryConcurrency") or DEFAULT_CONCURRENCY) / parse_duration_s(str(budget["budgetInterval"]))
+        settings["retry_budget_min_per_s"] = Placed(rate, "per_s", manifest.place(budget, "minRetryConcurrency"))
+    return settings
 
 
 def _filtered(manifest: Manifest) -> Iterator[tuple[str, Placed]]:

@@ -1,0 +1,251 @@
+"""Istio: VirtualService, DestinationRule, and an EnvoyFilter for the idle timeout that the former two cannot express.
+
+Sources: istio/api networking/v1 (a duration is at least 1 ms, so "no timeout" is the absent field; `attempts: 0` allows no
+other retry field), pilot/pkg/networking/core/route for what becomes of them in Envoy.
+"""
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from meshslo.analysis.policy.deployed import RouteRule
+from meshslo.analysis.policy.durations import decimal_duration
+from meshslo.analysis.policy.manifest import Manifest, dump, first_label, load
+from meshslo.analysis.policy.readers.istio import GROUP, read_route
+from meshslo.analysis.recommend.recommendation import Recommendation
+
+from . import Document, Emission
+from .plan import NAME_PREFIX, CalleePolicy, Plan, RoutePolicy, not_expressible, route_regex, strip_comments, version
+
+NEWEST: Final = (1, 31)
+BUDGET_SINCE: Final = (1, 27)
+INTERVAL_SINCE: Final = (1, 31)
+BUDGET_INTERVAL_S: Final = 10.0
+
+PER_TRY: Final = (
+    "Istio has perTryTimeout only inside `retries` with at least one attempt; arming it obliges to repeat a call that may have "
+    "begun. The closest is the idle timer (idle_gap_timeout), which also runs before the headers"
+)
+IDLE: Final = (
+    "VirtualService has no idle timeout; an EnvoyFilter sets it on the named route instead. It binds to Envoy's own fields, "
+    "which Istio may change with any upgrade: check it after each"
+)
+NO_BUDGET: Final = (
+    "Istio has retryBudget from 1.27 on; before, connectionPool.http.maxRetries bounds the number of retries at a time"
+)
+CONCURRENCY: Final = (
+    "before Istio 1.31 the budget is a share of the requests active at that moment: with long streams it admits many more "
+    "retries than the same share of calls"
+)
+
+
+@dataclass
+class _Files:
+    """Documents of one callee while they are built, and what could not be put into them."""
+
+    policy: CalleePolicy
+    plan: Plan
+    bodies: list[Any] = field(default_factory=list)
+    filters: list[dict[str, Any]] = field(default_factory=list)
+    unexpressed: list[Recommendation] = field(default_factory=list)
+
+
+class IstioEmitter:
+    """Writes one file a callee; where the manifests in use hold its VirtualService, that is changed in place."""
+
+    name = "istio"
+
+    def emit(self, plan: Plan) -> Emission:
+        """VirtualService, DestinationRule and EnvoyFilter of each callee."""
+        current = [
+            m for name, text in sorted(plan.manifests.items()) for m in load(strip_comments(text), name) if m.group == GROUP
+        ]
+        built = [_callee(policy, plan, current) for policy in plan.callees]
+        documents = tuple(
+            Document(
+                f"{files.policy.callee}.yaml",
+                "\n".join([*files.policy.comments(files.unexpressed), "---\n".join(map(dump, files.bodies))]),
+            )
+            for files in built
+        )
+        return Emission(documents, tuple(item for files in built for item in files.unexpressed))
+
+
+def _callee(policy: CalleePolicy, plan: Plan, current: list[Manifest]) -> _Files:
+    files = _Files(policy, plan)
+    if policy.routes:
+        files.bodies.append(_virtual_service(files, _find(current, "VirtualService", policy.callee)))
+    if policy.budget:
+        _add_destination_rule(files, _find(current, "DestinationRule", policy.callee))
+    if files.filters:
+        files.bodies.append(_envoy_filter(files))
+    return files
+
+
+def _find(current: list[Manifest], kind: str, callee: str) -> Manifest | None:
+    """The resource of a kind that is in use for the callee."""
+    for manifest in current:
+        spec = manifest.body.get("spec") or {}
+        hosts = spec.get("hosts") or [spec.get("host", "")]
+        if manifest.kind == kind and any(first_label(str(host)) == callee for host in hosts):
+            return manifest
+    return None
+
+
+# VirtualService
+
+
+def _virtual_service(files: _Files, current: Manifest | None) -> Any:
+    body = copy.deepcopy(current.body) if current else _new_virtual_service(files)
+    manifest = Manifest(body, current.file if current else "")
+    http = body["spec"].setdefault("http", [])
+    for added in [entry for entry in http if str(entry.get("name", "")).startswith(NAME_PREFIX) and entry.get("match")]:
+        http.remove(added)
+    for wanted in files.policy.routes:
+        entry = _entry_for(manifest, http, wanted, files)
+        if entry is not None:
+            _set_policy(entry, wanted, files)
+    return body
+
+
+def _new_virtual_service(files: _Files) -> dict[str, Any]:
+    """One whose last route takes everything: without it, calls that no match covers would be answered 404."""
+    host = files.plan.host(files.policy.callee)
+    everything = {"name": f"{NAME_PREFIX}{files.policy.callee}", "route": [{"destination": {"host": host}}]}
+    return _resource("VirtualService", "v1", files, {"hosts": [host], "http": [everything]})
+
+
+def _resource(kind: str, api: str, files: _Files, spec: dict[str, Any], suffix: str = "") -> dict[str, Any]:
+    metadata = {"name": f"{files.policy.callee}{suffix}", "namespace": files.plan.settings.namespace}
+    return {"apiVersion": f"{GROUP}/{api}", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def _entry_for(manifest: Manifest, http: Any, wanted: RoutePolicy, files: _Files) -> Any | None:
+    """The route entry that is meant, or a narrower copy placed before the first that covers it."""
+    header = files.plan.settings.model_header
+    for at, entry in enumerate(http):
+        matches = entry.get("match") or [{}]
+        rules = [(match, read_route(manifest, entry, match, header)) for match in matches]
+        covering = next(((match, rule) for match, rule in rules if rule.covers(wanted.route, wanted.model)), None)
+        if covering is None:
+            continue
+        if len(rules) == 1 and _means(covering[1], wanted):
+            return entry
+        rest = copy.deepcopy(entry)
+        rest.pop("name", None)
+        narrower: dict[str, Any] = {"name": f"{NAME_PREFIX}{files.policy.callee}-{wanted.label}"} | dict(rest)
+        narrower["match"] = [_match(copy.deepcopy(covering[0]), wanted, header)]
+        http.insert(at, narrower)
+        return narrower
+    return None
+
+
+def _means(rule: RouteRule, wanted: RoutePolicy) -> bool:
+    """Whether an entry matches just what is wanted, so that it is changed and no narrower one is added."""
+    if rule.model != wanted.model:
+        return False
+    if wanted.route is None or not wanted.route.startswith("/"):
+        return rule.path_kind == "any" or (rule.path_kind == "prefix" and rule.path in ("/", ""))
+    return rule.path in (wanted.route, route_regex(wanted.route))
+
+
+def _match(match: Any, wanted: RoutePolicy, header: str) -> dict[str, Any]:
+    """A match narrowed to the path and model; its other conditions stay."""
+    narrowed: dict[str, Any] = {key: value for key, value in match.items() if key not in ("name", "uri")}
+    uri = {} if wanted.route is None else _uri(wanted.route)
+    if uri or "uri" in match:
+        narrowed["uri"] = uri or match["uri"]
+    if wanted.model is not None:
+        narrowed["headers"] = dict(narrowed.get("headers") or {}) | {header: {"exact": wanted.model}}
+    return narrowed
+
+
+def _uri(route: str) -> dict[str, str]:
+    if not route.startswith("/"):
+        return {}
+    return {"regex": route_regex(route)} if "{" in route else {"exact": route}
+
+
+def _set_policy(entry: Any, wanted: RoutePolicy, files: _Files) -> None:
+    total_s = wanted.seconds("total_timeout")
+    if total_s is not None:
+        entry["timeout"] = decimal_duration(total_s)
+    if wanted.attempts == 0:
+        entry["retries"] = {"attempts": 0}
+    elif wanted.attempts is not None:
+        retries = dict(entry.get("retries") or {}) | {"attempts": wanted.attempts}
+        if wanted.conditions is not None:
+            retries["retryOn"] = wanted.conditions
+        entry["retries"] = retries
+    _set_per_try(entry, wanted, files)
+    _set_idle(entry, wanted, files)
+
+
+def _set_per_try(entry: Any, wanted: RoutePolicy, files: _Files) -> None:
+    if "per_try_timeout" not in wanted.wanted:
+        return
+    if wanted.per_try_s is not None and (entry.get("retries") or {}).get("attempts"):
+        entry["retries"]["perTryTimeout"] = decimal_duration(wanted.per_try_s)
+        return
+    _unexpressed(files, wanted.wanted["per_try_timeout"].items, PER_TRY)
+
+
+def _set_idle(entry: Any, wanted: RoutePolicy, files: _Files) -> None:
+    idle_s = wanted.seconds("idle_gap_timeout")
+    if idle_s is None:
+        return
+    # The filter finds the route by its name, so it needs one.
+    entry.setdefault("name", f"{NAME_PREFIX}{files.policy.callee}-{wanted.label}")
+    files.filters.append(_idle_patch(str(entry["name"]), idle_s))
+    _unexpressed(files, wanted.wanted["idle_gap_timeout"].items, IDLE)
+
+
+def _unexpressed(files: _Files, items: tuple[Recommendation, ...], why: str) -> None:
+    known = {(item.setting, item.target) for item in files.unexpressed}
+    files.unexpressed += [not_expressible(item, why) for item in items if (item.setting, item.target) not in known]
+
+
+def _idle_patch(route: str, idle_s: float) -> dict[str, Any]:
+    return {
+        "applyTo": "HTTP_ROUTE",
+        "match": {"context": "SIDECAR_OUTBOUND", "routeConfiguration": {"vhost": {"route": {"name": route}}}},
+        "patch": {"operation": "MERGE", "value": {"route": {"idle_timeout": decimal_duration(idle_s)}}},
+    }
+
+
+def _envoy_filter(files: _Files) -> dict[str, Any]:
+    return _resource("EnvoyFilter", "v1alpha3", files, {"configPatches": files.filters}, suffix="-idle-timeout")
+
+
+# DestinationRule
+
+
+def _add_destination_rule(files: _Files, current: Manifest | None) -> None:
+    running = version(files.plan.settings.mesh_version, NEWEST)
+    items = tuple(item for wanted in files.policy.budget.values() for item in wanted.items)
+    if running < BUDGET_SINCE:
+        _unexpressed(files, items, NO_BUDGET)
+        return
+    if running < INTERVAL_SINCE:
+        _unexpressed(files, items, CONCURRENCY)
+    host = files.plan.host(files.policy.callee)
+    body = copy.deepcopy(current.body) if current else _resource("DestinationRule", "v1", files, {"host": host})
+    policy = body["spec"].setdefault("trafficPolicy", {})
+    policy["retryBudget"] = dict(_budget(files, running))
+    files.bodies.append(body)
+
+
+def _budget(files: _Files, running: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
+    budget = files.policy.budget
+    if "retry_budget_ratio" in budget:
+        # Always written: left out, some releases took 0.2 % for 20 %.
+        yield "percent", round(float(budget["retry_budget_ratio"].value) * 100, 6)
+    least = float(budget["retry_budget_min_per_s"].value) if "retry_budget_min_per_s" in budget else 0.0
+    yield "minRetryConcurrency", max(1, math.ceil(least * BUDGET_INTERVAL_S - 1e-9))
+    if running >= INTERVAL_SINCE:
+        yield "budgetInterval", decimal_duration(BUDGET_INTERVAL_S)
+
+
+EMITTER = IstioEmitter()
