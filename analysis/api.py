@@ -13,7 +13,9 @@ from meshslo.telemetry.schema import conform
 from meshslo.telemetry.vocabulary import PHASES, VANTAGES, Phase, Vantage
 
 from .cardinality import fold_tail
-from .config import Limits
+from .config import Config, Limits
+from .policy.deployed import Deployed
+from .recommend import Recommendations, observe, recommend
 from .report import Report, report
 from .rollup import KEYS, Rollup, roll_up
 
@@ -66,6 +68,23 @@ class CallStore:
         limits = {"route": self.limits.routes, "tenant": self.limits.tenants, "model": self.limits.models}
         bounded, folds = fold_tail(seen.by(kept), limits)
         return Report(report(bounded, phase=phase, quantiles=quantiles), kept, phase, since or first, until or last, folds)
+
+    def recommend(
+        self,
+        kinds: Sequence[str] = (),
+        *,
+        config: Config | None = None,
+        deployed: Deployed | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Recommendations:
+        """The settings that the calls in [since, until) justify: of the given kinds ("timeouts", "retries"), else of all.
+
+        `deployed` is what manifests in use say (`policy.deployed.read_deployed`). Raises StoreError where the window holds
+        no calls, BadInputError for a kind that there is not.
+        """
+        self._extent(since, until)
+        return recommend(observe(self.scan(since, until), config, deployed), kinds)
 
     def _extent(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
         """First and last start of a call in [since, until); StoreError where there is none."""

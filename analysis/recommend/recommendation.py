@@ -1,6 +1,7 @@
 """What every recommender answers with: one frozen value, its JSON (`meshslo.recommendations/1`), and the way back from it."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
 import polars as pl
@@ -135,6 +136,11 @@ class Recommendations:
     items: tuple[Recommendation, ...] = ()
 
     __pydantic_config__ = _STRICT
+
+    def with_answers(self, answers: Iterable[Recommendation]) -> "Recommendations":
+        """These, with `answers` in the place of those for the same setting and target."""
+        new = {(item.setting, item.target): item for item in answers}
+        return replace(self, items=tuple(new.get((item.setting, item.target), item) for item in self.items))
 
     def to_json(self) -> str:
         """The JSON that `meshslo recommend --output json` prints."""

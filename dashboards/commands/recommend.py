@@ -1,0 +1,133 @@
+"""`meshslo recommend`: the settings that the observed calls justify, and the policies that hold them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meshslo.dashboards.console import DEFAULT_STORE, Output, OutputOption, StoreOption, err, out
+
+from . import Command
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from meshslo.analysis.api import CallStore
+    from meshslo.analysis.config import Config
+    from meshslo.analysis.recommend import Recommendation, Recommendations
+
+_Kinds = Annotated[list[str] | None, typer.Argument(metavar="KIND", help="timeouts, retries; all where none is given.")]
+_Config = Annotated[Path | None, typer.Option("--config", help="Objectives and limits; meshslo.toml here, if there is one.")]
+_Current = Annotated[list[Path] | None, typer.Option("--current", help="Manifests in use, files or folders (repeat).")]
+_Emit = Annotated[str | None, typer.Option("--emit", metavar="MESH", help="Write policies of a mesh: istio, envoy, ...")]
+_Out = Annotated[Path | None, typer.Option("--out", help="Folder that --emit writes into.")]
+_Since = Annotated[str | None, typer.Option("--since", help="Learn from calls since: 24h, 7d, or 2026-11-02T09:00:00Z.")]
+_Until = Annotated[str | None, typer.Option("--until", help="Learn from calls before, in the same forms.")]
+
+
+def recommend(
+    kind: _Kinds = None,
+    store: StoreOption = DEFAULT_STORE,
+    config: _Config = None,
+    current: _Current = None,
+    emit: _Emit = None,
+    out_dir: _Out = None,
+    since: _Since = None,
+    until: _Until = None,
+    output: OutputOption = Output.table,
+) -> None:
+    """Say which timeouts and retries the observed calls justify, how sure that is, and what it costs.
+
+    Each answer is change, explore (a cap hides the tail: set this to see it), keep, not identifiable (so many more
+    calls are needed) or not expressible (no field of the mesh does it). With --emit the values are written as policies,
+    on top of the manifests given with --current.
+
+    Example: meshslo recommend timeouts --store ./meshslo-store --current k8s/ --emit istio --out policies/
+    """
+    from meshslo.analysis.policy.deployed import read_deployed
+    from meshslo.dashboards.inputs import read_config, read_manifests
+
+    if (emit is None) != (out_dir is None):
+        raise typer.BadParameter("--emit MESH and --out DIR go together: the first says what to write, the second where")
+    settings, manifests = read_config(config), read_manifests(current or [])
+    deployed = read_deployed(manifests, model_header=settings.emit.model_header)
+    window = (_moment(since), _moment(until))
+    advice = _opened(store).recommend(kind or [], config=settings, deployed=deployed, since=window[0], until=window[1])
+    if emit is not None and out_dir is not None:
+        advice = _write(advice, emit, out_dir, settings, manifests)
+    if output is Output.json:
+        typer.echo(advice.to_json())
+        return
+    show(advice, out())
+
+
+def _moment(text: str | None) -> "datetime | None":
+    from datetime import UTC, datetime
+
+    from meshslo.dashboards.moments import parse_moment
+
+    return None if text is None else parse_moment(text, datetime.now(UTC))
+
+
+def _opened(store: str) -> "CallStore":
+    from meshslo.analysis.api import open_store
+
+    return open_store(store)
+
+
+def _write(
+    advice: "Recommendations", mesh: str, folder: Path, config: "Config", manifests: dict[str, str]
+) -> "Recommendations":
+    """Write the policies; the recommendations with what the mesh cannot express marked so."""
+    from meshslo.analysis.emit import emit
+    from meshslo.telemetry.errors import BadInputError
+
+    emission = emit(mesh, advice, settings=config.emit, manifests=manifests)
+    for document in emission.documents:
+        path = folder / document.path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(document.text, encoding="utf-8")
+        except OSError as error:
+            raise BadInputError(f"{path} cannot be written: {error}; pass another --out") from None
+        err().print(f"wrote {path}")
+    if not emission.documents:
+        err().print(f"nothing to write for {mesh}: no recommendation has a value, or no manifest leads to a callee")
+    return advice.with_answers(emission.unexpressed)
+
+
+def show(advice: "Recommendations", console: "Console") -> None:
+    """Print what to set as a table, then the reasons, numbered alike."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("", "target", "setting", "now", "proposed", "status", "calls"):
+        table.add_column(name, overflow="fold", justify="right" if name in ("", "calls") else "left")
+    for number, item in enumerate(advice.items, 1):
+        now = "-" if item.current is None else _amount(item.current.value, item.current.unit)
+        proposed = "-" if item.proposed is None else _amount(item.proposed.value, item.proposed.unit)
+        status = item.status.replace("_", " ")
+        table.add_row(str(number), str(item.target), item.setting, now, proposed, status, f"{item.evidence.calls:,}")
+    console.print(table)
+    for number, item in enumerate(advice.items, 1):
+        console.print(f"{number:3}. {_place(item)}{item.reason}.", markup=False, highlight=False)
+
+
+def _place(item: "Recommendation") -> str:
+    return f"[{item.code}] " if item.current is None else f"[{item.code}, {item.current.source}] "
+
+
+def _amount(value: float | str, unit: str) -> str:
+    from meshslo.analysis.recommend.words import seconds, share
+
+    if isinstance(value, str):
+        return value.replace(",", ", ")
+    if unit == "s":
+        return seconds(float(value))
+    return share(float(value)) if unit == "ratio" else f"{float(value):g}{'/s' if unit == 'per_s' else ''}"
+
+
+COMMAND = Command(recommend)

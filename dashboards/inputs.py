@@ -1,0 +1,57 @@
+"""Files that commands are given: a config, manifests in use, recommendations. Each mistake is one sentence."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from meshslo.telemetry.errors import BadConfigError, BadInputError
+
+if TYPE_CHECKING:
+    from meshslo.analysis.config import Config
+
+MANIFESTS: Final = frozenset({".yaml", ".yml", ".json"})
+
+
+def read_config(path: Path | None) -> "Config":
+    """The config at `path`; without one `meshslo.toml` here, if there is one, else the defaults."""
+    from meshslo.analysis.config import Config, parse_config
+
+    here = Path("meshslo.toml")
+    if path is None and not here.is_file():
+        return Config()
+    found = path or here
+    try:
+        text = found.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfigError(f"{found} cannot be read ({error}); pass the path of a meshslo.toml") from None
+    return parse_config(text, name=str(found))
+
+
+def read_manifests(paths: Iterable[Path]) -> dict[str, str]:
+    """File name -> text of YAML and JSON files: those given, and those anywhere below the folders given (named from there)."""
+    texts: dict[str, str] = {}
+    for path in paths:
+        for name, file in _manifests(path):
+            if name in texts:
+                raise BadInputError(f"two manifests are called {name}, the second at {file}; pass one folder above both")
+            texts[name] = _text(file)
+    return texts
+
+
+def _manifests(path: Path) -> Iterator[tuple[str, Path]]:
+    if path.is_file():
+        yield path.name, path
+        return
+    if not path.is_dir():
+        raise BadInputError(f"{path}: no such file or folder; pass the manifests in use")
+    found = sorted(file for file in path.rglob("*") if file.suffix in MANIFESTS and file.is_file())
+    if not found:
+        raise BadInputError(f"{path} holds no .yaml, .yml or .json file; pass the folder of the manifests in use")
+    yield from ((str(file.relative_to(path)), file) for file in found)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{file} cannot be read: {error}") from None
