@@ -25,6 +25,8 @@ QUANTILE_COLUMNS: Final = ("q", "value_s", "low_s", "high_s", "status", "needs_c
 class Report:
     """One row a group and quantile: vantage, the keys asked for, phase, calls, the calls of each outcome, the quantile.
 
+    calls: all of the group. timed: those in the estimate, 0 where the phase is not measured (this is not in the JSON).
+
     start, end: the window asked for, or the first and last start of a call. folded: what was counted as `__other__`.
     """
 
@@ -74,7 +76,7 @@ def report(
 ) -> pl.DataFrame:
     """The frame of a `Report`: quantiles of the survival estimate of each group of `rollup`, the naive ones beside them."""
     groups, tables = life_tables(rollup, phase)
-    counted = _outcomes(rollup, phase, groups)
+    counted = _outcomes(rollup, phase, groups).with_columns(pl.Series("timed", tables.calls))
     parts = []
     for q in quantiles:
         found = tables.quantiles(q, confidence)
