@@ -37,6 +37,11 @@ class Found:
     name: str
     native: bool = False
 
+    @property
+    def preference(self) -> int:
+        """Its place among the profile's metrics."""
+        return [*self.profile.histograms, *self.profile.counters].index(self.metric)
+
 
 def read_classic(api: Prometheus, found: Found, steps: Steps) -> Reading:
     """Buckets and sums of a classic histogram, in seconds."""
@@ -115,6 +120,7 @@ def as_rows(
     return added.join(told, on="word").select(
         pl.lit(found.profile.name).alias("profile"),
         pl.lit(found.metric.metric).alias("instrument"),
+        pl.lit(found.preference, dtype=pl.UInt8).alias("preference"),
         start_ns.cast(pl.Datetime("ns", "UTC")).alias("start"),
         pl.lit(float(steps.step_s)).alias("step_s"),
         *words.columns,

@@ -55,6 +55,9 @@ def outcome_of(labels: Values, rules: Outcomes) -> Outcome | None:
     for label, words in rules.words.items():
         if labels.get(label) in words:
             return words[labels[label]]
+    for label, outcome in rules.present.items():
+        if labels.get(label, "") not in ABSENT:
+            return outcome
     flags = outcome_of_flags(labels.get(rules.flags)) if rules.flags else None
     status = labels.get(rules.status) if rules.status else None
     grpc = labels.get(rules.grpc) if rules.grpc else None

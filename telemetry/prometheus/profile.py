@@ -57,10 +57,12 @@ Labels = Mapping[Column, tuple[str | Label, ...]]
 
 
 class Outcomes(_Table):
-    """How labels say that a call ended: words first, then response flags, then gRPC and HTTP status."""
+    """How labels say that a call ended: words first, then what is present, then response flags, then gRPC and HTTP status."""
 
     words: Mapping[str, Mapping[str, Outcome]] = {}
     """Label -> its values -> what they mean."""
+    present: Mapping[str, Outcome] = {}
+    """Label -> what it means that it has any other value, such as error.type."""
     flags: str | None = None
     status: str | None = None
     grpc: str | None = None

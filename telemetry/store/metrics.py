@@ -20,7 +20,9 @@ from .ingest import Appended
 from .layout import Layout, open_layout
 from .locks import write_lock
 
-Measure = Literal["bucket", "sum_s", "calls", "retries", "retry_successes", "retries_refused", "timeouts", "ejections"]
+Measure = Literal[
+    "bucket", "sum_s", "calls", "retries", "retry_successes", "retries_refused", "timeouts", "overflows", "ejections"
+]
 """What `value` is: calls in (low_s, high_s]; the seconds of all calls; calls by outcome; and events that calls met."""
 
 SERIES: Final = pl.Schema(
