@@ -1,13 +1,16 @@
 """`meshslo collect`: receive spans into a store."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption
 
 from . import Command
+
+if TYPE_CHECKING:
+    from meshslo.telemetry.collect.access import Tls
 
 
 def collect(
@@ -20,6 +23,17 @@ def collect(
     settle: Annotated[float, typer.Option(help="Seconds to wait for the rest of a trace before its calls are written.")] = 10.0,
     max_message_mib: Annotated[int, typer.Option(min=1, help="Largest batch to take, also once decompressed.")] = 20,
     min_free_mib: Annotated[int, typer.Option(min=0, help="Room to leave on the disk; short of it, senders must wait.")] = 128,
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate of the collector.", show_default=False)] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM key of the certificate.", show_default=False)] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="Senders must show a certificate signed by this PEM one.", show_default=False)
+    ] = None,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of lines TOKEN or TOKEN TENANT,TENANT: senders must show one as bearer token.", show_default=False
+        ),
+    ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen on other than loopback addresses unencrypted.")] = False,
 ) -> None:
     """Receive OTLP traces over gRPC and HTTP into a store.
@@ -31,6 +45,7 @@ def collect(
     """
     from meshslo.telemetry.collect import CollectSettings, parse_address
     from meshslo.telemetry.collect import collect as run
+    from meshslo.telemetry.collect.access import read_tokens
     from meshslo.telemetry.store.ingest import IngestSettings
     from meshslo.telemetry.store.journal import JournalSettings
 
@@ -40,12 +55,26 @@ def collect(
             grpc=parse_address(grpc),
             http=parse_address(http),
             insecure=insecure,
+            tls=_tls(tls_cert, tls_key, tls_client_ca),
+            tokens=read_tokens(tokens),
             ready_file=ready_file,
             max_message_bytes=max_message_mib * 2**20,
             journal=JournalSettings(min_free_bytes=min_free_mib * 2**20),
             ingest=IngestSettings(settle_s=settle),
         )
     )
+
+
+def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> "Tls | None":
+    """TLS from its three options; BadConfigError where one of them lacks another."""
+    from meshslo.telemetry.collect.access import Tls
+    from meshslo.telemetry.errors import BadConfigError
+
+    if certificate is not None and key is not None:
+        return Tls(certificate, key, client_ca)
+    if certificate is None and key is None and client_ca is None:
+        return None
+    raise BadConfigError("--tls-cert and --tls-key belong together, and --tls-client-ca needs both; pass all of them or none")
 
 
 COMMAND = Command(collect)

@@ -77,8 +77,8 @@ async def _run(settings: CollectSettings, layout: Layout, say: Say) -> None:
 async def _serving(settings: CollectSettings, intake: Intake, registry: CollectorRegistry) -> AsyncIterator[Listening]:
     """Both ports open; at the end, requests under way get their answers."""
     bound = listen(settings.http)
-    grpc, grpc_port = grpc_server(intake, settings.grpc, settings.max_message_bytes)
-    http = http_server(http_app(intake, settings, registry))
+    grpc, grpc_port = grpc_server(intake, settings)
+    http = http_server(http_app(intake, settings, registry), settings.tls)
     await grpc.start()
     serving = asyncio.create_task(http.serve(sockets=[bound]))
     try:

@@ -13,8 +13,9 @@ from google.rpc.status_pb2 import Status
 from meshslo.telemetry.errors import BadConfigError, BadInputError
 from meshslo.telemetry.store.journal import StoreBusyError
 
+from .access import Tokens, UnknownSenderError
 from .intake import Intake
-from .settings import Address
+from .settings import CollectSettings
 
 EXPORT_TRACES: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 RETRY_AFTER_S: Final = 2
@@ -33,7 +34,7 @@ class _Services(grpc.GenericRpcHandler):
         return self._methods.get(handler_call_details.method)
 
 
-def grpc_server(intake: Intake, address: Address, max_message_bytes: int) -> tuple[grpc.aio.Server, int]:
+def grpc_server(intake: Intake, settings: CollectSettings) -> tuple[grpc.aio.Server, int]:
     """A server that is bound but not started, and its port.
 
     gRPC itself refuses what exceeds the limit, as sent or once decompressed, with RESOURCE_EXHAUSTED and in bounded memory.
@@ -41,21 +42,36 @@ def grpc_server(intake: Intake, address: Address, max_message_bytes: int) -> tup
     """
 
     async def export(request: bytes, context: Any) -> bytes:
-        return await _export(intake, request, context)
+        return await _export(intake, settings.tokens, request, context)
 
-    server = grpc.aio.server(options=[("grpc.max_receive_message_length", max_message_bytes), ("grpc.so_reuseport", 0)])
+    limits = [("grpc.max_receive_message_length", settings.max_message_bytes), ("grpc.so_reuseport", 0)]
+    server = grpc.aio.server(options=limits)
     server.add_generic_rpc_handlers((_Services({EXPORT_TRACES: export}),))
     try:
-        return server, server.add_insecure_port(str(address))
+        return server, _add_port(server, settings)
     except RuntimeError as error:
         raise BadConfigError(
-            f"cannot listen on {address}: it is taken or not this machine's; pass another HOST:PORT"
+            f"cannot listen on {settings.grpc}: it is taken or not this machine's; pass another HOST:PORT"
         ) from error
 
 
-async def _export(intake: Intake, request: bytes, context: Any) -> bytes:
+def _add_port(server: grpc.aio.Server, settings: CollectSettings) -> int:
+    if settings.tls is None:
+        return server.add_insecure_port(str(settings.grpc))
+    return server.add_secure_port(str(settings.grpc), settings.tls.for_grpc())
+
+
+def _authorization(context: Any) -> str | None:
+    return next((str(value) for key, value in context.invocation_metadata() or () if key == "authorization"), None)
+
+
+async def _export(intake: Intake, tokens: Tokens, request: bytes, context: Any) -> bytes:
     try:
-        return bytes((await intake.take(request)).SerializeToString())
+        sender = tokens.sender(_authorization(context))
+        return bytes((await intake.take(request, sender)).SerializeToString())
+    except UnknownSenderError as error:
+        intake.stats.refused["unknown sender"] += 1
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
     except BadInputError as error:
         intake.stats.refused["bad data"] += 1
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +29,7 @@ from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.normalize import traces_json_to_protobuf
 from meshslo.telemetry.store.journal import StoreBusyError
 
+from .access import Sender, Tls, UnknownSenderError
 from .body import Budget, BufferFullError, TooLargeError, UnknownEncodingError, decompress, read_body
 from .intake import Intake
 from .settings import CollectSettings
@@ -45,6 +47,7 @@ _STATUS: Final[tuple[tuple[type[Exception], int, int, str], ...]] = (
     (TooLargeError, 413, Code.INVALID_ARGUMENT, "too large"),
     (UnknownEncodingError, 415, Code.INVALID_ARGUMENT, "unknown encoding"),
     (_UnknownTypeError, 415, Code.INVALID_ARGUMENT, "unknown content type"),
+    (UnknownSenderError, 401, Code.UNAUTHENTICATED, "unknown sender"),
     (BufferFullError, 429, Code.RESOURCE_EXHAUSTED, "overload"),
     (StoreBusyError, 429, Code.RESOURCE_EXHAUSTED, "overload"),
     (BadInputError, 400, Code.INVALID_ARGUMENT, "bad data"),
@@ -58,32 +61,48 @@ class _Receiver:
 
     intake: Intake
     budget: Budget
-    max_message_bytes: int
+    settings: CollectSettings
+    registry: CollectorRegistry
 
     async def export(self, request: Request) -> Response:
         """Answer an export of traces."""
         kind = _content_type(request)
         try:
+            sender = self._sender(request)
             payload = await self._payload(request, kind)
-            return _answer(await self.intake.take(payload), kind)
+            return _answer(await self.intake.take(payload, sender), kind)
         except (BadInputError, StoreBusyError) as error:
             return self._refuse(error, kind)
         except ClientDisconnect:
             self.intake.stats.refused["sender went away"] += 1
             return Response(status_code=400)
 
+    async def metrics(self, request: Request) -> Response:
+        """Show the collector's own numbers; who may not send may not see them either."""
+        try:
+            self._sender(request)
+        except UnknownSenderError as error:
+            return self._refuse(error, JSON)
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(await asyncio.to_thread(encode, self.registry), headers={"Content-Type": media_type})
+
+    def _sender(self, request: Request) -> Sender:
+        return self.settings.tokens.sender(request.headers.get("authorization"))
+
     async def _payload(self, request: Request, kind: str) -> bytes:
         """The request's message as protobuf bytes."""
         if kind not in (PROTOBUF, JSON):
             raise _UnknownTypeError(f"Content-Type {kind!r} is not read here; send {PROTOBUF} or {JSON}")
-        body = await read_body(_chunks(request), self.max_message_bytes, self.budget)
-        opened = decompress(body, request.headers.get("content-encoding", "").strip().lower(), self.max_message_bytes)
+        body = await read_body(_chunks(request), self.settings.max_message_bytes, self.budget)
+        opened = decompress(body, request.headers.get("content-encoding", "").strip().lower(), self.settings.max_message_bytes)
         return await asyncio.to_thread(traces_json_to_protobuf, opened) if kind == JSON else opened
 
     def _refuse(self, error: Exception, kind: str) -> Response:
         status, code, reason = next((s, c, r) for known, s, c, r in _STATUS if isinstance(error, known))
         self.intake.stats.refused[reason] += 1
         response = _answer(Status(code=code, message=str(error)), kind, status)
+        if status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
         if status == 429:
             response.headers["Retry-After"] = str(RETRY_AFTER_S)
         return response
@@ -120,16 +139,11 @@ async def _healthz(_: Request) -> Response:
 
 def http_app(intake: Intake, settings: CollectSettings, registry: CollectorRegistry) -> Starlette:
     """The ASGI application of the port; `registry` is what /metrics shows."""
-    receiver = _Receiver(intake, Budget(settings.max_buffered_bytes), settings.max_message_bytes)
-
-    async def metrics(request: Request) -> Response:
-        encode, media_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(await asyncio.to_thread(encode, registry), headers={"Content-Type": media_type})
-
+    receiver = _Receiver(intake, Budget(settings.max_buffered_bytes), settings, registry)
     routes = [
         Route("/v1/traces", receiver.export, methods=["POST"]),
         Route("/healthz", _healthz),
-        Route("/metrics", metrics),
+        Route("/metrics", receiver.metrics),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _not_here})
 
@@ -152,10 +166,20 @@ class HttpServer(uvicorn.Server):
         yield
 
 
-def http_server(app: Starlette) -> HttpServer:
+def http_server(app: Starlette, tls: Tls | None) -> HttpServer:
     """A server that is not started; run it with `serve(sockets=[...])`."""
     return HttpServer(
         uvicorn.Config(
-            app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=5
+            app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=5,
+            ssl_certfile=tls.certificate if tls else None,
+            ssl_keyfile=tls.key if tls else None,
+            ssl_ca_certs=str(tls.client_ca) if tls and tls.client_ca else None,
+            ssl_cert_reqs=ssl.CERT_REQUIRED if tls and tls.client_ca else ssl.CERT_NONE,
         )
     )

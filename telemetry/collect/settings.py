@@ -9,6 +9,8 @@ from meshslo.telemetry.errors import BadConfigError
 from meshslo.telemetry.store.ingest import IngestSettings
 from meshslo.telemetry.store.journal import JournalSettings
 
+from .access import Tls, Tokens
+
 _MIB = 2**20
 
 
@@ -61,6 +63,8 @@ class CollectSettings:
     grpc: Address = Address("127.0.0.1", 4317)
     http: Address = Address("127.0.0.1", 4318)
     insecure: bool = False
+    tls: Tls | None = None
+    tokens: Tokens = field(default_factory=Tokens)
     ready_file: Path | None = None
     max_message_bytes: int = 20 * _MIB
     max_buffered_bytes: int = 128 * _MIB
@@ -74,11 +78,13 @@ class CollectSettings:
                 f"--ready-file {self.ready_file}: there is no folder {self.ready_file.absolute().parent}; make it"
             )
         for name, address in (("--grpc", self.grpc), ("--http", self.http)):
-            if not address.is_loopback and not self.insecure:
+            if not address.is_loopback and not self.insecure and self.tls is None:
                 raise BadConfigError(
-                    f"{name} {address} can be reached from other machines without encryption: "
+                    f"{name} {address} can be reached from other machines without encryption: pass --tls-cert and --tls-key, "
                     "listen on 127.0.0.1, or pass --insecure if the network in between is trusted"
                 )
+        if self.tls is not None:
+            self.tls.check()
 
 
 def listen(address: Address) -> socket.socket:

@@ -54,8 +54,8 @@ async def test_http_bodies_beyond_the_memory_for_them_are_told_to_come_back(tmp_
     assert answer.status_code == 429
 
 
-async def test_grpc_says_resource_exhausted_with_retry_info() -> None:
-    server, port = grpc_server(busy_intake(), Address("127.0.0.1", 0), 2**20)
+async def test_grpc_says_resource_exhausted_with_retry_info(tmp_path: Path) -> None:
+    server, port = grpc_server(busy_intake(), CollectSettings(tmp_path, grpc=Address("127.0.0.1", 0)))
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
