@@ -1,0 +1,211 @@
+"""Tables of somebody's calls to call rows: columns named, values read, each row that cannot be one refused with its reason."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from meshslo.telemetry.errors import BadInputError
+from meshslo.telemetry.normalize.outcomes import EVIDENCE, outcomes
+from meshslo.telemetry.normalize.resolve import UNKNOWN, resolve
+from meshslo.telemetry.schema import COLUMNS, FRAME, conform
+from meshslo.telemetry.vocabulary import OUTCOMES, VANTAGES
+
+from .column_map import ColumnMap, Target
+from .identity import with_ids
+from .tally import Tally
+from .times import moments
+
+Lines = npt.NDArray[np.int64]
+
+_VOCABULARY: Final[Mapping[str, tuple[str, ...]]] = {"vantage": VANTAGES, "outcome": OUTCOMES}
+_ID_BYTES: Final = {"trace_id": 16, "span_id": 8, "parent_span_id": 8}
+_PHASES: Final = ("duration_s", "first_byte_s", "first_token_s")
+_TRUE: Final = ("true", "1", "yes", "t")
+_FALSE: Final = ("false", "0", "no", "f")
+_NOTHING: Final = ("", "-", "null", "NULL", "None", "NaN", "nan", "N/A")
+_TOLD: Final = 5
+_DEFAULTS: Final = {"vantage": "client", "attempt": 1}
+
+
+@dataclass(frozen=True)
+class CallTable:
+    """Reads tables whose columns a `ColumnMap` explains; what it refuses goes to the tally with its line."""
+
+    columns: ColumnMap
+    tally: Tally
+
+    def check(self, names: list[str]) -> dict[str, Target]:
+        """File column -> target of the columns that are read.
+
+        BadInputError names those that nobody knows, a target that two columns claim, and what is missing.
+        """
+        unknown = [name for name in names if name not in self.columns.renamed and name not in COLUMNS]
+        if unknown:
+            raise BadInputError(
+                f"{self.tally.name}: unknown column{'s' * (len(unknown) > 1)} {', '.join(unknown)}; allowed are "
+                f"{', '.join(COLUMNS)}. Rename with --map {unknown[0]}=NAME, leave out with --map {unknown[0]}="
+            )
+        targets = {name: target for name in names if (target := self.columns.target(name))}
+        claimed = [target.column for target in targets.values()]
+        twice = sorted({column for column in claimed if claimed.count(column) > 1})
+        if twice:
+            raise BadInputError(f"{self.tally.name}: two columns become {twice[0]}; leave one out with --map COLUMN=")
+        missing = [name for name in ("start", "duration_s") if name not in {*claimed, *self.columns.constants}]
+        if missing:
+            raise BadInputError(
+                f"{self.tally.name}: no column {' and no column '.join(missing)} among {', '.join(names)}; "
+                f"say which it is, such as --map latency_ms=duration_s"
+            )
+        return targets
+
+    def read(self, table: pl.DataFrame, targets: Mapping[str, Target], lines: Lines) -> pl.DataFrame:
+        """The call rows of `table`, whose row i stood at `lines[i]`."""
+        raw = table.select(pl.col(name).alias(target.column) for name, target in targets.items())
+        raw = raw.with_columns(_said(raw), **{name: pl.lit(value) for name, value in self.columns.constants.items()})
+        factors = {target.column: target.factor for target in targets.values()}
+        parsed = raw.select(
+            moments(raw["start"]) if name == "start" else _parsed(name, kind, factors.get(name, 1.0))
+            for name, kind in raw.schema.items()
+        )
+        good = self._refuse(raw, parsed, lines)
+        rows = parsed if good is None else parsed.filter(good)
+        self.tally.take(rows.height)
+        return _completed(rows, lines if good is None else lines[good.to_numpy()])
+
+    def _refuse(self, raw: pl.DataFrame, parsed: pl.DataFrame, lines: Lines) -> pl.Series | None:
+        """Which rows can be calls, None for all; the others are told to the tally."""
+        faulty = [pl.col(name).is_null() & raw[name].is_not_null() for name in parsed.columns]
+        timed = pl.any_horizontal(pl.col(name).is_not_null() for name in _PHASES if name in parsed.columns)
+        bad = parsed.select(bad=pl.any_horizontal(*faulty) | pl.col("start").is_null() | ~timed)["bad"]
+        if not (count := int(bad.sum())):
+            return None
+        places = np.flatnonzero(bad.to_numpy())
+        for place in places[:_TOLD].tolist():
+            self.tally.refuse(int(lines[place]), _reason(raw.row(place, named=True), parsed.row(place, named=True)))
+        self.tally.refuse(int(lines[places[-1]]), "and others", count - min(count, _TOLD))
+        return ~bad
+
+
+def _reason(raw: Mapping[str, object], parsed: Mapping[str, object]) -> str:
+    """What is wrong with a row, its first wrong column."""
+    for name, value in parsed.items():
+        if value is None and raw[name] is not None:
+            return f"{name} {str(raw[name])[:60]!r} is {_EXPECTED.get(name, _DEFAULT_EXPECTED)}"
+    missing = "start" if parsed["start"] is None else "duration_s"
+    return f"no {missing}"
+
+
+_DEFAULT_EXPECTED: Final = "no number of that column's range"
+_EXPECTED: Final[Mapping[str, str]] = {
+    "start": "no time (ISO 8601, or epoch s, ms, us or ns)",
+    "hop": "no CALLER>CALLEE",
+    "vantage": f"none of {', '.join(VANTAGES)}",
+    "outcome": f"none of {', '.join(OUTCOMES)}",
+    "streaming": "neither true nor false",
+    "mtls": "neither true nor false",
+    **{name: f"no {size}-byte id in hex" for name, size in _ID_BYTES.items()},
+    **{name: "no duration (seconds, not negative)" for name in COLUMNS if name.endswith("_s")},
+}
+
+
+def _said(raw: pl.DataFrame) -> list[pl.Expr]:
+    """Text columns without blanks around, null where they say nothing."""
+    texts = [name for name, kind in raw.schema.items() if kind in (pl.String, pl.Categorical) or isinstance(kind, pl.Enum)]
+    stripped = {name: pl.col(name).cast(pl.String).str.strip_chars() for name in texts}
+    return [pl.when(~text.is_in(_NOTHING)).then(text).alias(name) for name, text in stripped.items()]
+
+
+def _parsed(name: str, kind: pl.DataType, factor: float) -> pl.Expr:
+    """Column `name` in its type of the call row; null where its value is none."""
+    return _reader(name)(pl.col(name), kind, factor).alias(name)
+
+
+def _reader(name: str) -> Callable[[pl.Expr, pl.DataType, float], pl.Expr]:
+    if name in _ID_BYTES:
+        return lambda column, kind, _: _identifier(column, kind, _ID_BYTES[name])
+    if name in _VOCABULARY:
+        return lambda column, *_: _one_of(column, _VOCABULARY[name])
+    if name == "hop":
+        return lambda column, *_: pl.when(column.str.contains(r"^[^>]+>[^>]+$")).then(column)
+    return _READERS[FRAME[name].base_type()](name)
+
+
+def _identifier(column: pl.Expr, kind: pl.DataType, size: int) -> pl.Expr:
+    value = column.cast(pl.Binary) if kind == pl.Binary else column.cast(pl.String).str.decode("hex", strict=False)
+    return pl.when(value.bin.size() == size).then(value)
+
+
+def _one_of(column: pl.Expr, words: tuple[str, ...]) -> pl.Expr:
+    text = column.cast(pl.String).str.to_lowercase()
+    return pl.when(text.is_in(words)).then(text)
+
+
+def _boolean(_: str) -> Callable[[pl.Expr, pl.DataType, float], pl.Expr]:
+    def read(column: pl.Expr, kind: pl.DataType, factor: float) -> pl.Expr:  # noqa: ARG001  # readers are called alike
+        text = column.cast(pl.String).str.to_lowercase()
+        return pl.when(text.is_in(_TRUE)).then(True).when(text.is_in(_FALSE)).then(False)
+
+    return read
+
+
+def _whole(name: str) -> Callable[[pl.Expr, pl.DataType, float], pl.Expr]:
+    def read(column: pl.Expr, kind: pl.DataType, factor: float) -> pl.Expr:  # noqa: ARG001  # readers are called alike
+        value = column.cast(pl.Float64, strict=False)
+        return pl.when(value == value.round()).then(value).cast(FRAME[name], strict=False)
+
+    return read
+
+
+def _measure(_: str) -> Callable[[pl.Expr, pl.DataType, float], pl.Expr]:
+    def read(column: pl.Expr, kind: pl.DataType, factor: float) -> pl.Expr:  # noqa: ARG001  # readers are called alike
+        value = column.cast(pl.Float64, strict=False) * factor
+        return pl.when(value.is_finite() & (value >= 0)).then(value)
+
+    return read
+
+
+def _word(_: str) -> Callable[[pl.Expr, pl.DataType, float], pl.Expr]:
+    return lambda column, *_: column.cast(pl.String)
+
+
+_READERS: Final[Mapping[type[pl.DataType], Callable[[str], Callable[[pl.Expr, pl.DataType, float], pl.Expr]]]] = {
+    pl.String: _word,
+    pl.Boolean: _boolean,
+    pl.Float64: _measure,
+    pl.UInt32: _whole,
+    pl.UInt8: _whole,
+    pl.Int16: _whole,
+    pl.Int8: _whole,
+}
+
+
+def _completed(rows: pl.DataFrame, lines: Lines) -> pl.DataFrame:
+    """Canonical rows: caller and callee from the hop or the other way round, defaults, outcome from its evidence, ids."""
+    rows = rows.with_columns(pl.lit(None, dtype=FRAME[name]).alias(name) for name in COLUMNS if name not in rows.columns)
+    ends = pl.col("hop").str.split_exact(">", 1)
+    rows = rows.with_columns(
+        caller=pl.coalesce("caller", ends.struct.field("field_0").str.strip_chars()),
+        callee=pl.coalesce("callee", ends.struct.field("field_1").str.strip_chars()),
+        **{name: pl.col(name).fill_null(value) for name, value in _DEFAULTS.items()},
+    )
+    rows = rows.with_columns(
+        hop=pl.col("caller").fill_null(UNKNOWN) + ">" + pl.col("callee").fill_null(UNKNOWN), outcome=_outcomes(rows)
+    )
+    calls = conform(with_ids(rows, lines))
+    return resolve(calls) if calls["parent_span_id"].null_count() < calls.height else calls
+
+
+def _outcomes(rows: pl.DataFrame) -> pl.Series:
+    """The outcome a row states, else what its flags, error and status mean, else `ok`."""
+    if not rows["outcome"].null_count():
+        return rows["outcome"]
+    evidence = rows.select(
+        pl.col("outcome").alias("stated"),
+        pl.col("error_type").alias("failure"),
+        *(name for name in EVIDENCE if name != "failure"),
+    )
+    return outcomes(evidence)

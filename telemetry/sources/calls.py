@@ -1,0 +1,225 @@
+"""Calls files: CSV, JSON Lines or Parquet with the call row's columns. Anybody's per-request log comes in this way.
+
+Any subset of columns with `start` and `duration_s` does; `hop` may stand for caller and callee. An outcome that is not given is
+told from status, flags and error type, else it is `ok`; the vantage is `client` unless given.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from meshslo.telemetry.errors import BadInputError
+from meshslo.telemetry.schema import COLUMNS
+
+from . import Gives, Reading
+from .call_table import CallTable, Lines
+from .column_map import Target
+from .inputs import Stream
+
+PARQUET: Final = b"PAR1"
+_BATCH_ROWS: Final = 2**18
+_HEAD_LINES: Final = 200
+_DELIMITERS: Final = ",;\t|"
+
+
+class Calls:
+    """Reads calls files."""
+
+    name = "calls"
+    gives: Gives = "calls"
+
+    def sniff(self, head: bytes) -> bool:
+        """Parquet, JSON objects that have a `start`, or a first line that reads like a header with one."""
+        if head.startswith(PARQUET):
+            return True
+        first = head.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0]
+        if first.startswith(b"{"):
+            return not any(word in first for word in (b"resourceSpans", b"traceID")) and any(
+                f'"{name}"'.encode() in first for name in ("start", "duration_s")
+            )
+        names = _header(first)
+        return len(names) > 1 and bool({"start", "duration_s"} & set(names))
+
+    def read(self, stream: Stream, reading: Reading) -> Iterator[pl.DataFrame]:
+        """Frames of call rows."""
+        table = CallTable(reading.columns, reading.tally)
+        head = stream.head()
+        if not head.strip():
+            return
+        if head.startswith(PARQUET):
+            yield from _parquet(stream, table)
+        elif head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+            yield from _json_lines(stream, table)
+        else:
+            yield from _csv(stream, table)
+
+
+def _parquet(stream: Stream, table: CallTable) -> Iterator[pl.DataFrame]:
+    """Row groups in batches; a row's line is its number in the file."""
+    with stream.seekable() as file:
+        try:
+            parquet = pq.ParquetFile(file)
+            targets = table.check(parquet.schema_arrow.names)
+            row = 1
+            for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=list(targets)):
+                frame = pl.DataFrame(pa.Table.from_batches([batch]))
+                yield table.read(frame, targets, np.arange(row, row + frame.height))
+                row += frame.height
+        except (pa.ArrowException, OSError) as error:
+            raise BadInputError(f"{stream.source.name}: no Parquet that can be read: {error}") from error
+
+
+def _json_lines(stream: Stream, table: CallTable) -> Iterator[pl.DataFrame]:
+    keys = _keys(stream.head())
+    targets = table.check(keys)
+    # Columns of a call that first appear further down are read too.
+    late = {name: target for name in (*table.columns.renamed, *COLUMNS) if (target := table.columns.target(name))}
+    claimed = {target.column for target in targets.values()}
+    targets |= {name: target for name, target in late.items() if name not in targets and target.column not in claimed}
+    schema = pl.Schema(dict.fromkeys(targets, pl.String()))
+    first = 1
+    for block in stream.blocks():
+        frame, lines = _json_block(block, schema, first, table)
+        yield table.read(frame, _present(frame, targets), lines)
+        first += block.count(b"\n")
+
+
+def _present(frame: pl.DataFrame, targets: dict[str, Target]) -> dict[str, Target]:
+    """The targets that the frame has values for (start and duration_s always)."""
+    needed = ("start", "duration_s")
+    return {
+        name: target for name, target in targets.items() if target.column in needed or frame[name].null_count() < frame.height
+    }
+
+
+def _keys(head: bytes) -> list[str]:
+    """The keys of the objects in the first lines."""
+    keys: dict[str, None] = {}
+    for line in head.split(b"\n")[:_HEAD_LINES]:
+        try:
+            document = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(document, dict):
+            keys.update(dict.fromkeys(document))
+    return list(keys)
+
+
+def _json_block(block: bytes, schema: pl.Schema, first: int, table: CallTable) -> tuple[pl.DataFrame, Lines]:
+    """The objects of a block and their line numbers; lines that are none go to the tally."""
+    try:
+        frame = pl.read_ndjson(io.BytesIO(block), schema=schema)
+    except pl.exceptions.ComputeError:
+        return _json_line_by_line(block, schema, first, table)
+    lines = np.arange(first, first + frame.height)
+    if frame.height != block.count(b"\n") + (not block.endswith(b"\n")):
+        lines = np.array([first + place for place, line in enumerate(block.split(b"\n")) if line.strip()], dtype=np.int64)
+    return frame, lines
+
+
+def _json_line_by_line(block: bytes, schema: pl.Schema, first: int, table: CallTable) -> tuple[pl.DataFrame, Lines]:
+    documents, lines = [], []
+    for number, line in enumerate(block.split(b"\n"), first):
+        if not line.strip():
+            continue
+        try:
+            document = json.loads(line)
+        except ValueError as error:
+            table.tally.refuse(number, f"no JSON: {error}")
+            continue
+        if isinstance(document, dict):
+            documents.append({name: _text(document.get(name)) for name in schema})
+            lines.append(number)
+        else:
+            table.tally.refuse(number, "no JSON object")
+    return pl.DataFrame(documents, schema=schema), np.array(lines, dtype=np.int64)
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value)
+
+
+def _csv(stream: Stream, table: CallTable) -> Iterator[pl.DataFrame]:
+    header: bytes | None = None
+    names: list[str] = []
+    line = 1
+    for block in _whole_records(stream):
+        if header is None:
+            header, _, block = block.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+            header += b"\n"
+            names = _header(header)
+            targets = table.check(names)
+            line = 2
+        frame, lines = _csv_block(header, block, line, table)
+        written = ~pl.Series(frame.select(pl.all_horizontal(pl.all().is_null())).to_series())
+        yield table.read(frame.filter(written).select(list(targets)), targets, lines[written.to_numpy()])
+        line += block.count(b"\n")
+
+
+def _header(line: bytes) -> list[str]:
+    text = line.decode("utf-8", "replace").strip("\r\n")
+    return [name.strip() for name in next(csv.reader([text], delimiter=_delimiter(text)), [])]
+
+
+def _delimiter(header: str) -> str:
+    """The delimiter that the header has most of."""
+    return max(_DELIMITERS, key=header.count)
+
+
+def _whole_records(stream: Stream) -> Iterator[bytes]:
+    """Blocks that end outside of quotes."""
+    pending = b""
+    for block in stream.blocks():
+        pending += block
+        if pending.count(b'"') % 2 == 0:
+            yield pending
+            pending = b""
+    if pending:
+        yield pending
+
+
+def _csv_block(header: bytes, block: bytes, first: int, table: CallTable) -> tuple[pl.DataFrame, Lines]:
+    """The records of a block and the lines they begin at; records that are none go to the tally."""
+    text = header.decode("utf-8", "replace").strip("\r\n")
+    delimiter, names = _delimiter(text), _header(header)
+    schema = pl.Schema(dict.fromkeys(names, pl.String()))
+    if len(schema) < len(names):
+        raise BadInputError(f"{table.tally.name}: a column name stands twice in the header {text}")
+    if not block.strip():
+        return pl.DataFrame(schema=schema), np.empty(0, dtype=np.int64)
+    try:
+        frame = pl.read_csv(header + block, separator=delimiter, infer_schema=False, new_columns=names)
+    except pl.exceptions.PolarsError:
+        return _csv_record_by_record(block, delimiter, schema, first, table)
+    return frame, np.arange(first, first + frame.height)
+
+
+def _csv_record_by_record(
+    block: bytes, delimiter: str, schema: pl.Schema, first: int, table: CallTable
+) -> tuple[pl.DataFrame, Lines]:
+    """A block in which some record is broken: each by itself."""
+    records, lines = [], []
+    reader = csv.reader(io.StringIO(block.decode("utf-8", "replace"), newline=""), delimiter=delimiter)
+    line = first
+    for record in reader:
+        begun, line = line, first + reader.line_num
+        if len(record) > len(schema):
+            table.tally.refuse(begun, f"{len(record)} fields where the header has {len(schema)}")
+        elif any("\ufffd" in value for value in record):
+            table.tally.refuse(begun, "not UTF-8")
+        elif record:
+            records.append([*record, *[None] * (len(schema) - len(record))])
+            lines.append(begun)
+    return pl.DataFrame(records, schema=schema, orient="row"), np.array(lines, dtype=np.int64)
+
+
+SOURCE = Calls()

@@ -1,0 +1,43 @@
+"""What a source could not read: counted, the first reasons kept with their place."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+_KEPT: Final = 5
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A place in an input and what is wrong there."""
+
+    name: str
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.line}: {self.reason}"
+
+
+@dataclass
+class Tally:
+    """Records of one input: how many were taken, how many not, and the first reasons why not."""
+
+    name: str
+    taken: int = 0
+    bad: int = 0
+    reasons: list[BadLine] = field(default_factory=list)
+
+    def take(self, count: int) -> None:
+        """Count records that were read."""
+        self.taken += count
+
+    def refuse(self, line: int, reason: str, count: int = 1) -> None:
+        """Count records that could not be read, at `line` (from 1)."""
+        self.bad += count
+        if count and len(self.reasons) < _KEPT:
+            self.reasons.append(BadLine(self.name, line, reason))
+
+    @property
+    def bad_ratio(self) -> float:
+        """Share of the records that could not be read; 0 where there are none."""
+        return self.bad / (self.taken + self.bad) if self.bad else 0.0
