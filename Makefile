@@ -7,7 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test check fast types lint format bench dashboard clean
+# Programs that tests start and PyPI does not have. RUNLEVEL=1: installed, not started as services.
+DEBIAN_PROGRAMS := prometheus promtool
+
+.PHONY: help setup system demo test check fast types lint format bench dashboard clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,10 +25,17 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,dashboards]'
 	@touch $(STAMP)
 
+system: ## Debian packages that tests use, where this machine may install them
+	@missing=; for program in $(DEBIAN_PROGRAMS); do command -v $$program >/dev/null || missing=1; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus; \
+	else echo "not installed: $(DEBIAN_PROGRAMS); tests that need them are skipped (apt-get install prometheus)"; fi
+
 demo: setup ## The main job on a real chain behind real Envoy: report, recommendations, before and after (5 minutes)
 	$(BIN)/meshslo demo --out demo-out
 
-test: check ## Everything: lint, types, all tests, branch coverage
+test: system check ## Everything: lint, types, all tests, branch coverage
 	COVERAGE_FILE=.coverage $(PYTEST) -n 2 --dist loadgroup -m 'not system' --cov --cov-report=
 	COVERAGE_FILE=.coverage $(PYTEST) -m system --cov --cov-append --cov-report=term
 
