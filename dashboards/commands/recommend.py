@@ -105,7 +105,7 @@ def show(advice: "Recommendations", console: "Console") -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("", "target", "setting", "now", "proposed", "status", "calls"):
-        table.add_column(name, overflow="fold", justify="right" if name in ("", "calls") else "left")
+        table.add_column(name, overflow="fold", no_wrap=name == "setting", justify="right" if name in ("", "calls") else "left")
     for number, item in enumerate(advice.items, 1):
         now = "-" if item.current is None else _amount(item.current.value, item.current.unit)
         proposed = "-" if item.proposed is None else _amount(item.proposed.value, item.proposed.unit)

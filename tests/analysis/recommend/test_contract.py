@@ -1,0 +1,92 @@
+"""The laws of every recommender."""
+
+import polars as pl
+import pytest
+
+from meshslo.analysis.emit import emit
+from meshslo.analysis.policy.deployed import read_deployed
+from meshslo.analysis.policy.settings import SETTINGS
+from meshslo.analysis.recommend import (
+    Recommendations,
+    Recommender,
+    observe,
+    parse_recommendations,
+    recommend,
+    recommenders,
+)
+from meshslo.telemetry.errors import BadInputError
+from tests.support.scenes import CONFIG, chain_calls
+
+CALLS = chain_calls(cap_s=3.0)
+
+pytestmark = pytest.mark.parametrize("recommender", recommenders(), ids=lambda each: each.kind)
+
+
+def answers(recommender: Recommender, calls: pl.DataFrame) -> Recommendations:
+    return Recommendations(items=tuple(recommender.recommend(observe(calls.lazy(), CONFIG))))
+
+
+def test_it_says_what_it_is(recommender: Recommender) -> None:
+    for item in answers(recommender, CALLS).items:
+        setting = SETTINGS[item.setting]
+        assert (item.kind, item.code) == (setting.kind, setting.code)
+        assert item.kind == recommender.kind
+        assert item.proposed is None or item.proposed.unit == setting.unit
+
+
+def test_the_same_calls_give_the_same_answers(recommender: Recommender) -> None:
+    assert answers(recommender, CALLS) == answers(recommender, CALLS)
+
+
+def test_the_order_of_calls_changes_nothing(recommender: Recommender) -> None:
+    shuffled = CALLS.sample(fraction=1.0, shuffle=True, seed=3)
+    assert answers(recommender, shuffled) == answers(recommender, CALLS)
+
+
+def test_nothing_it_is_given_is_changed(recommender: Recommender) -> None:
+    before = CALLS.clone()
+    answers(recommender, CALLS)
+    assert CALLS.equals(before)
+
+
+def test_too_few_calls_are_no_number(recommender: Recommender) -> None:
+    few = answers(recommender, chain_calls(6))
+    assert few.items
+    for item in few.items:
+        assert (item.status, item.proposed) == ("not_identifiable", None), item
+        assert "more" in item.reason
+
+
+def test_no_calls_are_no_answer(recommender: Recommender) -> None:
+    assert answers(recommender, CALLS.clear()).items == ()
+
+
+def test_answers_survive_json(recommender: Recommender) -> None:
+    found = answers(recommender, CALLS)
+    assert parse_recommendations(found.to_json()) == found
+
+
+def test_every_value_has_its_evidence(recommender: Recommender) -> None:
+    for item in answers(recommender, CALLS).items:
+        assert item.reason
+        assert item.evidence.calls > 0
+        assert item.evidence.window_s > 0
+        if item.status == "not_identifiable":
+            assert item.proposed is None
+
+
+def test_what_it_asked_for_it_keeps(recommender: Recommender) -> None:
+    """With its own values deployed nothing is to be changed: no value moves inside the noise."""
+    calls = chain_calls(cap_s=None)
+    first = recommend(observe(calls.lazy(), CONFIG))
+    manifests = {document.path: document.text for document in emit("envoy", first).documents}
+    again = recommender.recommend(observe(calls.lazy(), CONFIG, read_deployed(manifests)))
+    moved = [item for item in again if item.status in ("change", "explore")]
+    assert not moved
+
+
+def test_a_kind_goes_by_one_name_or_many(recommender: Recommender) -> None:
+    observed = observe(CALLS.lazy(), CONFIG)
+    assert recommend(observed, [recommender.plural]) == recommend(observed, [recommender.kind])
+    with pytest.raises(BadInputError, match="no recommendations of kind breakers; there are retries, timeouts"):
+        recommend(observed, ["breakers"])
