@@ -22,6 +22,12 @@ def collect(
     ] = None,
     settle: Annotated[float, typer.Option(help="Seconds to wait for the rest of a trace before its calls are written.")] = 10.0,
     max_message_mib: Annotated[int, typer.Option(min=1, help="Largest batch to take, also once decompressed.")] = 20,
+    retention: Annotated[
+        str | None, typer.Option(help="Keep calls for so long, such as 30d; default for ever.", show_default=False)
+    ] = None,
+    max_gib: Annotated[
+        float | None, typer.Option(help="Keep so many GiB of calls, dropping the oldest hours.", show_default=False)
+    ] = None,
     min_free_mib: Annotated[int, typer.Option(min=0, help="Room to leave on the disk; short of it, senders must wait.")] = 128,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate of the collector.", show_default=False)] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM key of the certificate.", show_default=False)] = None,
@@ -46,6 +52,7 @@ def collect(
     from meshslo.telemetry.collect import CollectSettings, parse_address
     from meshslo.telemetry.collect import collect as run
     from meshslo.telemetry.collect.access import read_tokens
+    from meshslo.telemetry.store.housekeeping import KeepSettings, WorkerSettings
     from meshslo.telemetry.store.ingest import IngestSettings
     from meshslo.telemetry.store.journal import JournalSettings
 
@@ -60,7 +67,10 @@ def collect(
             ready_file=ready_file,
             max_message_bytes=max_message_mib * 2**20,
             journal=JournalSettings(min_free_bytes=min_free_mib * 2**20),
-            ingest=IngestSettings(settle_s=settle),
+            worker=WorkerSettings(
+                IngestSettings(settle_s=settle),
+                KeepSettings(max_age_s=_age_s(retention), max_bytes=None if max_gib is None else int(max_gib * 2**30)),
+            ),
         )
     )
 
@@ -75,6 +85,22 @@ def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> 
     if certificate is None and key is None and client_ca is None:
         return None
     raise BadConfigError("--tls-cert and --tls-key belong together, and --tls-client-ca needs both; pass all of them or none")
+
+
+def _age_s(retention: str | None) -> float | None:
+    """Seconds in an age such as 30d; BadConfigError for anything else, or for no time at all."""
+    from datetime import UTC, datetime
+
+    from meshslo.dashboards.moments import parse_moment
+    from meshslo.telemetry.errors import BadConfigError
+
+    if retention is None:
+        return None
+    now = datetime.now(UTC)
+    age_s = (now - parse_moment(retention, now)).total_seconds()
+    if age_s <= 0:
+        raise BadConfigError(f"--retention {retention} would keep nothing: pass an age such as 30d")
+    return age_s
 
 
 COMMAND = Command(collect)

@@ -56,7 +56,7 @@ def collect(settings: CollectSettings) -> None:
 
 async def _run(settings: CollectSettings, layout: Layout, say: Say) -> None:
     journal = Journal(layout, settings.journal)
-    worker = WorkerProcess(layout.root, settings.ingest, say)
+    worker = WorkerProcess(layout.root, settings.worker, say)
     intake = Intake(journal)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Health(layout, intake, journal, worker.stats))

@@ -23,6 +23,8 @@ _WORKER_COUNTERS: Final[Mapping[str, str]] = {
     "damaged": "Segments kept as evidence because not all of them could be read.",
     "set_aside": "Segments kept as evidence because they could not be turned into calls.",
     "failed": "Steps that the disk refused; each is tried again.",
+    "merged_files": "Small files that were merged.",
+    "retired_files": "Files that were dropped by age or size.",
 }
 
 

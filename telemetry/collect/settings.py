@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from meshslo.telemetry.errors import BadConfigError
-from meshslo.telemetry.store.ingest import IngestSettings
+from meshslo.telemetry.store.housekeeping import WorkerSettings
 from meshslo.telemetry.store.journal import JournalSettings
 
 from .access import Tls, Tokens
@@ -69,7 +69,7 @@ class CollectSettings:
     max_message_bytes: int = 20 * _MIB
     max_buffered_bytes: int = 128 * _MIB
     journal: JournalSettings = field(default_factory=JournalSettings)
-    ingest: IngestSettings = field(default_factory=IngestSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
 
     def check(self) -> None:
         """BadConfigError where the settings would let strangers in unasked, or name a place that is not there."""

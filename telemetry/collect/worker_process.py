@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from meshslo.telemetry.store.ingest import IngestSettings
+from meshslo.telemetry.store.housekeeping import WorkerSettings
 from meshslo.telemetry.store.worker import FLUSH
 
 from .events import Say
@@ -20,7 +20,7 @@ from .events import Say
 _RESTART_S: Final = 1.0
 _MAX_RESTARTS: Final = 5
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_NEWS: Final = frozenset({"failed", "set_aside"})
+_NEWS: Final = frozenset({"failed", "set_aside", "kept"})
 
 
 @dataclass
@@ -40,12 +40,14 @@ class WorkerStats:
             self.totals["damaged"] += len(event["damaged"])
             self.carried = event["carried"]
             self.last_step_s = time.time()
+        elif event["event"] == "kept":
+            self.totals.update({name: event[name] for name in ("merged_files", "retired_files", "retired_bytes")})
 
 
 class WorkerProcess:
     """Runs `meshslo.telemetry.store.worker` on a store for as long as the collector lives."""
 
-    def __init__(self, store: Path, settings: IngestSettings, say: Say) -> None:
+    def __init__(self, store: Path, settings: WorkerSettings, say: Say) -> None:
         self._command = [sys.executable, "-m", "meshslo.telemetry.store.worker", str(store), json.dumps(asdict(settings))]
         self._say = say
         self._changing = threading.Lock()

@@ -84,7 +84,17 @@ def _publish(temporary: Path, final: Path) -> Path | None:
 
 def _unlink(layout: Layout, names: Iterable[str]) -> None:
     for name in names:
-        (layout.root / name).unlink(missing_ok=True)
+        path = layout.root / name
+        path.unlink(missing_ok=True)
+        if layout.calls in path.parents:
+            _remove_empty(path.parent, layout.calls)
+
+
+def _remove_empty(folder: Path, top: Path) -> None:
+    """Remove `folder` and those above it, below `top`, that are empty by now."""
+    while folder != top and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
 
 
 def settle(layout: Layout) -> None:

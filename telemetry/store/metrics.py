@@ -122,6 +122,10 @@ class MetricStore:
             rows = rows.filter(pl.col("start") >= since)
         return rows if until is None else rows.filter(pl.col("start") < until)
 
+    def scan_any(self, since: datetime | None = None, until: datetime | None = None) -> pl.LazyFrame | None:
+        """`scan`, or None where nothing was ever pulled."""
+        return self.scan(since, until) if self.folder.is_dir() else None
+
 
 def open_metrics(path: str | Path) -> MetricStore:
     """The metric series of the store at `path`; StoreError where there is no store."""

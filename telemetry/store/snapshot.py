@@ -1,6 +1,7 @@
 """What a reader sees: the call files and segments of one moment, though a collector changes them all the time."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,9 +33,11 @@ def take(layout: Layout) -> Snapshot:
     """
     patience_s = time.monotonic() + _PUBLISHING_S
     for _ in range(_TRIES):
-        before = _listing(layout)
-        if before == _listing(layout) and (not _is_publishing(layout, before[0]) or time.monotonic() > patience_s):
-            return _resolve(layout, *before)
+        # An hour's folder that was emptied and removed while being listed is a change like any other: list again.
+        with suppress(FileNotFoundError):
+            before = _listing(layout)
+            if before == _listing(layout) and (not _is_publishing(layout, before[0]) or time.monotonic() > patience_s):
+                return _resolve(layout, *before)
         time.sleep(_PAUSE_S)
     raise StoreError(f"{layout.root}: the store's files changed while being listed, {_TRIES} times over; try again")
 

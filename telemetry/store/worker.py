@@ -3,7 +3,7 @@
     python -m meshslo.telemetry.store.worker STORE SETTINGS_JSON
 
 It is told on standard input: `flush` means take everything and end; the end of the input means that the collector has died, so
-end at once. It tells on standard output, one JSON object a line, whose "event" is "step", "failed" or "set_aside".
+end at once. It tells on standard output, one JSON object a line, whose "event" is "step", "kept", "failed" or "set_aside".
 """
 
 import json
@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, TextIO
 
 from . import commits
+from .housekeeping import KeepSettings, Kept, WorkerSettings, keep
 from .ingest import IngestSettings, Step, ingest, set_aside
 from .layout import Layout, open_layout
 from .locks import write_lock
@@ -26,6 +27,7 @@ from .segments import sealed
 
 _STEP_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.5
+_KEEP_EVERY_S: Final = 60.0
 FLUSH: Final = "flush"
 
 
@@ -34,10 +36,11 @@ class Worker:
     """Runs steps on a store and tells about them through `tell`."""
 
     layout: Layout
-    settings: IngestSettings
+    settings: WorkerSettings
     tell: Callable[[dict[str, Any]], None]
     _last: Step = field(default_factory=Step)
     _stepped_s: float = 0.0
+    _kept_s: float = 0.0
 
     def run(self, orders: "queue.SimpleQueue[str | None]") -> None:
         """Step whenever there is something to do, until told to flush (`FLUSH`) or to end (None)."""
@@ -49,6 +52,8 @@ class Worker:
             except queue.Empty:
                 if self._has_work():
                     self.step()
+                elif time.time() - self._kept_s >= _KEEP_EVERY_S:
+                    self.keep_house()
                 continue
             if order == FLUSH:
                 self.flush()
@@ -62,7 +67,7 @@ class Worker:
     def step(self, *, flush: bool = False) -> bool:
         """One step; whether it succeeded. What cannot be turned into calls is set aside, so that the rest goes on."""
         try:
-            self._last = ingest(self.layout, self.settings, flush=flush)
+            self._last = ingest(self.layout, self.settings.ingest, flush=flush)
         except OSError as error:
             return self._failed(error)
         except Exception:  # noqa: BLE001  whatever a decoder stumbles over, the other segments must go on
@@ -71,6 +76,17 @@ class Worker:
         if self._last.segments:
             self.tell({"event": "step", **asdict(self._last)})
         return True
+
+    def keep_house(self) -> None:
+        """Merge small files and retire old ones."""
+        self._kept_s = time.time()
+        try:
+            kept = keep(self.layout, self.settings.keep)
+        except OSError as error:
+            self._failed(error)
+            return
+        if kept != Kept():
+            self.tell({"event": "kept", **asdict(kept)})
 
     def _step_one_by_one(self) -> bool:
         """Take each segment by itself, and set aside those that fail even then."""
@@ -97,7 +113,7 @@ class Worker:
         if not segments:
             return self._last.next_due_s is not None and time.time() >= self._last.next_due_s
         waited = time.time() - self._stepped_s >= _STEP_EVERY_S
-        return waited or sum(path.stat().st_size for path in segments) >= self.settings.max_step_bytes
+        return waited or sum(path.stat().st_size for path in segments) >= self.settings.ingest.max_step_bytes
 
 
 def _listen(orders: "queue.SimpleQueue[str | None]", descriptor: int) -> None:
@@ -117,8 +133,14 @@ def main(store: str, settings: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     orders: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(orders, sys.stdin.fileno()), daemon=True).start()
-    worker = Worker(open_layout(store), IngestSettings(**json.loads(settings)), lambda event: _say(sys.stdout, event))
+    worker = Worker(open_layout(store), read_settings(settings), lambda event: _say(sys.stdout, event))
     worker.run(orders)
+
+
+def read_settings(text: str) -> WorkerSettings:
+    """The settings that the collector passes as JSON."""
+    given = json.loads(text)
+    return WorkerSettings(IngestSettings(**given["ingest"]), KeepSettings(**given["keep"]))
 
 
 def _say(target: TextIO, event: dict[str, Any]) -> None:

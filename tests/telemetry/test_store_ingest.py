@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from meshslo.telemetry.store import Store, commits, ingest, open_store
+from meshslo.telemetry.store.housekeeping import WorkerSettings
 from meshslo.telemetry.store.ingest import IngestSettings, Step
 from meshslo.telemetry.store.segments import OPEN, SEALED, all_segments, fresh_name, recover, sealed
 from meshslo.telemetry.store.wal import Kind, pack
@@ -234,7 +235,7 @@ def test_a_segment_that_cannot_become_calls_is_set_aside_and_the_rest_goes_on(
 
     monkeypatch.setattr(ingest, "to_calls", stumble)
     told: list[dict[str, object]] = []
-    Worker(store.layout, NOW, told.append).flush()
+    Worker(store.layout, WorkerSettings(NOW), told.append).flush()
     assert spans_of(store) == [1, 2]
     assert [(event["event"], event.get("segment")) for event in told] == [("set_aside", poison.name)]
     assert "ZeroDivisionError" in str(told[0]["reason"])
@@ -249,7 +250,7 @@ def test_a_full_disk_stops_a_step_and_costs_nothing(store: Store, monkeypatch: p
 
     monkeypatch.setattr("meshslo.telemetry.store.hours.sync_file", full)
     told: list[dict[str, object]] = []
-    worker = Worker(store.layout, NOW, told.append)
+    worker = Worker(store.layout, WorkerSettings(NOW), told.append)
     assert not worker.step()
     assert told == [{"event": "failed", "reason": "calls: No space left on device"}]
     assert spans_of(store) == [1]
@@ -265,7 +266,7 @@ def test_the_worker_flushes_when_told_and_ends(store: Store) -> None:
     acknowledge(store, batch_of(1), arrival_ns=2**62)
     orders: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     orders.put(FLUSH)
-    Worker(store.layout, LATER, lambda event: None).run(orders)
+    Worker(store.layout, WorkerSettings(LATER), lambda event: None).run(orders)
     assert sealed(store.layout) == []
     assert spans_of(store) == [1]
 

@@ -1,0 +1,135 @@
+"""Keeping the store in shape: small files of an hour become one, and what is older or more than asked for goes.
+
+Both are commits, so that readers see the files before or after, never in between; the old files stay for the grace time.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import groupby, islice
+from pathlib import Path
+
+from meshslo.telemetry.normalize import resolve
+
+from .commits import Change, carry_out, decide, pending
+from .hours import hour_of, scan_files, stage, without_repeats
+from .ingest import IngestSettings
+from .layout import Layout
+from .locks import write_lock
+from .segments import fresh_name
+from .snapshot import take
+
+_MIB = 2**20
+_HOUR = timedelta(hours=1)
+_MERGES_A_TURN = 8
+"""Then the log has its turn again: who merges holds the write lock."""
+
+
+@dataclass(frozen=True)
+class KeepSettings:
+    """How long calls are kept, how many bytes of them, and when the files of an hour are merged.
+
+    None keeps everything. Files under half of `merge_bytes` are small; they are merged once there are `merge_files` of them in
+    an hour, and all of them once the hour has been over for `quiet_s`.
+    """
+
+    max_age_s: float | None = None
+    max_bytes: int | None = None
+    merge_files: int = 16
+    merge_bytes: int = 32 * _MIB
+    quiet_s: float = 300.0
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What a worker is told when it starts."""
+
+    ingest: IngestSettings = field(default_factory=IngestSettings)
+    keep: KeepSettings = field(default_factory=KeepSettings)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What housekeeping did: files merged into fewer, files retired by age or size, and the bytes these held."""
+
+    merged_files: int = 0
+    into_files: int = 0
+    retired_files: int = 0
+    retired_bytes: int = 0
+    retired_until: str | None = None
+
+
+def keep(layout: Layout, settings: KeepSettings) -> Kept:
+    """Retire what is too old or too much, then merge small files; unlink what was superseded a grace time ago."""
+    with write_lock(layout):
+        for commit in pending(layout):
+            carry_out(layout, commit)
+        retired = _retire(layout, settings)
+        merged = [_merge(layout, run) for run in islice(_mergeable_now(layout, settings), _MERGES_A_TURN)]
+    return Kept(
+        merged_files=sum(merged),
+        into_files=len(merged),
+        retired_files=len(retired),
+        retired_bytes=sum(retired.values()),
+        retired_until=max(hour_of(path) + _HOUR for path in retired).isoformat() if retired else None,
+    )
+
+
+def _mergeable_now(layout: Layout, settings: KeepSettings) -> Iterator[list[Path]]:
+    return mergeable(take(layout).calls, settings, datetime.now(UTC))
+
+
+def mergeable(files: tuple[Path, ...], settings: KeepSettings, now: datetime) -> Iterator[list[Path]]:
+    """Runs of small files of one hour, each to become one file of at most `settings.merge_bytes`."""
+    for hour, group in groupby(sorted(files), key=hour_of):
+        sizes = {path: path.stat().st_size for path in group}
+        small = [path for path, size_bytes in sizes.items() if size_bytes < settings.merge_bytes / 2]
+        is_over = now > hour + _HOUR + timedelta(seconds=settings.quiet_s)
+        if len(small) >= (2 if is_over else settings.merge_files):
+            yield from (run for run in _runs(small, sizes, settings.merge_bytes) if len(run) > 1)
+
+
+def _runs(files: list[Path], sizes: dict[Path, int], max_bytes: int) -> Iterator[list[Path]]:
+    run: list[Path] = []
+    for path in files:
+        if run and sum(sizes[other] for other in run) + sizes[path] > max_bytes:
+            yield run
+            run = []
+        run.append(path)
+    yield run
+
+
+def _merge(layout: Layout, files: list[Path]) -> int:
+    """Make one file of `files`; how many they were.
+
+    Rows that were written before their trace mates had arrived are completed from them on this occasion.
+    """
+    calls = without_repeats(resolve(scan_files(files).collect())).sort("start")
+    staged = stage(layout, hour_of(files[0]), calls, f"{fresh_name()}-merged")
+    change = Change(
+        publish=((layout.relative(staged.temporary), layout.relative(staged.final)),),
+        supersede=tuple(layout.relative(path) for path in files),
+    )
+    carry_out(layout, decide(layout, change))
+    return len(files)
+
+
+def _retire(layout: Layout, settings: KeepSettings) -> dict[Path, int]:
+    """Supersede the files of hours that are too old, then of the oldest hours beyond the size; whole hours only."""
+    sizes = {path: path.stat().st_size for path in take(layout).calls}
+    gone = {path for path in sizes if _is_too_old(path, settings)}
+    total_bytes = sum(size_bytes for path, size_bytes in sizes.items() if path not in gone)
+    for _, group in groupby(sorted(set(sizes) - gone, key=lambda path: (hour_of(path), path)), key=hour_of):
+        if settings.max_bytes is None or total_bytes <= settings.max_bytes:
+            break
+        hour = list(group)
+        gone.update(hour)
+        total_bytes -= sum(sizes[path] for path in hour)
+    if gone:
+        carry_out(layout, decide(layout, Change(supersede=tuple(sorted(layout.relative(path) for path in gone)))))
+    return {path: sizes[path] for path in gone}
+
+
+def _is_too_old(path: Path, settings: KeepSettings) -> bool:
+    return settings.max_age_s is not None and (hour_of(path) + _HOUR).timestamp() < time.time() - settings.max_age_s
