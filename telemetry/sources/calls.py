@@ -116,7 +116,7 @@ def _json_block(block: bytes, schema: pl.Schema, first: int, table: CallTable) -
     """The objects of a block and their line numbers; lines that are none go to the tally."""
     try:
         frame = pl.read_ndjson(io.BytesIO(block), schema=schema)
-    except pl.exceptions.ComputeError:
+    except (pl.exceptions.PolarsError, OSError):  # OSError: a line that begins like compressed data
         return _json_line_by_line(block, schema, first, table)
     lines = np.arange(first, first + frame.height)
     if frame.height != block.count(b"\n") + (not block.endswith(b"\n")):

@@ -108,6 +108,9 @@ class Stream:
         """Runs of whole lines of about `size_bytes`."""
         rest = b""
         while part := self.read(size_bytes):
+            if len(part) < size_bytes:  # the end: a last line without its newline goes along
+                yield rest + part
+                return
             whole, newline, begun = (rest + part).rpartition(b"\n")
             rest = begun
             if newline:
