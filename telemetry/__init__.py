@@ -4,7 +4,8 @@ A service needs one line, `meshslo.telemetry.setup("gateway")`, and a middleware
 
     setup           send spans to a collector                    (sdk)
     MeshsloMiddleware   the server side of an ASGI application   (asgi)
-    instrument_httpx    the client side of httpx                 (httpx_client)
+    instrument_httpx    the client side of httpx and httpx2      (httpx_client)
+    instrument_openai   models behind the openai client          (openai_client)
     observe_stream  any iterator of chunks                       (stream)
     current_call    state model, tenant, tokens of the request   (call)
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .asgi import MeshsloMiddleware, ServerSettings
     from .call import Call, current_call
     from .httpx_client import instrument_httpx
+    from .openai_client import instrument_openai
     from .outgoing import ClientSettings
     from .sdk import Telemetry, setup
     from .stream import ObservedAsyncStream, ObservedStream, observe_stream
@@ -33,6 +35,7 @@ __all__ = [
     "Telemetry",
     "current_call",
     "instrument_httpx",
+    "instrument_openai",
     "observe_stream",
     "setup",
 ]
@@ -47,6 +50,7 @@ _HOMES: Final = {
     "Telemetry": "sdk",
     "current_call": "call",
     "instrument_httpx": "httpx_client",
+    "instrument_openai": "openai_client",
     "observe_stream": "stream",
     "setup": "sdk",
 }

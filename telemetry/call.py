@@ -5,7 +5,8 @@ Servers, clients and `observe_stream` each make one and tell it what happens; on
 
 import time
 from collections.abc import Mapping
-from typing import Final, TypedDict, Unpack
+from dataclasses import replace
+from typing import Final, Unpack
 
 from opentelemetry import trace
 from opentelemetry.context import Context, create_key, get_value, set_value
@@ -13,9 +14,10 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from . import names
-from .baggage import CARRIED, bounded, carry
-from .content import may_hold_usage, usage_of
+from .baggage import CARRIED, carry
+from .content import is_final, may_hold_usage, usage_of
 from .endings import LEAVING, Ending, ending_of_exception, ending_of_status
+from .labels import Labels, attributes_of
 from .stream_clock import StreamClock, StreamTimes
 
 SCOPE: Final = "meshslo"
@@ -26,49 +28,10 @@ ERROR_TYPE: Final = "error.type"
 
 _CURRENT: Final = create_key("meshslo-call")
 
+_STATED: Final = create_key("meshslo-stated")
+
 _OPEN: Final[set["Call"]] = set()
 """Calls whose span is ours and not ended yet."""
-
-
-class Labels(TypedDict, total=False):
-    """What a service may state of the call it is serving or making."""
-
-    tenant: str
-    model: str
-    route: str
-    provider: str
-    operation: str
-    input_tokens: int
-    output_tokens: int
-    streaming: bool
-    attempt: int
-
-
-ATTRIBUTES: Final[Mapping[str, str]] = {
-    "tenant": names.TENANT,
-    "model": names.MODEL,
-    "route": names.ROUTE,
-    "provider": names.PROVIDER,
-    "operation": names.OPERATION,
-    "input_tokens": names.INPUT_TOKENS,
-    "output_tokens": names.OUTPUT_TOKENS,
-    "streaming": names.STREAMING,
-    "attempt": names.ATTEMPT,
-}
-"""The attribute that each of `Labels` becomes."""
-
-
-def attributes_of(labels: Labels) -> dict[str, AttributeValue]:
-    """The span attributes that `labels` become; TypeError names a label there is not."""
-    unknown = sorted(set(labels) - set(ATTRIBUTES))
-    if unknown:
-        raise TypeError(f"not labels of a call: {', '.join(unknown)}; allowed are {', '.join(ATTRIBUTES)}")
-    stated: dict[str, AttributeValue] = {}
-    for label, value in labels.items():
-        kept = bounded(value) if isinstance(value, str) else value
-        if isinstance(kept, str | int):
-            stated[ATTRIBUTES[label]] = kept
-    return stated
 
 
 class Call:
@@ -82,6 +45,7 @@ class Call:
         "_closed",
         "_ended_s",
         "_ending",
+        "_last_chunk",
         "_start_ns",
         "_streaming",
         "_usage_chunk",
@@ -99,6 +63,7 @@ class Call:
         self.owns_span = owns_span
         self._streaming: bool | None = None
         self._usage_chunk: object = None
+        self._last_chunk: object = None
         self._ending: Ending | None = None
         self._ended_s = 0.0
         self._closed = False
@@ -123,13 +88,14 @@ class Call:
     def chunk(self, chunk: object) -> None:
         """Note that `chunk` of the response came (or went) now."""
         self.clock.chunk(chunk)
+        self._last_chunk = chunk
         if may_hold_usage(chunk):
             self._usage_chunk = chunk
 
     def stop(self, ending: Ending, *, at_s: float | None = None) -> None:
         """Fix how and when the call ended (now, unless told); the span stays open for labels until `close`."""
         if self._ending is None:
-            self._ending = ending
+            self._ending = self._truth(ending)
             self._ended_s = self.clock.now_s() if at_s is None else at_s
 
     def close(self) -> None:
@@ -171,6 +137,15 @@ class Call:
     def ending(self) -> Ending | None:
         """How the call ended; None while it goes on."""
         return self._ending
+
+    def _truth(self, ending: Ending) -> Ending:
+        """`ending`, but for a caller who left when all was said: after the last event, or after the status of a failure."""
+        if ending.outcome != "cancelled":
+            return ending
+        by_status = ending_of_status(self.status_code)
+        if is_final(self._last_chunk):
+            return by_status
+        return ending if by_status.outcome == "ok" else replace(by_status, complete=False)
 
     def _finish(self, ending: Ending, *, at_s: float | None = None) -> None:
         self.stop(ending, at_s=at_s)
@@ -248,6 +223,17 @@ def serving(context: Context) -> Call | None:
 def as_current(call: Call, context: Context) -> Context:
     """`context` with `call` and its span as the current ones."""
     return set_value(_CURRENT, call, trace.set_span_in_context(call.span, context))
+
+
+def stating(attributes: Mapping[str, AttributeValue], context: Context | None = None) -> Context:
+    """`context` (default: the current one) in which calls to other services are started with `attributes`."""
+    return set_value(_STATED, stated_in(context) | dict(attributes), context)
+
+
+def stated_in(context: Context | None = None) -> dict[str, AttributeValue]:
+    """What `stating` said of the calls made in `context`."""
+    found = get_value(_STATED, context)
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def start_call(

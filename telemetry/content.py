@@ -105,6 +105,30 @@ def _get(holder: object, name: str) -> object:
     return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
 
 
+FINAL_EVENTS: Final = ("[DONE]", "message_stop", "response.completed")
+"""What the last event of a model's stream says; its reader may hang up then, without waiting for the body's end."""
+
+
+def is_final(chunk: object) -> bool:
+    """Whether `chunk` says that the stream is over, so that leaving after it is no cancellation.
+
+    >>> is_final(b'data: [DONE]'), is_final(b'data: {"type": "message_stop"}'), is_final(b"[DONE] is a word")
+    (True, True, False)
+    """
+    if not isinstance(chunk, bytes | str):
+        return _get(chunk, "type") in FINAL_EVENTS
+    text = chunk if isinstance(chunk, str) else str(chunk, "latin-1")
+    last = next((line for line in reversed(text.splitlines()) if line.startswith("data:")), "").removeprefix("data:").strip()
+    return last == FINAL_EVENTS[0] or (last.startswith("{") and _is_final_event(last))
+
+
+def _is_final_event(data: str) -> bool:
+    try:
+        return _get(json.loads(data), "type") in FINAL_EVENTS
+    except ValueError:
+        return False
+
+
 class Usage(NamedTuple):
     """Token counts that a chunk reports; None where it does not say."""
 

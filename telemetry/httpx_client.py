@@ -1,6 +1,6 @@
-"""Client side for httpx: `instrument_httpx(client)` measures each attempt to the last byte of its response."""
+"""Client side for httpx (and httpx2): `instrument_httpx(client)` measures each attempt to the last byte of its response."""
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry import trace
 
@@ -9,7 +9,8 @@ from .outgoing import ClientSettings, Outgoing
 if TYPE_CHECKING:
     import httpx
 
-    Client = TypeVar("Client", httpx.AsyncClient, httpx.Client)
+    # httpx2's clients are accepted too; it need not be installed for our types.
+    Client = TypeVar("Client", bound=httpx.AsyncClient | httpx.Client | Any)
 else:
     Client = TypeVar("Client")
 

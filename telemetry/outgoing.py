@@ -10,13 +10,14 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from .baggage import labels_in, with_labels
+from .baggage import CARRIED, labels_in, with_labels
 from .boundary import is_inside
-from .call import ATTRIBUTES, SCOPE, Call, start_call
-from .names import ATTEMPT, CALLER, MODEL, TENANT
+from .call import Call, start_call, stated_in
+from .names import ATTEMPT, CALLER, MODEL, OPERATION, TENANT
 from .stream_clock import StreamClock
 
 RESENDS: Final = "http.request.resend_count"
+TEMPLATE: Final = "url.template"
 
 TRACE_ONLY: Final = TraceContextTextMapPropagator()
 """What hosts outside are told: the trace, and nothing of whose request it is."""
@@ -59,15 +60,16 @@ class Outgoing:
 
         A tenant or model header that the request has already is taken for the call's and left as it is.
         """
-        labels = labels_in() | self._stated(headers)
+        labels = labels_in() | _carried(stated_in()) | self._stated(headers)
         context = with_labels(labels, get_current())
+        attributes = _attributes(target)
         call = start_call(
-            target.method,
+            _name(target, attributes),
             SpanKind.CLIENT,
             context=context,
             tracer_provider=self._tracer_provider,
             clock=StreamClock(content=self.settings.content),
-            attributes=_attributes(target),
+            attributes=attributes,
         )
         self._tell(call, target.host, labels, context, headers)
         return call
@@ -95,6 +97,10 @@ class Outgoing:
         return None if resource is None else str(resource.attributes.get("service.name") or "") or None
 
 
+def _carried(attributes: Mapping[str, AttributeValue]) -> dict[str, str]:
+    return {name: str(attributes[name]) for name in CARRIED if name in attributes}
+
+
 def _attributes(target: Target) -> dict[str, AttributeValue]:
     attributes: dict[str, AttributeValue] = {"http.request.method": target.method, "server.address": target.host}
     if target.port is not None:
@@ -103,7 +109,11 @@ def _attributes(target: Target) -> dict[str, AttributeValue]:
         attributes[ATTEMPT] = target.attempt
         if target.attempt > 1:
             attributes[RESENDS] = target.attempt - 1
-    return attributes | dict(target.attributes or {})
+    return attributes | dict(target.attributes or {}) | stated_in()
 
 
-__all__ = ["ATTRIBUTES", "SCOPE", "ClientSettings", "Outgoing", "Target"]
+def _name(target: Target, attributes: Mapping[str, AttributeValue]) -> str:
+    """The span's name by convention: operation and model of a model's call, else method and route template."""
+    operation = attributes.get(OPERATION)
+    parts = (operation, attributes.get(MODEL)) if operation else (target.method, attributes.get(TEMPLATE))
+    return " ".join(str(part) for part in parts if part)

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
 class Sink:
@@ -15,12 +16,17 @@ class Sink:
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.spans: list[tuple[str, str, dict[str, Any]]] = []
+        self._kinds: list[int] = []
 
     def take(self, payload: bytes) -> None:
         for resource in ExportTraceServiceRequest.FromString(payload).resource_spans:
             service = next(item.value.string_value for item in resource.resource.attributes if item.key == "service.name")
             for scope in resource.scope_spans:
                 self.spans += [(service, span.name, {item.key: item.value for item in span.attributes}) for span in scope.spans]
+                self._kinds += [span.kind for span in scope.spans]
+
+    def kinds(self) -> list[str]:
+        return [Span.SpanKind.Name(kind) for kind in self._kinds]
 
     def names(self) -> list[str]:
         return [name for _, name, _ in self.spans]

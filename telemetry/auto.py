@@ -1,0 +1,83 @@
+"""No line of code: what `opentelemetry-instrument` finds through its entry points.
+
+One instrumentor a library, so that `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=meshslo_httpx` switches one off. Each sets the SDK
+up first where nothing else has (opentelemetry-distro may). They are no BaseInstrumentor: that would make every service
+install the package that brings it, and only the two methods are ever called.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from .patching import after, patch, restore
+from .sdk import setup
+
+
+class Instrumentor:
+    """The two methods that OpenTelemetry calls; arguments it passes are for its own base class."""
+
+    def instrument(self, **_: object) -> None:
+        """Set up what is not, and measure the library from now on; ModuleNotFoundError where it is not installed."""
+        setup()
+        for owner, name, around in self._patches():
+            patch(owner, name, around)
+
+    def uninstrument(self, **_: object) -> None:
+        """Leave what is made from now on unmeasured."""
+        for owner, name, _around in self._patches():
+            restore(owner, name)
+
+    def _patches(self) -> list[tuple[type, str, Any]]:
+        raise NotImplementedError
+
+
+class AsgiInstrumentor(Instrumentor):
+    """Every Starlette and FastAPI application serves under `MeshsloMiddleware`."""
+
+    def _patches(self) -> list[tuple[type, str, Any]]:
+        from starlette.applications import Starlette
+
+        return [(owner, "build_middleware_stack", _served) for owner in (Starlette, *_fastapi())]
+
+
+class HttpxInstrumentor(Instrumentor):
+    """Every httpx client is measured as by `instrument_httpx`."""
+
+    def _patches(self) -> list[tuple[type, str, Any]]:
+        from .httpx_client import instrument_httpx
+        from .httpx_transport import LIBRARIES
+
+        present = [import_module(name) for name in LIBRARIES if find_spec(name)]
+        if not present:
+            raise ModuleNotFoundError(f"none of {', '.join(LIBRARIES)} is installed")
+        clients = [client for library in present for client in (library.Client, library.AsyncClient)]
+        return [(client, "__init__", after(instrument_httpx)) for client in clients]
+
+
+class OpenAIInstrumentor(Instrumentor):
+    """Every openai client is measured as by `instrument_openai`."""
+
+    def _patches(self) -> list[tuple[type, str, Any]]:
+        import openai
+
+        from .openai_client import instrument_openai
+
+        return [(client, "__init__", after(instrument_openai)) for client in (openai.OpenAI, openai.AsyncOpenAI)]
+
+
+def _fastapi() -> list[type]:
+    """FastAPI builds its stack by itself; none where it is not installed."""
+    try:
+        from fastapi import FastAPI
+    except ModuleNotFoundError:
+        return []
+    return [FastAPI]
+
+
+def _served(build: Any) -> Any:
+    from .asgi import MeshsloMiddleware
+
+    def patched(self: Any) -> Any:
+        return MeshsloMiddleware(build(self))
+
+    return patched
