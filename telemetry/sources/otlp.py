@@ -37,7 +37,7 @@ class Otlp:
         text = head.lstrip()
         if text.startswith(b"{"):
             return any(key in head for key in _KEYS)
-        return head.startswith(_MESSAGE) or (head[:1] == b"\0" and _payload(head[_LENGTH_BYTES:]))
+        return head.startswith(_MESSAGE) or _is_framed(head) or _is_delimited(head)
 
     def read(self, stream: Stream, reading: Reading) -> Iterator[pl.DataFrame]:
         """Frames of spans."""
@@ -105,11 +105,28 @@ def _decoded(message: bytes) -> Decoded:
 
 
 def _messages(stream: Stream) -> Iterator[bytes]:
-    if not stream.head().startswith(_MESSAGE):
+    head = stream.head()
+    if _is_framed(head):
         return _framed(stream)
+    if not head.startswith(_MESSAGE) and not _is_delimited(head):
+        raise BadInputError(f"{stream.source.name} is no OTLP: neither JSON nor protobuf, but {head[:40]!r}")
     whole = stream.read()
     delimited = _delimited(whole)
     return iter([whole] if delimited is None else delimited)
+
+
+def _is_framed(head: bytes) -> bool:
+    """A length below 16 MiB in four bytes, big-endian, then a message."""
+    return head[:1] == b"\0" and _payload(head[_LENGTH_BYTES:])
+
+
+def _is_delimited(head: bytes) -> bool:
+    """A varint length, then a message whose first part is not longer than that."""
+    reader = io.BytesIO(head)
+    size = _varint(reader)
+    start = reader.tell()
+    inner = _varint(reader) if reader.read(1) == _MESSAGE else None
+    return size is not None and inner is not None and reader.tell() - start + inner <= size
 
 
 def _payload(data: bytes) -> bool:

@@ -18,9 +18,8 @@ class Tempo:
     gives: Gives = "spans"
 
     def sniff(self, head: bytes) -> bool:
-        """JSON with `batches`, or with `trace` around resource spans, or a search answer (which `read` explains)."""
-        text = head.lstrip()
-        return text.startswith(b"{") and (b'"batches"' in head or text[1:].lstrip().startswith(b'"trace"') or _is_search(head))
+        """JSON with `batches` (newer answers read like any OTLP), or a search answer, which `read` explains."""
+        return head.lstrip().startswith(b"{") and (b'"batches"' in head or _is_search(head))
 
     def read(self, stream: Stream, reading: Reading) -> Iterator[pl.DataFrame]:
         """Frames of spans; BadInputError for a search answer, which holds none."""
