@@ -49,9 +49,8 @@ def import_(
         loaded = load(open_store(store, create=True), inputs, settings, progress)
     _print(loaded, output, store)
     if loaded.bad_ratio > max_bad:
-        err().print(
-            f"{loaded.bad_ratio:.1%} of the records could not be read, more than --max-bad {max_bad:.1%}; the rest is kept"
-        )
+        share = f"{loaded.bad_ratio:.1%} of the records could not be read, more than --max-bad {max_bad:.1%}"
+        err().print(f"{share}; the rest is kept", soft_wrap=True)
         raise typer.Exit(1)
 
 
