@@ -14,6 +14,7 @@ from meshslo.telemetry.vocabulary import PHASES, VANTAGES, Phase, Vantage
 
 from .cardinality import fold_tail
 from .config import Config, Limits
+from .metrics import roll_up_series
 from .policy.deployed import Deployed
 from .recommend import Recommendations, observe, recommend
 from .report import Report, report
@@ -21,6 +22,8 @@ from .rollup import KEYS, Rollup, roll_up
 
 Scan = Callable[[datetime | None, datetime | None], pl.LazyFrame]
 """Call rows that started in [since, until); None is an open end."""
+Series = Callable[[datetime | None, datetime | None], pl.LazyFrame | None]
+"""Pulled metric series whose steps begin in [since, until); None where nothing was ever pulled."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class CallStore:
     scan: Scan
     name: str
     limits: Limits = Limits()  # noqa: RUF009 - a frozen value
+    series: Series | None = None
 
     def rollup(
         self,
@@ -40,8 +44,10 @@ class CallStore:
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Rollup:
-        """Histograms of the calls in [since, until) by time bucket, vantage and the keys `by`."""
-        return roll_up(self.scan(since, until), keys=by, bucket=bucket, phases=phases)
+        """Histograms of the calls in [since, until) by time bucket, vantage and the keys `by`; pulled metrics are a vantage."""
+        calls = roll_up(self.scan(since, until), keys=by, bucket=bucket, phases=phases)
+        series = None if self.series is None else self.series(since, until)
+        return calls if series is None else calls.merge(roll_up_series(series, keys=by, bucket=bucket, phases=phases))
 
     def report(
         self,
@@ -89,13 +95,20 @@ class CallStore:
     def _extent(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
         """First and last start of a call in [since, until); StoreError where there is none."""
         start = pl.col("start")
-        bounds = self.scan(since, until).select(start.min().alias("first"), start.max().alias("last")).collect().row(0)
-        if bounds[0] is not None:
-            return bounds[0], bounds[1]
+        series = None if self.series is None else self.series(since, until)
+        bounds = [
+            frame.select(start.min().alias("first"), start.max().alias("last")).collect().row(0)
+            for frame in (self.scan(since, until), series)
+            if frame is not None
+        ]
+        known = [(first, last) for first, last in bounds if first is not None]
+        if known:
+            return min(first for first, _ in known), max(last for _, last in known)
         if since is None and until is None:
             raise StoreError(
                 f"{self.name} holds no calls yet: send it spans with `meshslo collect --store {self.name}`, "
-                f"or read files with `meshslo import FILE --store {self.name}`"
+                f"read files with `meshslo import FILE --store {self.name}`, "
+                f"or a server with `meshslo pull prometheus URL --store {self.name}`"
             )
         first, last = self._extent(None, None)
         window = f"[{since or 'the beginning'}, {until or 'now'})"
@@ -115,8 +128,10 @@ def _check(by: Sequence[str], quantiles: Sequence[float], vantage: str | None) -
 def open_store(path: str | PathLike[str], *, limits: Limits = Limits()) -> CallStore:  # noqa: B008 - a frozen value
     """The store at `path`, for reading; StoreError where there is none."""
     from meshslo.telemetry.store import open_store as open_files
+    from meshslo.telemetry.store.metrics import MetricStore
 
-    return CallStore(open_files(Path(path)).scan, str(path), limits)
+    store = open_files(Path(path))
+    return CallStore(store.scan, str(path), limits, MetricStore(store.layout).scan_any)
 
 
 def from_calls(calls: pl.DataFrame, *, limits: Limits = Limits()) -> CallStore:  # noqa: B008 - a frozen value

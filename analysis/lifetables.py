@@ -52,6 +52,9 @@ class LifeTables:
     weight_sq: Floats
     longest_s: Floats
     scale: int = histogram.SCALE
+    low_s: Floats | None = None
+    high_s: Floats | None = None
+    """Edges of rows whose bucket is a metric's and not ours, NaN for ours; None where all are ours."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -136,14 +139,14 @@ class LifeTables:
         known = enough & (row >= 0) & (upper >= 0)
         bounded = ~known & ((beyond >= 0) | (enough & (low >= 0)))
         bound = np.where(row >= 0, low, self._followed)
-        value = self._seconds(np.where(known, row, np.where(bounded, bound, -1)), "midpoint")
+        value = np.where(known, self._within(row, q), self.middle[np.where(bounded, bound, -1)])
         missing = np.ceil((needed - behind) * self.calls / np.maximum(behind, 1.0))
         return Quantiles(
             value_s=np.where(bounded, np.minimum(value, self.longest_s), value),
-            low_s=self._seconds(np.where(known | (bounded & (beyond < 0)), low, beyond), "lower"),
-            high_s=self._seconds(np.where(known, high, -1), "upper"),
-            upper_s=self._seconds(np.where(known, upper, -1), "upper"),
-            completed_value_s=self._seconds(self._row_at(np.full(len(self), q), self._cumulative_events), "midpoint"),
+            low_s=self.low[np.where(known | (bounded & (beyond < 0)), low, beyond)],
+            high_s=self.high[np.where(known, high, -1)],
+            upper_s=self.high[np.where(known, upper, -1)],
+            completed_value_s=self._completed(q),
             status=np.where(known, "ok", np.where(bounded, "at_least", "not_identifiable")),
             needs_calls=np.where(self.calls > 0, missing, needed).astype(np.int64),
         )
@@ -239,8 +242,44 @@ class LifeTables:
         within: Floats = through[1:] - through[self.offsets[:-1]][self.group]
         return within
 
-    def _seconds(self, row: Ints, which: str) -> Floats:
-        """Edge or midpoint of the bucket of `row`; NaN for -1."""
-        convert = {"lower": histogram.lower_edge, "upper": histogram.upper_edge, "midpoint": histogram.midpoint}[which]
-        there = np.append(self.index, 0)[row]
-        return np.where(row >= 0, convert(there, self.scale), np.nan)
+    @cached_property
+    def low(self) -> Floats:
+        """Lower edge of each row's bucket, in seconds; NaN for row -1."""
+        return self._edges(histogram.lower_edge(self.index, self.scale), self.low_s)
+
+    @cached_property
+    def high(self) -> Floats:
+        """Upper edge of each row's bucket, in seconds; NaN for row -1."""
+        return self._edges(histogram.upper_edge(self.index, self.scale), self.high_s)
+
+    @cached_property
+    def middle(self) -> Floats:
+        """What each row's bucket says about its calls, in seconds; a metric's wide one no more than its lower edge."""
+        return self._edges(histogram.midpoint(self.index, self.scale), self.low_s)
+
+    @staticmethod
+    def _edges(ours: Floats, theirs: Floats | None) -> Floats:
+        return np.append(ours if theirs is None else np.where(np.isnan(theirs), ours, theirs), np.nan)
+
+    def _within(self, row: Ints, q: float) -> Floats:
+        """The moment within `row` at which the survival curve reaches 1 - q: the midpoint of a bucket of ours.
+
+        A metric's bucket is wide: there it is interpolated linearly, as PromQL's histogram_quantile does.
+        """
+        share = np.exp(np.append(self.log_survival, 0.0))
+        before = np.where(row == self.offsets[:-1], 1.0, share[np.maximum(row - 1, -1)])
+        return self._interpolated(row, before - (1.0 - q), before - share[row])
+
+    def _completed(self, q: float) -> Floats:
+        """The quantile of the events alone; NaN where there are none."""
+        row = self._row_at(np.full(len(self), q), self._cumulative_events)
+        base, end = (self._cumulative_events[edge] for edge in (self.offsets[:-1], self.offsets[1:]))
+        return self._interpolated(row, base + q * (end - base) - self._cumulative_events[row], np.append(self.events, 0.0)[row])
+
+    def _interpolated(self, row: Ints, wanted: Floats, held: Floats) -> Floats:
+        """The moment by which `wanted` of the `held` in a metric's bucket have ended; the midpoint of a bucket of ours."""
+        if self.low_s is None:
+            return self.middle[row]
+        share = np.clip(np.divide(wanted, held, out=np.ones(len(row)), where=held > 0.0), 0.0, 1.0)
+        given = ~np.isnan(np.append(self.low_s, np.nan)[row])
+        return np.where(given, self.low[row] + share * (self.high[row] - self.low[row]), self.middle[row])

@@ -21,6 +21,8 @@ KEYS: Final = ("hop", "route", "model", "tenant")
 """What calls are told apart by unless asked otherwise; `vantage` is always a key."""
 
 CELL_VALUES: Final = ("count", "weight", "weight_sq")
+EDGES: Final = ("low_s", "high_s")
+"""Columns of cells that come from histograms in other buckets than ours: the true edges in seconds, null for our own."""
 _ENDINGS: Final = ("phase", "outcome", "event", "censored")
 
 
@@ -31,7 +33,8 @@ class Rollup:
     cells: start (of the time bucket; null where `bucket` is None), vantage, the keys, phase, outcome, event, censored, index,
     count, weight, weight_sq. `event`: the phase was seen to its end. `censored`: cut, so its true duration is longer.
     Neither: another ending (an error's own duration), no latency of success. `index` is null where the phase was not
-    seen at all, so that `count` over the cells of one phase is the number of calls.
+    seen at all, so that `count` over the cells of one phase is the number of calls. Where a metric's are among them, cells
+    have `EDGES` too: the calls lie in (low_s, high_s], or are known to be longer than both where they are equal.
     totals: the same without index, with sum_s, min_s, max_s in seconds, exact.
     """
 
@@ -62,7 +65,8 @@ class Rollup:
             )
         scale = min(self.scale, other.scale)
         left, right = self.downscale(scale), other.downscale(scale)
-        return folded(left, pl.concat([left.cells, right.cells]), pl.concat([left.totals, right.totals]))
+        cells = pl.concat([left.cells, right.cells], how="diagonal")
+        return folded(left, cells, pl.concat([left.totals, right.totals]))
 
     def by(self, keys: Sequence[str]) -> "Rollup":
         """Only told apart by `keys`, which must be among the present ones."""
@@ -132,12 +136,18 @@ _ADDED: Final = [
 ]
 
 
+def edges_in(cells: pl.DataFrame) -> list[str]:
+    """Those of `EDGES` that the cells have: all or none."""
+    return [edge for edge in EDGES if edge in cells.columns]
+
+
 def folded(shape: Rollup, cells: pl.DataFrame, totals: pl.DataFrame) -> Rollup:
     """`shape` with `cells` and `totals` instead of its own, rows of equal keys added up, in order of the keys."""
     group = ["start", "vantage", *shape.keys, *_ENDINGS]
+    place = [*group, "index", *edges_in(cells)]
     return replace(
         shape,
-        cells=cells.group_by([*group, "index"]).agg(pl.col(CELL_VALUES).sum()).sort([*group, "index"]),
+        cells=cells.group_by(place).agg(pl.col(CELL_VALUES).sum()).sort(place),
         totals=totals.group_by(group).agg(_ADDED).sort(group),
     )
 

@@ -137,13 +137,21 @@ class LifeTable:
         if not self.calls:
             return Interval(math.nan, 0.0, 1.0)
         at = int(histogram.index_of([t_s], self.scale)[0])
-        before, after = np.searchsorted(self.index, [at, at + 1]) - 1
-        inside = (t_s / float(histogram.lower_edge(at, self.scale)) - 1.0) / (2.0**2.0**-self.scale - 1.0)
+        before, after, inside = self._around(t_s, at)
         share = [1.0 if row < 0 else math.exp(self.tables.log_survival[row]) for row in (before, after)]
         estimate = share[0] + min(max(inside, 0.0), 1.0) * (share[1] - share[0])
         return Interval(
             estimate, self._limits(after, confidence)[0] * self._followed(at, confidence), self._limits(before, confidence)[1]
         )
+
+    def _around(self, t_s: float, at: int) -> tuple[int, int, float]:
+        """The last row before the bucket `at` of `t_s`, the last in it, and how far it has come in there."""
+        before, after = (int(row) - 1 for row in np.searchsorted(self.index, [at, at + 1]))
+        if self.tables.low_s is None:
+            return before, after, (t_s / float(histogram.lower_edge(at, self.scale)) - 1.0) / (2.0**2.0**-self.scale - 1.0)
+        low, high = self.tables.low[:-1], self.tables.high[:-1]
+        before, after = (int(np.flatnonzero(rows)[-1]) if rows.any() else -1 for rows in (high <= t_s, low < t_s))
+        return before, after, 0.0 if after < 0 else (t_s - low[after]) / max(high[after] - low[after], 1e-12)
 
     def _limits(self, row: int, confidence: float) -> tuple[float, float]:
         """Limits of the curve just after `row`; -1 is before the first."""

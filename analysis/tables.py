@@ -8,7 +8,7 @@ from meshslo.telemetry.vocabulary import Phase
 
 from .lifetables import LifeTables
 from .phases import measured
-from .rollup import Rollup
+from .rollup import Rollup, edges_in
 
 _IN_ESTIMATE = pl.col("event") | pl.col("censored")
 
@@ -36,7 +36,7 @@ def build(cells: pl.DataFrame, longest_s: NDArray[np.float64], scale: int) -> Li
     rows = (
         measured(cells, ["group"])
         .filter(_IN_ESTIMATE)
-        .group_by("group", "index")
+        .group_by("group", "index", *edges_in(cells))
         .agg(
             pl.col("weight").filter(event).sum().alias("events"),
             pl.col("weight").filter(censored).sum().alias("censored"),
@@ -44,7 +44,8 @@ def build(cells: pl.DataFrame, longest_s: NDArray[np.float64], scale: int) -> Li
             pl.col("count").filter(censored).sum().cast(pl.Int64).alias("censored_counts"),
             pl.col("weight_sq").sum(),
         )
-        .sort("group", "index")
+        # At one edge of a metric, what is known to be longer than it comes after what ended by it.
+        .sort("group", "index", *edges_in(cells), nulls_last=True)
     )
     number = len(longest_s)
     group = rows["group"].to_numpy().astype(np.int64)
@@ -58,6 +59,7 @@ def build(cells: pl.DataFrame, longest_s: NDArray[np.float64], scale: int) -> Li
         weight_sq=np.bincount(group, weights=rows["weight_sq"].to_numpy(), minlength=number).astype(np.float64),
         longest_s=longest_s,
         scale=scale,
+        **{edge: rows[edge].fill_null(float("nan")).to_numpy() for edge in edges_in(cells)},
     )
 
 
