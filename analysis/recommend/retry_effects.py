@@ -61,10 +61,9 @@ def effects(seen: Attempts, budget: Budget | None, confidence: float) -> dict[st
     success = Effect(before=seen.ok / seen.calls, after=first_ok)
     amplification = Effect(before=seen.amplification, after=1.0, after_high=1.0)
     if budget is not None:
-        amplification = Effect(
-            before=seen.amplification, after=1.0 + min(budget.share, budget.ratio), after_high=1.0 + budget.ratio
-        )
-        repeated = min(budget.share, budget.ratio)
+        safe = int(seen.safe.sum()) + int(seen.safe_if_idempotent.sum())
+        repeated = min(safe / seen.calls, budget.ratio)
+        amplification = Effect(before=seen.amplification, after=1.0 + repeated, after_high=1.0 + budget.ratio)
         second = wilson(seen.second_ok, seen.second, confidence) if seen.second >= SECOND_TRIES else None
         success = Effect(
             before=seen.ok / seen.calls,

@@ -1,6 +1,7 @@
 """Calls of small chains whose truth is known: what recommenders and emitters are tested on."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,7 @@ def requests(count: int, *, cap_s: float | None, seed: int = 1) -> list[Request]
     return made
 
 
+@cache
 def chain_calls(count: int = 800, *, cap_s: float | None = None, seed: int = 1) -> pl.DataFrame:
     """The calls of `requests`."""
     return make_calls([row for request in requests(count, cap_s=cap_s, seed=seed) for row in request.rows()])
