@@ -1,0 +1,52 @@
+"""Builders of metric series: a test states only what it is about."""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+
+from meshslo.telemetry.store.metrics import conform_series
+from meshslo.telemetry.vocabulary import hop
+from tests.support.calls import EPOCH
+
+
+def make_row(**columns: Any) -> dict[str, Any]:
+    """One number of gateway>generator, counted by the source in the minute from EPOCH, but for what is given.
+
+    `minute` shifts the start; `caller` and `callee` set the hop.
+    """
+    row: dict[str, Any] = {
+        "source": "http://prometheus",
+        "profile": "istio",
+        "instrument": "duration",
+        "preference": 0,
+        "reporter": "source",
+        "start": EPOCH + timedelta(minutes=columns.pop("minute", 0)),
+        "step_s": 60.0,
+        "caller": "gateway",
+        "callee": "generator",
+        "outcome": "ok",
+        "phase": "total",
+        "measure": "bucket",
+        "value": 1.0,
+        **columns,
+    }
+    row.setdefault("hop", hop(row["caller"], row["callee"]))
+    return row
+
+
+def make_histogram(edges_s: Sequence[float], counts: Sequence[float], **columns: Any) -> list[dict[str, Any]]:
+    """Rows of a histogram with these upper edges and calls between them; one more count is what is above the top edge."""
+    lows, highs = [0.0, *edges_s], [*edges_s, math.inf]
+    return [
+        make_row(low_s=low, high_s=high, value=float(count), **columns)
+        for low, high, count in zip(lows, highs, counts, strict=False)
+        if count
+    ]
+
+
+def make_series(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """A frame of the metric store from the dicts of `make_row`."""
+    return conform_series(pl.from_dicts(list(rows), infer_schema_length=None))
