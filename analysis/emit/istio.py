@@ -210,7 +210,8 @@ def _unexpressed(files: _Files, items: tuple[Recommendation, ...], why: str) -> 
 def _idle_patch(route: str, idle_s: float) -> dict[str, Any]:
     return {
         "applyTo": "HTTP_ROUTE",
-        "match": {"context": "SIDECAR_OUTBOUND", "routeConfiguration": {"vhost": {"route": {"name": route}}}},
+        # Any context: callers are sidecars or a gateway, and the route's name is its own.
+        "match": {"context": "ANY", "routeConfiguration": {"vhost": {"route": {"name": route}}}},
         "patch": {"operation": "MERGE", "value": {"route": {"idle_timeout": decimal_duration(idle_s)}}},
     }
 

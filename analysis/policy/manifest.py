@@ -14,7 +14,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from meshslo.telemetry.errors import BadInputError
 
-WIDTH: Final = 120
+WIDTH: Final = 4096
+"""Lines are not folded: a manifest in use keeps those it has."""
 
 # "{{" outside quotes and comments: Helm's, and no YAML that anybody writes. Some of it parses, as nonsense.
 _TEMPLATE: Final = re.compile(r"^[^#\"'\n]*\{\{", re.MULTILINE)

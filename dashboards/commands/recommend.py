@@ -92,7 +92,7 @@ def _write(
             path.write_text(document.text, encoding="utf-8")
         except OSError as error:
             raise BadInputError(f"{path} cannot be written: {error}; pass another --out") from None
-        err().print(f"wrote {path}")
+        err().print(f"wrote {path}", soft_wrap=True, markup=False)
     if not emission.documents:
         err().print(f"nothing to write for {mesh}: no recommendation has a value, or no manifest leads to a callee")
     return advice.with_answers(emission.unexpressed)
