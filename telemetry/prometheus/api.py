@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from meshslo.telemetry.errors import SourceError
 from meshslo.telemetry.pull.http import Answer, Params, Server
@@ -39,8 +41,23 @@ class Series(msgspec.Struct):
     """A series of a range query, or of a range selector: its labels, and its points of either kind."""
 
     metric: dict[str, str]
-    values: list[tuple[float, str]] = []
+    values: msgspec.Raw = msgspec.Raw(b"[]")
     histograms: list[tuple[float, Native]] = []
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """Times (seconds since the epoch) and values, a row a point; SourceError where they are anything but numbers.
+
+        Millions of them: read at a third of the cost of one object a number.
+        """
+        text = bytes(self.values)
+        try:
+            numbers = np.fromstring(text.translate(None, b'[]"'), sep=",")
+        except ValueError:
+            numbers = np.empty(0)
+        if len(numbers) != 2 * (text.count(b"[") - 1):
+            raise SourceError(f"a series came with values that are no pairs of time and number: {text[:60]!r}")
+        return numbers.reshape(-1, 2)
 
 
 class Sample(msgspec.Struct):

@@ -51,8 +51,8 @@ def at_steps(api: Prometheus, selector: str, steps: Steps) -> Matrix:
 
 def as_scraped(series: Sequence[Series]) -> Matrix:
     """Raw samples: a column for each time that any of the series was scraped at."""
-    times = {at for one in series for at, _ in one.values}
-    return _matrix(series, np.array(sorted(times), dtype=np.float64))
+    times = [one.points[:, 0] for one in series]
+    return _matrix(series, np.unique(np.concatenate([np.empty(0), *times])))
 
 
 def targets(groups: Sequence[Labels]) -> Ints:
@@ -73,10 +73,8 @@ def _matrix(series: Sequence[Series], times_s: Floats) -> Matrix:
     edge = np.array([float(one.metric.get("le", "nan")) for one in series])
     values = np.full((len(series), len(times_s)), np.nan)
     for row, one in zip(values, series, strict=True):
-        at = np.fromiter((point[0] for point in one.values), np.float64, len(one.values))
-        row[np.searchsorted(times_s, at - 1e-3)] = np.fromiter(
-            (float(point[1]) for point in one.values), np.float64, len(one.values)
-        )
+        points = one.points
+        row[np.searchsorted(times_s, points[:, 0] - 1e-3)] = points[:, 1]
     order = np.lexsort((edge, group))
     return Matrix(times_s, values[order], group[order], edge[order], [dict(identity) for identity in number])
 

@@ -51,7 +51,8 @@ def _restarted(
     window_s = asked.steps.step_s + LOOKBACK_S
     said = api.range(f"resets({selector(asked.witness, asked.match)}[{window_s}s]) > 0", asked.steps)
     for series in said:
-        columns = {round((at - asked.steps.since_s) / asked.steps.step_s) - 1 for at, _ in series.values}
+        at = (series.points[:, 0] - asked.steps.since_s) / asked.steps.step_s
+        columns = set((np.round(at).astype(np.int64) - 1).tolist())
         steps.setdefault(process_matchers(series.metric), (series.metric, set()))[1].update(columns - {-1})
     return steps
 
