@@ -82,7 +82,7 @@ def _print(loaded: "Loaded", output: Output, store: str) -> None:
     )
     if loaded.left_out:
         said = ", ".join(f"{count} {reason}" for reason, count in sorted(loaded.left_out.items()))
-        console.print(f"Spans that are no call of their own: {said}", markup=False, soft_wrap=True)
+        console.print(f"No call of their own: {said}", markup=False, soft_wrap=True)
     for bad in loaded.reasons:
         err().print(f"Not read: {bad}", markup=False, soft_wrap=True)
     if loaded.bad:

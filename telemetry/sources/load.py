@@ -1,6 +1,6 @@
 """`import` as a library verb: files of any kind into a store, spans meeting their traces across files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
@@ -39,7 +39,7 @@ class LoadSettings:
 
 @dataclass
 class Loaded:
-    """What an import did: rows new to the store, rows it already had, spans that are no call by reason, records refused."""
+    """What an import did: rows new to the store, rows it already had, what is no call by reason, records refused."""
 
     files: int = 0
     rows: int = 0
@@ -60,6 +60,12 @@ class Loaded:
         self.taken += tally.taken
         self.bad += tally.bad
         self.reasons = (self.reasons + tally.reasons)[:_REASONS]
+        self.leave_out(tally.left_out)
+
+    def leave_out(self, counts: Mapping[str, int]) -> None:
+        """Count what is sound but no call."""
+        for reason, count in counts.items():
+            self.left_out[reason] = self.left_out.get(reason, 0) + count
 
 
 Progress = Callable[[Input, int], None]
@@ -185,8 +191,7 @@ class _Traces:
     def _pass_on(self, spans: pl.DataFrame) -> None:
         if spans.height:
             result = normalize(spans)
-            for reason, count in result.left_out.items():
-                self._loaded.left_out[reason] = self._loaded.left_out.get(reason, 0) + count
+            self._loaded.leave_out(result.left_out)
             self._writer.add(result.calls)
 
 

@@ -26,6 +26,7 @@ class Tally:
     taken: int = 0
     bad: int = 0
     reasons: list[BadLine] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def take(self, count: int) -> None:
         """Count records that were read."""
@@ -36,6 +37,11 @@ class Tally:
         self.bad += count
         if count and len(self.reasons) < _KEPT:
             self.reasons.append(BadLine(self.name, line, reason))
+
+    def pass_over(self, reason: str, count: int) -> None:
+        """Count records that are sound but no call."""
+        if count:
+            self.left_out[reason] = self.left_out.get(reason, 0) + count
 
     @property
     def bad_ratio(self) -> float:
