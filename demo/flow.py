@@ -15,17 +15,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from meshslo.analysis import open_store
 from meshslo.dashboards.console import err, out
 
-from .advice import Advice, advise, promised_rate, write_config
+from .advice import Advice, advise, longest_hold_s, write_config
 from .load import Seen, run_load
 from .load_plan import Ask, plan_load
 from .measure import disagreements, entry_calls, seen_by_users, seen_in_store, stream_quantiles
 from .picture import write_pictures
+from .present import show_recommendations, show_report
 from .processes import DemoError, Processes, validate_bootstrap
 from .runs import Run, runs_table, write_runs
 from .settings import DemoSettings
 from .town import Town
 
-OURS: Final = ("store", "logs", "mesh", "envoy", "istio", "runs.json")
+MARK: Final = ".meshslo-demo"
+"""A file that says whose folder it is, so that only an earlier demo's results are ever removed."""
+
+RESULTS: Final = ("store", "logs", "mesh", "envoy", "istio", "runs.json", "recommendations.json", "report.html", "summary.svg")
+
 ARRIVAL_S: Final = 30.0
 
 
@@ -55,20 +60,21 @@ class Demo:
             validate_bootstrap(path)
         self.town.mesh(bootstraps)
         self.town.begin()
-        sent_before = self.town.attempts()
         since = datetime.now(UTC)
         seen = self._play(name)
-        calls = self._arrived(since, self.town.attempts() - sent_before)
+        calls = self._arrived(since)
+        counts = self.town.counts()
         quantiles = stream_quantiles(calls)
         return Run(
             name=name,
             since=since,
             until=datetime.now(UTC),
-            users=seen_by_users(seen, calls=self.town.attempts() - sent_before, tokens=self.town.tokens()),
+            users=seen_by_users(seen, traffic=self.town.traffic(), tokens=counts["tokens"]),
             store=seen_in_store(calls),
             p95=quantiles[0.95],
             p99=quantiles[0.99],
             promised_rate=promised,
+            held_s=longest_hold_s(bootstraps),
         )
 
     def _play(self, name: str) -> list[Seen]:
@@ -84,13 +90,17 @@ class Demo:
 
             return run_load(self.plan, self.town.url, self.settings.deadline_s, ended)
 
-    def _arrived(self, since: datetime, sent: int) -> pl.DataFrame:
-        """The run's calls, once every request and attempt of it has reached the store (or none comes any more)."""
+    def _arrived(self, since: datetime) -> pl.DataFrame:
+        """The run's calls, once every request, attempt and served call is in the store, or has not come in `ARRIVAL_S`."""
         deadline = time.monotonic() + ARRIVAL_S
         while True:
             self.town.processes.check()
             calls = open_store(self.store).scan(since, None).collect()
-            complete = entry_calls(calls).height >= len(self.plan) and calls.filter(vantage="proxy_out").height >= sent
+            there = dict(calls.group_by("vantage").len().iter_rows())
+            # An answer that nobody waits for any more is still being made: its service counts it already.
+            served = there.get("server", 0) >= self.town.counts()["calls"]
+            sent = there.get("proxy_out", 0) >= sum(hop.made for hop in self.town.traffic().values())
+            complete = entry_calls(calls).height >= len(self.plan) and sent and served
             if complete or time.monotonic() > deadline:
                 return calls
             time.sleep(1.0)
@@ -117,18 +127,18 @@ def _three_runs(demo: Demo) -> list[Run]:
     demo.say("run 1 of 3: a 3 s timeout on streams, blanket retries at two layers")
     runs = [demo.run("before", bootstraps, promised=None)]
     for number, name in ((2, "explore"), (3, "tightened")):
-        advice = advise(demo.store, runs[-1], config, bootstraps)
+        advice = advise(demo.store, (runs[-1].since, runs[-1].until), config, bootstraps)
         _present(demo, runs[-1], advice, name)
         bootstraps = advice.write_envoy(_made(demo.folder / "mesh" / name))
         demo.say(f"run {number} of 3: the same load under the recommended mesh, '{name}'")
-        runs.append(demo.run(name, bootstraps, promised_rate(advice)))
+        runs.append(demo.run(name, bootstraps, advice.promised_rate))
     advice.write(demo.folder)
     return runs
 
 
 def _present(demo: Demo, run: Run, advice: Advice, name: str) -> None:
-    demo.results.print(advice.report_table(f"What run '{run.name}' was like (the report)"))
-    demo.results.print(advice.table(f"What it justifies: '{name}' (the recommendations)"))
+    show_report(advice, f"What run '{run.name}' was like (meshslo report --by hop,model)", demo.results)
+    show_recommendations(advice, f"What it justifies: '{name}' (meshslo recommend)", demo.results)
 
 
 def _conclude(demo: Demo, runs: list[Run]) -> bool:
@@ -146,13 +156,15 @@ def _conclude(demo: Demo, runs: list[Run]) -> bool:
 
 def _prepare(folder: Path) -> None:
     """An empty folder, or one of an earlier demo without its results; DemoError for any other, which is left alone."""
-    foreign = sorted(path.name for path in folder.iterdir() if path.name not in OURS) if folder.exists() else []
-    if foreign and not (folder / "runs.json").exists() and not (folder / "logs").exists():
+    mark = folder / MARK
+    foreign = sorted(path.name for path in folder.iterdir()) if folder.exists() and not mark.exists() else []
+    if foreign:
         raise DemoError(f"{folder} holds {foreign[0]} and is no earlier demo's: pass --out with a new directory")
-    for name in OURS:
+    for name in RESULTS:
         path = folder / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    _made(folder)
+    mark.touch()
 
 
 def _made(folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """What a run did, measured twice: from what its users saw, and from the spans in the store. They must agree."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,10 +11,18 @@ from meshslo.analysis.quantile import Quantile
 from meshslo.analysis.survival import LifeTable
 
 from .load import Seen
-from .settings import HOPS
+from .settings import HOPS, PATHS
 
 ENTRY: Final = "ingress>gateway"
 GENERATION: Final = "gateway>generator"
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Calls of one hop: asked for (received by the callee's proxy) and made (attempts that it sent on)."""
+
+    asked: int
+    made: int
 
 
 @dataclass(frozen=True)
@@ -26,8 +35,8 @@ class Measured:
     """Streams that ended before their answer did because some timer of the mesh ran out."""
     left: int
     succeeded: int
-    calls: int
-    """Calls sent at all hops, every attempt counted."""
+    traffic: Mapping[str, Traffic]
+    """Calls by hop."""
     tokens: int
     """Tokens generated."""
     tokens_in_vain: int
@@ -44,13 +53,19 @@ class Measured:
         return self.cut_by_timer / max(1, self.streams)
 
     @property
+    def calls(self) -> int:
+        """Calls made at all hops, every attempt counted."""
+        return sum(hop.made for hop in self.traffic.values())
+
+    @property
     def amplification(self) -> float:
-        """Calls made / calls that would do: one a hop and request."""
-        return self.calls / max(1, self.requests * len(HOPS))
+        """Calls made / calls asked for, multiplied along the chain's worst path: the load that one request becomes."""
+        ratios = {hop: count.made / max(1, count.asked) for hop, count in self.traffic.items()}
+        return max(math.prod(ratios[hop] for hop in path) for path in PATHS)
 
 
-def seen_by_users(seen: Sequence[Seen], *, calls: int, tokens: int) -> Measured:
-    """The run as its users saw it; `calls` and `tokens` as the proxies and the generators counted them."""
+def seen_by_users(seen: Sequence[Seen], *, traffic: Mapping[str, Traffic], tokens: int) -> Measured:
+    """The run as its users saw it; `traffic` and `tokens` as the proxies and the generators counted them themselves."""
     streams = [one for one in seen if one.ask.streaming]
     return Measured(
         requests=len(seen),
@@ -58,7 +73,7 @@ def seen_by_users(seen: Sequence[Seen], *, calls: int, tokens: int) -> Measured:
         cut_by_timer=sum(one.ending == "cut" for one in streams),
         left=sum(one.ending == "left" for one in seen),
         succeeded=sum(one.ending == "ok" for one in seen),
-        calls=calls,
+        traffic=traffic,
         tokens=tokens,
         tokens_in_vain=tokens - sum(one.tokens for one in seen),
     )
@@ -79,10 +94,14 @@ def seen_in_store(calls: pl.DataFrame) -> Measured:
         cut_by_timer=entries.filter("streamed", "cut").height,
         left=entries.filter(outcome="cancelled").height,
         succeeded=entries.filter(outcome="ok").height,
-        calls=calls.filter(vantage="proxy_out").height,
+        traffic={hop: _traffic(calls.filter(hop=hop)) for hop in HOPS},
         tokens=tokens,
         tokens_in_vain=tokens - int(useful["tokens"].sum()),
     )
+
+
+def _traffic(calls: pl.DataFrame) -> Traffic:
+    return Traffic(calls.filter(vantage="proxy_in").height, calls.filter(vantage="proxy_out").height)
 
 
 def entry_calls(calls: pl.DataFrame) -> pl.DataFrame:
@@ -116,7 +135,8 @@ def disagreements(users: Measured, store: Measured) -> list[str]:
     A call that ends at the very moment of a cut may be judged differently by its two ends, hence the small tolerance.
     """
     names = ("requests", "streams", "cut_by_timer", "left", "succeeded", "calls", "tokens", "tokens_in_vain")
-    pairs = ((name, getattr(users, name), getattr(store, name)) for name in names)
+    pairs = [(name, getattr(users, name), getattr(store, name)) for name in names]
+    pairs += [(f"calls asked of {hop}", users.traffic[hop].asked, store.traffic[hop].asked) for hop in users.traffic]
     return [
         f"{name.replace('_', ' ')}: users' side {ours}, store {theirs}"
         for name, ours, theirs in pairs

@@ -25,7 +25,7 @@ class Policy:
 MISTAKES: Final[dict[str, Policy]] = {
     "gateway": Policy(timeout_s=3.0, retry_on=BLANKET, retries=2),
     "retriever": Policy(retry_on=BLANKET, retries=2),
-    "reranker": Policy(timeout_s=0.4),
+    "reranker": Policy(timeout_s=0.25),
     "generator": Policy(timeout_s=3.0, retry_on=BLANKET, retries=2),
 }
 """A 3 s timeout on streams, blanket retries at two layers of every path, a reranker timeout its slow replica cannot keep."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from meshslo.telemetry.errors import MeshsloError
 
@@ -42,17 +42,25 @@ def listens(port: int) -> bool:
 
 @dataclass
 class Processes:
-    """The demo's children by name. Leaving the `with` block stops them all, the last started first."""
+    """The demo's children by name. Leaving the `with` block stops them all, the last started first.
+
+    Inside of it SIGTERM interrupts like Ctrl-C, so that it stops the children too.
+    """
 
     logs: Path
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _terminate: Any = None
 
     def __enter__(self) -> Self:
         self.logs.mkdir(parents=True, exist_ok=True)
+        self._terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop(*reversed(self.children))
+        try:
+            self.stop(*reversed(self.children))
+        finally:
+            signal.signal(signal.SIGTERM, self._terminate)
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         """Start a child whose output goes to LOGS/NAME.log."""

@@ -26,6 +26,8 @@ class Run:
     p95: Quantile
     p99: Quantile
     promised_rate: float | None = None
+    held_s: float | None = None
+    """How long a call that never answers is held."""
 
     def to_dict(self) -> dict[str, Any]:
         """The run as `runs.json` has it: the store's figures, the users' own below `users`; `at_least` marks a bound."""
@@ -36,6 +38,7 @@ class Run:
             **_figures(self.store),
             "cut_rate": self.store.cut_rate,
             "promised_rate": self.promised_rate,
+            "held_s": self.held_s,
             "p95_s": self.p95.value_s,
             "p95_status": self.p95.status,
             "p99_s": self.p99.value_s,
@@ -45,7 +48,8 @@ class Run:
 
 
 def _figures(measured: Measured) -> dict[str, Any]:
-    return {**asdict(measured), "success_rate": measured.success_rate, "amplification": measured.amplification}
+    rates = {"calls": measured.calls, "success_rate": measured.success_rate, "amplification": measured.amplification}
+    return asdict(measured) | rates
 
 
 def write_runs(runs: Sequence[Run], path: Path) -> None:
@@ -69,6 +73,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
         ("tokens generated in vain", [_vain(run.store) for run in runs]),
         ("stream p95", [_seconds(run.p95) for run in runs]),
         ("stream p99", [_seconds(run.p99) for run in runs]),
+        ("a dead call is held for", [f"{run.held_s:g} s" if run.held_s else "ever" for run in runs]),
     ]
     for name, cells in rows:
         table.add_row(name, *cells)

@@ -11,6 +11,8 @@ ROUTES: Final[dict[str, str]] = {"gateway": CHAT, "retriever": RETRIEVE, "rerank
 """The services in the order of the chain, and the route each answers."""
 
 HOPS: Final = ("ingress>gateway", "gateway>retriever", "retriever>reranker", "gateway>generator")
+PATHS: Final = (HOPS[:3], (HOPS[0], HOPS[3]))
+"""The ways a request goes from the entry to a service that calls no other."""
 
 
 @dataclass(frozen=True)
@@ -33,5 +35,5 @@ class DemoSettings:
         return 30.0 * self.pace
 
 
-QUICK: Final = replace(DemoSettings(), requests=170, seconds=7.0, false_timeout_ratio=0.05, pace=0.3, settle_s=4.0)
+QUICK: Final = replace(DemoSettings(), requests=170, seconds=7.0, false_timeout_ratio=0.05, pace=0.4, settle_s=5.0)
 """The shortened form: 59 calls a target suffice for its 5 % promise."""

@@ -1,7 +1,7 @@
 """The chain as processes: collector, replicas, and an Envoy in front of each service."""
 
-import json
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +9,11 @@ from typing import Final
 
 import httpx
 
+from .measure import Traffic
 from .mesh import MISTAKES, Endpoint, Proxy
 from .processes import Processes, envoy_binary, free_ports, listens
 from .services.replica import Replica, process_name
-from .settings import ROUTES, DemoSettings
+from .settings import HOPS, ROUTES, DemoSettings
 
 REPLICAS: Final[dict[str, int]] = {"gateway": 1, "retriever": 1, "reranker": 2, "generator": 2}
 CALLEES: Final[dict[str, tuple[str, ...]]] = {"gateway": ("retriever", "generator"), "retriever": ("reranker",)}
@@ -98,15 +99,16 @@ class Town:
         for replica in self.replicas:
             httpx.post(f"http://127.0.0.1:{replica.port}/demo/begin", timeout=10).raise_for_status()
 
-    def tokens(self) -> int:
-        """Tokens generated since `begin`, as the generators counted them."""
-        generators = [replica for replica in self.replicas if replica.service == "generator"]
-        counts = [httpx.get(f"http://127.0.0.1:{replica.port}/demo/counts", timeout=10).json() for replica in generators]
-        return sum(count.get("tokens", 0) for count in counts)
+    def counts(self) -> Counter[str]:
+        """What the replicas counted since `begin`: `calls` they served, `tokens` they generated."""
+        total: Counter[str] = Counter()
+        for replica in self.replicas:
+            total.update(httpx.get(f"http://127.0.0.1:{replica.port}/demo/counts", timeout=10).json())
+        return total
 
-    def attempts(self) -> int:
-        """Calls that the proxies have sent or tried to send since they started, as their own counters say."""
-        return sum(_sent(proxy) for proxy in self.proxies.values())
+    def traffic(self) -> dict[str, Traffic]:
+        """What each proxy has received and sent since it started, as its own counters say; by hop."""
+        return {hop: _traffic(self.proxies[hop.partition(">")[2]]) for hop in HOPS}
 
 
 def _endpoints(service: str, replicas: tuple[Replica, ...], gone: int) -> tuple[Endpoint, ...]:
@@ -114,9 +116,12 @@ def _endpoints(service: str, replicas: tuple[Replica, ...], gone: int) -> tuple[
     return (*alive, Endpoint(gone, STALE_WEIGHT)) if service == "retriever" else alive
 
 
-def _sent(proxy: Proxy) -> int:
-    """Attempts of one Envoy: requests sent upstream, and those whose connection failed."""
-    pattern = rf"^cluster\.{proxy.service}\.(upstream_rq_total|upstream_rq_pending_failure_eject)$"
+def _traffic(proxy: Proxy) -> Traffic:
+    """Requests received; requests sent upstream and those whose connection failed."""
+    sent = (f"cluster.{proxy.service}.upstream_rq_total", f"cluster.{proxy.service}.upstream_rq_pending_failure_eject")
+    received = f"http.{proxy.service}.downstream_rq_total"
+    pattern = "^(" + "|".join(name.replace(".", r"\.") for name in (*sent, received)) + ")$"
     answer = httpx.get(f"http://127.0.0.1:{proxy.admin_port}/stats", params={"filter": pattern, "format": "json"}, timeout=10)
     answer.raise_for_status()
-    return sum(int(stat["value"]) for stat in json.loads(answer.text)["stats"])
+    stats = {stat["name"]: int(stat["value"]) for stat in answer.json()["stats"]}
+    return Traffic(asked=stats[received], made=sum(stats[name] for name in sent))

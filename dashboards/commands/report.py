@@ -12,6 +12,7 @@ from meshslo.dashboards.text import seconds_text, share_text
 from . import Command
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from meshslo.analysis.report import Report
@@ -67,7 +68,7 @@ def report(
     if output is Output.json:
         typer.echo(answer.to_json())
         return
-    _print(answer)
+    show(answer, out())
 
 
 def _config(path: Path) -> Any:
@@ -81,8 +82,8 @@ def _config(path: Path) -> Any:
     return parse_config(text, name=str(path))
 
 
-def _print(answer: "Report") -> None:
-    console = out()
+def show(answer: "Report", console: "Console") -> None:
+    """Print the report as a table, with what is common to all rows above it and what the figures mean below."""
     console.print(f"{answer.phase} of calls that started from {_when(answer.start)} to {_when(answer.end)}")
     same = {key: answer.frame[key][0] for key in (*answer.by, "vantage") if answer.frame[key].n_unique() == 1}
     if same:

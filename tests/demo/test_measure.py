@@ -5,12 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 import polars as pl
+import pytest
 
 from meshslo.demo.load import Seen
 from meshslo.demo.load_plan import Ask
-from meshslo.demo.measure import Measured, disagreements, seen_by_users, seen_in_store, stream_quantiles
+from meshslo.demo.measure import Measured, Traffic, disagreements, seen_by_users, seen_in_store, stream_quantiles
+from meshslo.demo.settings import HOPS
 from tests.support.calls import make_call, make_calls
 
+TRAFFIC = {hop: Traffic(asked=1000, made=1100) for hop in HOPS}
 ASK = Ask(0, 0.0, "acme", "small", streaming=True, prompt_tokens=10, answer_tokens=40, leaves_s=None, poison=False)
 
 
@@ -81,14 +84,15 @@ def test_users_views_are_counted_by_their_endings() -> None:
         Seen(ASK, "left", 0.5, 200),
         Seen(ASK, "failed", 0.1, 502),
     ]
-    users = seen_by_users(seen, calls=24, tokens=100)
+    users = seen_by_users(seen, traffic={hop: Traffic(asked=10, made=12) for hop in HOPS}, tokens=100)
     assert (users.requests, users.streams, users.cut_by_timer, users.left, users.succeeded) == (5, 4, 1, 1, 1)
-    assert (users.amplification, users.tokens_in_vain, users.success_rate) == (24 / 20, 60, 1 / 4)
+    assert (users.tokens_in_vain, users.success_rate) == (60, 1 / 4)
+    assert users.amplification == pytest.approx(1.2**3)
 
 
 def test_views_that_differ_beyond_chance_are_named() -> None:
     one = Measured(
-        requests=1000, streams=700, cut_by_timer=90, left=10, succeeded=880, calls=4400, tokens=50_000, tokens_in_vain=9000
+        requests=1000, streams=700, cut_by_timer=90, left=10, succeeded=880, traffic=TRAFFIC, tokens=50_000, tokens_in_vain=9000
     )
     assert disagreements(one, replace(one, succeeded=882, tokens=50_100)) == []
     assert disagreements(one, replace(one, cut_by_timer=60)) == ["cut by timer: users' side 90, store 60"]
