@@ -9,7 +9,8 @@ from typing import Any, Final
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTracePartialSuccess, ExportTraceServiceResponse
 
 from meshslo.telemetry.names import SPELLINGS
-from meshslo.telemetry.normalize.decode import fault, parse_request
+from meshslo.telemetry.normalize.decode import parse_request
+from meshslo.telemetry.normalize.faults import fault
 from meshslo.telemetry.store.journal import Journal
 from meshslo.telemetry.store.wal import Kind
 

@@ -115,12 +115,16 @@ class Decoded:
         return sum(rejection.count for rejection in self.rejected)
 
 
-def assemble(fixed: pl.DataFrame, rows: Sequence[int], slots: Sequence[int], values: Sequence[str]) -> pl.DataFrame:
+Numbers = Sequence[int] | npt.NDArray[np.int64]
+
+
+def assemble(fixed: pl.DataFrame, rows: Numbers, slots: Numbers, values: Sequence[str] | pl.Series) -> pl.DataFrame:
     """The span table of `fixed` columns and attributes in long form: `values[i]` fills slot `slots[i]` of row `rows[i]`.
 
     Where several spellings of a column are set, the best one counts.
     """
-    row, slot = np.asarray(rows, dtype=np.int64), np.asarray(slots, dtype=np.int64)
+    # Slots are small: as 16-bit numbers they are sorted by radix, in linear time.
+    row, slot = np.asarray(rows, dtype=np.int64), np.asarray(slots, dtype=np.int16)
     # The best spelling is written last, and so stays.
     order = np.argsort(-slot, kind="stable")
     row, column = row[order], slot[order] // _RANKS

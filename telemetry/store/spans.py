@@ -9,7 +9,8 @@ from typing import Final
 import polars as pl
 
 from meshslo.telemetry.errors import BadInputError
-from meshslo.telemetry.normalize import SPANS, decode_traces
+from meshslo.telemetry.normalize import SPANS
+from meshslo.telemetry.normalize.decode import decode_many
 
 from .wal import Kind, Record, pack, read_segment
 
@@ -84,12 +85,9 @@ def _chunks(records: list[Record]) -> Iterator[list[Record]]:
 
 
 def _decode(records: list[Record], complain: Callable[[str], None]) -> Iterator[pl.DataFrame]:
-    """The spans of `records` together; one by one where one of them is no message, so that it does not take the others along.
-
-    Serialized protobuf messages put end to end are the message with their lists put end to end: one decoding does for all.
-    """
+    """The spans of `records` together; one by one where one of them is no message, so that it does not take others along."""
     try:
-        spans = decode_traces(b"".join(record.payload for record in records)).spans
+        spans = decode_many([record.payload for record in records]).spans
     except BadInputError as error:
         if len(records) == 1:
             complain(f"record of {len(records[0].payload)} bytes: {error}")
