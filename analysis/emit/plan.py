@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from meshslo.analysis.config import Emit
+from meshslo.analysis.policy.deployed import is_default
 from meshslo.analysis.policy.settings import SETTINGS
 from meshslo.analysis.recommend.recommendation import Recommendation, Recommendations, Value
 
@@ -107,9 +108,14 @@ def make_plan(recommendations: Recommendations, settings: Emit, manifests: Mappi
     """The plan of what recommendations want; one that knows neither a proposed nor a present value wants nothing."""
     by_callee: dict[str, list[Recommendation]] = {}
     for item in recommendations.items:
-        if item.wanted is not None and item.setting in SETTINGS:
+        if item.wanted is not None and item.setting in SETTINGS and not _unset(item):
             by_callee.setdefault(item.target.callee, []).append(item)
     return Plan(tuple(_callee(callee, by_callee[callee]) for callee in sorted(by_callee)), settings, manifests)
+
+
+def _unset(item: Recommendation) -> bool:
+    """Whether all there is to want is a mesh's own default: it holds without being written."""
+    return item.proposed is None and item.current is not None and is_default(item.current.source)
 
 
 def _callee(callee: str, items: list[Recommendation]) -> CalleePolicy:

@@ -45,17 +45,16 @@ class Timers:
     def cut_by(self, setting: str, target: Target) -> int:
         """Calls that ended because a timer of this kind fired: here or, for the total, at a caller further out.
 
-        A caller's timer cuts the calls inside as well; to them it is as if their own had fired.
+        A caller's timer cuts the calls inside as well; to them it is as if their own had fired. Where no timer is known here
+        the calls that ended by one were cut further in (a 504 passed on), and raising a timer here would show nothing.
         """
-        if setting == "total_timeout":
-            return self._sum(target, "cut_total") + self._sum(target, "cut_above")
-        if setting == "idle_gap_timeout":
-            return self._sum(target, "cut_idle")
-        return self._sum(target, "cut_headers") if setting == "per_try_timeout" else 0
+        here = self.cut_here(setting, target)
+        return here + self._sum(target, "cut_above") if setting == "total_timeout" else here
 
-    def cut_here(self, target: Target) -> int:
-        """Calls that the target's own total timer cut."""
-        return self._sum(target, "cut_total")
+    def cut_here(self, setting: str, target: Target) -> int:
+        """Calls that the target's own timer of this kind cut."""
+        counted = {"total_timeout": "cut_total", "idle_gap_timeout": "cut_idle", "per_try_timeout": "cut_headers"}.get(setting)
+        return self._sum(target, counted) if counted and self.current(setting, target) is not None else 0
 
     def _inferred(self, setting: str, target: Target) -> Current | None:
         at_route = pl.col("route").eq_missing(pl.lit(target.route, dtype=pl.String))

@@ -84,6 +84,12 @@ class Observed:
         pairs: Sequence[tuple[str, str | None]] = self.rollup.cells.select("hop", "route").unique().rows()
         return sorted(pairs, key=lambda pair: (pair[0], pair[1] or ""))
 
+    @cached_property
+    def streamed(self) -> frozenset[tuple[str, str | None]]:
+        """Hops and routes that somebody saw stream: answers in two chunks or more."""
+        seen = self.calls.filter(pl.col("chunks") > 1).select("hop", "route").unique().collect()
+        return frozenset((hop, route) for hop, route in seen.iter_rows())
+
     def tables(self, phase: Phase) -> Tables:
         """The life tables of a phase."""
         return self._all_tables[phase]
@@ -94,30 +100,15 @@ class Observed:
 
     @cached_property
     def silences(self) -> Tables:
-        """Tables of the longest silence of each call as an idle timer sees it.
-
-        Such a timer runs from the request on and starts again with the headers and with every chunk. So an answer that is
-        not streamed is silent until its headers, and a server that sends headers early and thinks then is silent until
-        the first token: both count, not only the gaps between chunks. Only vantages that saw streams of the hop count.
-        """
-        seeing = self.calls.filter(pl.col("max_gap_s").is_not_null() | pl.col("first_token_s").is_not_null())
-        pairs = seeing.select("hop", "vantage").unique()
-        return self._derived(_SILENCE, gap=True, calls=self.calls.join(pairs, on=["hop", "vantage"], how="semi"))
+        """Tables of the longest silence of each call as an idle timer sees it; see `silent_calls`."""
+        return Tables(roll_up(silent_calls(answered(self.calls)), keys=KEYS, bucket=None, phases=("max_gap",)), "max_gap")
 
     @cached_property
     def chunk_times(self) -> Tables:
         """Tables of each stream's mean time per chunk after the first; cut streams show it as well as whole ones."""
-        streams = self.calls.filter(pl.col("first_token_s").is_not_null() & (pl.col("chunks") >= MIN_CHUNKS))
-        return self._derived(_PER_CHUNK, gap=False, calls=streams)
-
-    def _derived(self, value_s: pl.Expr, *, gap: bool, calls: pl.LazyFrame | None = None) -> Tables:
-        """Tables of a quantity that is no phase of the row, counted by the one rollup there is."""
-        source = self.calls if calls is None else calls
-        as_phase: Phase = "max_gap" if gap else "total"
-        ended = pl.col("outcome") if gap else pl.lit("ok").alias("outcome")
-        column = pl.col("max_gap_s" if gap else "duration_s")
-        rows = source.with_columns(value_s.alias("value"), ended).with_columns(pl.col("value").alias(column.meta.output_name()))
-        return Tables(roll_up(rows.drop("value"), keys=KEYS, bucket=None, phases=(as_phase,)), as_phase)
+        streams = answered(self.calls).filter(pl.col("first_token_s").is_not_null() & (pl.col("chunks") >= MIN_CHUNKS))
+        timed = streams.with_columns(_PER_CHUNK.alias("duration_s"), pl.lit("ok").alias("outcome"))
+        return Tables(roll_up(timed, keys=KEYS, bucket=None, phases=("total",)), "total")
 
     @cached_property
     def answer_lengths(self) -> Mapping[str | None, int]:
@@ -146,10 +137,32 @@ _PER_CHUNK: Final = (pl.col("duration_s") - pl.coalesce("open_gap_s", pl.lit(0.0
 )
 
 
+def answered(calls: pl.LazyFrame) -> pl.LazyFrame:
+    """Calls whose headers and first token are those of an answer, null where they are an error's.
+
+    A callee that passes on a timer further in says 504, and says it early: those headers are not when an answer would have
+    come. Such a call counts as cut, and other errors not at all.
+    """
+    genuine = (pl.col("outcome") == "ok") | (pl.col("status_code") < 400) | (pl.col("chunks") > 1)
+    return calls.with_columns(pl.when(genuine).then(pl.col(name)).alias(name) for name in ("first_byte_s", "first_token_s"))
+
+
+def silent_calls(calls: pl.LazyFrame) -> pl.LazyFrame:
+    """Calls with `max_gap_s` as the longest silence that an idle timer sees.
+
+    Such a timer runs from the request on and starts again with the headers and with every chunk. So an answer that is not
+    streamed is silent until its headers, and a server that sends headers early and thinks then is silent until the first
+    token: both count, not only the gaps between chunks. Only vantages that saw streams of the hop are kept.
+    """
+    seeing = calls.filter(pl.col("max_gap_s").is_not_null() | pl.col("first_token_s").is_not_null())
+    pairs = seeing.select("hop", "vantage").unique()
+    return calls.join(pairs, on=["hop", "vantage"], how="semi").with_columns(_SILENCE.alias("max_gap_s"))
+
+
 def observe(calls: pl.LazyFrame, config: Config | None = None, deployed: Deployed | None = None) -> Observed:
     """Roll calls up for the recommenders. Routes and models beyond the config's limits count with those that have none."""
     named = calls.with_columns(pl.when(pl.col(key) != OTHER).then(pl.col(key)).alias(key) for key in ("route", "model"))
-    return Observed(roll_up(named, keys=KEYS), named, config or Config(), deployed or Deployed())
+    return Observed(roll_up(answered(named), keys=KEYS), named, config or Config(), deployed or Deployed())
 
 
 def differ(tables: Mapping[str, LifeTable], shares: Sequence[float], confidence: float) -> bool:
@@ -160,7 +173,7 @@ def differ(tables: Mapping[str, LifeTable], shares: Sequence[float], confidence:
     for q in shares:
         quantiles = (table.quantile(q, confidence) for table in tables.values())
         found = [quantile for quantile in quantiles if quantile.status != "not_identifiable"]
-        if len(found) >= 2 and any(quantile.status == "ok" for quantile in found):
+        if len(found) >= 2 and any(quantile.status == "ok" and quantile.high_s is not None for quantile in found):
             lows = [quantile.low_s or 0.0 for quantile in found]
             highs = [quantile.high_s or math.inf for quantile in found]
             return max(lows) > min(highs)

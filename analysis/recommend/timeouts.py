@@ -60,16 +60,26 @@ class _Run:
 
     def answers(self) -> Iterator[Recommendation]:
         totals: Totals = {}
+        exploring: dict[HopRoute, Target] = {}
         for place in deepest_first(self.links, self.observed.routes):
-            yield from self._streams(place)
-            yield from self._per_try(place)
+            below = next(
+                (exploring[link.child] for link in self.links if link.parent == place and link.child in exploring), None
+            )
+            for item in (*self._streams(place), *self._per_try(place)):
+                yield item if below is None else _wait_for(below, item)
             for item in self._totals(place, totals):
                 totals[place, item.target.model] = item
+                if item.status == "explore":
+                    exploring.setdefault(place, item.target)
                 yield item
+            if below is not None:
+                exploring.setdefault(place, below)
 
     # First token and idle gap
 
     def _streams(self, place: HopRoute) -> Iterator[Recommendation]:
+        if place not in self.observed.streamed:
+            return
         first, silent = self.observed.tables("first_token"), self.observed.silences
         if self._has_calls(first, place):
             for target in self._targets(first, place):
@@ -109,8 +119,7 @@ class _Run:
         if not self._has_calls(tables, place):
             return
         for target in self._targets(tables, place):
-            streams = self.observed.tables("first_token").of(target.hop, target.route, target.model).calls > 0
-            announced = streams and not self._headers_come_early(target)
+            announced = place in self.observed.streamed and not self._headers_come_early(target)
             if announced or self.timers.current("per_try_timeout", target) is not None:
                 timer = self._timer("per_try_timeout", target, tables)
                 yield recommendation(timer, judge(timer))
@@ -170,7 +179,7 @@ class _Run:
             table=tables.of(*at),
             calls=sum(tables.outcomes(*at).values()),
             timed_out=self.timers.cut_by(setting, target),
-            own_cuts=setting != "total_timeout" or self.timers.cut_here(target) > 0,
+            own_cuts=self.timers.cut_here(setting, target) > 0,
             current=self.timers.current(setting, target),
             budget=config.false_timeout_ratio(target.hop),
             confidence=config.objectives.confidence,
@@ -181,6 +190,17 @@ class _Run:
     @staticmethod
     def _has_calls(tables: Tables, place: HopRoute) -> bool:
         return tables.of(*place).calls > 0
+
+
+def _wait_for(explored: Target, item: Recommendation) -> Recommendation:
+    """A timer that would be set or tightened, put off while a hop below is explored: what was hidden there is still to come."""
+    tightens = item.proposed and (item.current is None or float(item.proposed.value) < float(item.current.value))
+    if item.status not in ("change", "not_expressible") or not tightens:
+        return item
+    reason = (
+        f"{item.reason}; but {explored} is explored now, and what its timer hid will lengthen this: run again under the new one"
+    )
+    return replace(item, status="not_identifiable", proposed=None, reason=reason, effect={})
 
 
 RECOMMENDER: Final = TimeoutRecommender()

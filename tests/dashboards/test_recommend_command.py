@@ -82,7 +82,9 @@ def test_policies_are_written_on_top_of_those_in_use(store: Path, config: Path, 
     assert {i.current.source for i in found if i.current and i.target.callee == "generator"} == {"front/generator.yaml:6"}
 
 
-def test_what_a_mesh_cannot_express_is_marked(store: Path, config: Path, tmp_path: Path) -> None:
+def test_what_a_mesh_cannot_express_is_marked(config: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    open_store(store, create=True).append(chain_calls(), source="scene")
     result = run("--store", store, "--config", config, "--emit", "istio", "--out", tmp_path / "out", "--output", "json")
     statuses = {(i.setting, i.target.hop): i.status for i in parse_recommendations(result.stdout).items}
     assert statuses["per_try_timeout", "ingress>gateway"] == "not_expressible"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshslo.analysis.policy.deployed import ClusterRule, Deployed, PathKind, Placed, RouteRule
+from meshslo.analysis.policy.deployed import ClusterRule, Deployed, PathKind, Placed, RouteRule, defaults_of
 from meshslo.analysis.policy.durations import parse_duration_s
 from meshslo.analysis.policy.manifest import Manifest, first_label, items
 
@@ -129,7 +129,7 @@ def _timeouts(manifest: Manifest, found: FoundRoute) -> dict[str, Placed]:
 def _duration(manifest: Manifest, node: Any, key: str, default_s: float) -> Placed | None:
     """The duration at `key`, Envoy's default where it is absent, None where it is 0: no timer."""
     if node.get(key) is None:
-        return Placed(default_s, "s", f"{manifest.place(node, key)} (Envoy's default)")
+        return Placed(default_s, "s", defaults_of("Envoy", manifest.place(node, key)))
     value_s = parse_duration_s(str(node[key]))
     return Placed(value_s, "s", manifest.place(node, key)) if value_s > 0 else None
 
@@ -139,7 +139,7 @@ def _retries(manifest: Manifest, found: FoundRoute) -> dict[str, Placed]:
     holder = action if action.get("retry_policy") is not None else found.host
     policy = holder.get("retry_policy")
     if policy is None:
-        return {"retry_attempts": Placed(0, "1", f"{manifest.place(action, 'retry_policy')} (Envoy's default)")}
+        return {"retry_attempts": Placed(0, "1", defaults_of("Envoy", manifest.place(action, "retry_policy")))}
     count = int(policy.get("num_retries", NUM_RETRIES))
     settings = {"retry_attempts": Placed(count, "1", manifest.place(policy, "num_retries"))}
     if policy.get("retry_on"):

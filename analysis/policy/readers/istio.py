@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
-from meshslo.analysis.policy.deployed import ClusterRule, Deployed, PathKind, Placed, RouteRule
+from meshslo.analysis.policy.deployed import ClusterRule, Deployed, PathKind, Placed, RouteRule, defaults_of
 from meshslo.analysis.policy.durations import parse_duration_s
 from meshslo.analysis.policy.manifest import Manifest, first_label, items
 
@@ -84,7 +84,7 @@ def _timeouts(manifest: Manifest, http: Any) -> dict[str, Placed]:
 def _retries(manifest: Manifest, http: Any) -> dict[str, Placed]:
     retries = http.get("retries")
     if retries is None:
-        place = f"{manifest.place(http, 'retries')} (Istio's default)"
+        place = defaults_of("Istio", manifest.place(http, "retries"))
         return {
             "retry_attempts": Placed(DEFAULT_ATTEMPTS, "1", place),
             "retry_on": Placed(DEFAULT_CONDITIONS, "conditions", place),

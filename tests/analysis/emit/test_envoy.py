@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from meshslo.analysis.config import Emit
 from meshslo.analysis.emit import Emission, emit
 from meshslo.analysis.policy.deployed import read_deployed
 from meshslo.analysis.recommend import observe, recommend
+from meshslo.analysis.recommend.recommendation import Current
 from tests.support.golden import assert_golden
 from tests.support.policies import advice_of, retries, timeout
 from tests.support.scenes import CONFIG, chain_calls
@@ -183,3 +185,10 @@ def test_what_was_emitted_reads_back() -> None:
         assert placed is not None
         assert item.proposed is not None
         assert placed.value == pytest.approx(item.proposed.value) if item.setting != "retry_on" else item.proposed.value
+
+
+def test_a_default_of_envoy_that_nobody_contradicts_is_not_written() -> None:
+    item = timeout(300.0, setting="idle_gap_timeout")
+    unknown = replace(item, status="not_identifiable", proposed=None, current=Current(300.0, "s", "x.yaml:1 (Envoy's default)"))
+    emission = emit("envoy", advice_of(timeout(45.0), unknown), manifests={"generator.yaml": CURRENT})
+    assert "idle_timeout" not in routes(body(emission))[1]["route"]

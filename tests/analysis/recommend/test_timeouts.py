@@ -307,3 +307,46 @@ def test_a_caller_that_tries_twice_needs_time_for_both() -> None:
 def test_the_outermost_vantage_is_asked() -> None:
     both = pl.concat([plain_calls([2.0] * 400, vantage="client"), plain_calls([1.0] * 400, vantage="server")])
     assert value(find(advise(both), "total_timeout")) >= 2.0
+
+
+# What other timers hide
+
+
+def test_a_504_passed_on_is_no_answer_of_this_hop() -> None:
+    passed_on = plain_calls([1.5] * 40, outcome="timeout", status_code=504)
+    advice = advise(pl.concat([plain_calls(np.linspace(0.1, 1.0, 400)), passed_on]), deployed=deployed(retry_attempts=0))
+    item = find(advice, "total_timeout")
+    assert item.status == "not_identifiable"
+    assert "explore" not in {other.status for other in advice.items}
+
+
+def test_a_callers_guards_wait_while_a_hop_below_is_explored() -> None:
+    advice = advise(chain_calls(cap_s=3.0), CONFIG)
+    for setting in ("first_token_timeout", "per_try_timeout"):
+        item = find(advice, setting, "ingress>gateway")
+        assert (item.status, item.proposed) == ("not_identifiable", None)
+        assert "gateway>generator /v1/chat" in item.reason
+        assert "run again under the new one" in item.reason
+
+
+def test_hops_that_never_stream_get_no_first_token_timer() -> None:
+    single = plain_calls(np.linspace(0.1, 1.0, 400), first_token_s=0.5)
+    assert [item.setting for item in advise(single).items] == ["total_timeout"]
+
+
+def test_errors_that_come_fast_do_not_shorten_the_wait_for_headers() -> None:
+    fast = make_calls(
+        [
+            make_call(vantage="client", at_s=n, outcome="error", status_code=503, duration_s=0.01, first_byte_s=0.01)
+            for n in range(5000)
+        ]
+    )
+    assert value(find(advise(pl.concat([streams(), fast])), "per_try_timeout")) >= 0.4
+
+
+def test_a_limit_of_a_try_is_not_explored_where_none_is_set() -> None:
+    cut = make_calls(
+        [make_call(vantage="client", at_s=n, outcome="timeout", response_flags="UT", duration_s=3.0) for n in range(60)]
+    )
+    item = find(advise(pl.concat([streams(), cut])), "per_try_timeout")
+    assert item.status == "not_identifiable"
