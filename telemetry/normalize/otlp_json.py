@@ -42,14 +42,14 @@ def json_request(payload: bytes | str) -> Any:
 
 def request_of(document: object) -> Any:
     """The ExportTraceServiceRequest that a parsed OTLP/JSON document states; BadInputError when it states none."""
-    resource_spans = [_with_binary_ids(item) for item in _resource_spans(document)]
+    resource_spans = [_with_binary_ids(item) for item in resource_spans_of(document)]
     try:
         return ParseDict({"resourceSpans": resource_spans}, ExportTraceServiceRequest(), ignore_unknown_fields=True)
     except (ParseError, RecursionError) as error:
         raise BadInputError(f"not OTLP/JSON: {error}") from error
 
 
-def _resource_spans(document: object) -> list[Any]:
+def resource_spans_of(document: object) -> list[Any]:
     """The list of resource spans inside `document`, whatever wraps it."""
     if document == {}:
         return []

@@ -6,17 +6,19 @@ by itself), as varint-delimited messages, or as one bare message. Tempo's and Ja
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import polars as pl
 import pyarrow as pa
 
 from meshslo.telemetry.errors import BadInputError
-from meshslo.telemetry.normalize import Decoded, decode_traces, decode_traces_json
+from meshslo.telemetry.normalize import SPANS, Rejection, traces_json_to_protobuf
+from meshslo.telemetry.normalize.decode import decode_many
+from meshslo.telemetry.normalize.json_spans import JsonSpans
 
 from . import Gives, Reading
-from .inputs import Stream
+from .inputs import BLOCK_BYTES, Stream
 from .tally import Tally
 
 _KEYS: Final = (b'"resourceSpans"', b'"resource_spans"')
@@ -41,24 +43,41 @@ class Otlp:
 
     def read(self, stream: Stream, reading: Reading) -> Iterator[pl.DataFrame]:
         """Frames of spans."""
-        head = stream.head()
-        read = _json if head.lstrip().startswith(b"{") else _protobuf
-        yield from gathered(read(stream, reading.tally), reading.tally)
+        if stream.head().lstrip().startswith(b"{"):
+            yield from gathered(documents(stream), json_of, reading.tally)
+        else:
+            yield from _protobuf(stream, reading.tally)
 
 
-def gathered(parts: Iterator[tuple[int, Decoded]], tally: Tally) -> Iterator[pl.DataFrame]:
-    """The spans of many small messages in frames of a useful size; (line, Decoded) in, rejected spans to the tally."""
-    waiting: list[pl.DataFrame] = []
-    for line, decoded in parts:
-        tally.take(decoded.spans.height)
-        for rejection in decoded.rejected:
-            tally.refuse(line, f"a span rejected: {rejection.reason}", rejection.count)
-        waiting.append(decoded.spans)
-        if sum(frame.height for frame in waiting) >= _GATHER_ROWS:
-            yield pl.concat(waiting)
-            waiting = []
-    if waiting:
-        yield pl.concat(waiting)
+def gathered(texts: Iterable[tuple[int, bytes]], parse: Callable[[bytes], object], tally: Tally) -> Iterator[pl.DataFrame]:
+    """The spans of OTLP/JSON documents (line, text; `parse` reads a text) in frames of a useful size."""
+    collected = JsonSpans()
+    for line, text in texts:
+        try:
+            taken, rejected = collected.add(parse(text))
+        except BadInputError as error:
+            tally.refuse(line, str(error))
+            continue
+        _count(tally, line, taken, rejected)
+        if collected.height >= _GATHER_ROWS:
+            yield collected.spans()
+            collected = JsonSpans()
+    if collected.height:
+        yield collected.spans()
+
+
+def _count(tally: Tally, line: int, taken: int, rejected: Iterable[Rejection]) -> None:
+    tally.take(taken)
+    for rejection in rejected:
+        tally.refuse(line, f"a span rejected: {rejection.reason}", rejection.count)
+
+
+def json_of(text: bytes) -> object:
+    """The JSON document in `text`; BadInputError where there is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInputError(f"no JSON: {error}") from error
 
 
 def documents(stream: Stream) -> Iterator[tuple[int, bytes]]:
@@ -78,30 +97,50 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _json(stream: Stream, tally: Tally) -> Iterator[tuple[int, Decoded]]:
-    for line, text in documents(stream):
-        try:
-            yield line, decode_traces_json(text)
-        except BadInputError as error:
-            tally.refuse(line, str(error))
-
-
-def _protobuf(stream: Stream, tally: Tally) -> Iterator[tuple[int, Decoded]]:
+def _protobuf(stream: Stream, tally: Tally) -> Iterator[pl.DataFrame]:
     """Messages by number, which stands for the line."""
+    waiting: list[tuple[int, bytes]] = []
+    size_bytes = 0
     for number, message in enumerate(_messages(stream), 1):
-        try:
-            yield number, _decoded(message)
-        except BadInputError as error:
-            tally.refuse(number, f"message {number}: {error}")
+        waiting.append((number, message))
+        size_bytes += len(message)
+        if size_bytes >= BLOCK_BYTES:
+            yield _together(waiting, tally)
+            waiting, size_bytes = [], 0
+    if waiting:
+        yield _together(waiting, tally)
 
 
-def _decoded(message: bytes) -> Decoded:
+def _together(messages: list[tuple[int, bytes]], tally: Tally) -> pl.DataFrame:
+    """The spans of messages, decoded at once where all are sound, else one by one to tell which is not."""
+    try:
+        decoded = decode_many([_opened(message) for _, message in messages])
+        if not decoded.rejected:
+            tally.take(decoded.spans.height)
+            return decoded.spans
+    except BadInputError:
+        pass  # the message that is none is named below
+    return pl.concat([_alone(number, message, tally) for number, message in messages])
+
+
+def _alone(number: int, message: bytes, tally: Tally) -> pl.DataFrame:
+    try:
+        decoded = decode_many([_opened(message)])
+    except BadInputError as error:
+        tally.refuse(number, f"message {number}: {error}")
+        return pl.DataFrame(schema=SPANS)
+    _count(tally, number, decoded.spans.height, decoded.rejected)
+    return decoded.spans
+
+
+def _opened(message: bytes) -> bytes:
+    """A message as plain protobuf: decompressed, and translated where it is JSON."""
     if message.startswith(_ZSTD):
         try:
             message = pa.CompressedInputStream(pa.BufferReader(message), "zstd").read()
         except OSError as error:
             raise BadInputError(f"its compression is damaged: {error}") from error
-    return decode_traces_json(message) if message.startswith(b"{") else decode_traces(message)
+    return traces_json_to_protobuf(message) if message.startswith(b"{") else message
 
 
 def _messages(stream: Stream) -> Iterator[bytes]:

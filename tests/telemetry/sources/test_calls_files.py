@@ -345,7 +345,11 @@ def test_damaged_parquet_is_named() -> None:
 @settings(deadline=None, max_examples=60)
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     for head in (b"start,duration_s\n", b'{"start": 1, "duration_s": 1}\n'):
-        calls, tally = read(head + data)
+        try:
+            calls, tally = read(head + data)
+        except BadInputError as error:
+            assert "unknown column" in str(error)  # noqa: PT017  # either way of ending is fine
+            continue
         assert calls.schema == FRAME
         assert tally.taken == calls.height
 
