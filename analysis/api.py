@@ -12,6 +12,8 @@ from meshslo.telemetry.errors import BadInputError, StoreError
 from meshslo.telemetry.schema import conform
 from meshslo.telemetry.vocabulary import PHASES, VANTAGES, Phase, Vantage
 
+from .backtest import BY as BACKTEST_BY
+from .backtest import Backtest, Split, backtest
 from .cardinality import fold_tail
 from .config import Config, Limits
 from .metrics import roll_up_series
@@ -91,6 +93,22 @@ class CallStore:
         """
         self._extent(since, until)
         return recommend(observe(self.scan(since, until), config, deployed), kinds)
+
+    def backtest(
+        self,
+        *,
+        split: Split = 0.7,
+        by: Sequence[str] = BACKTEST_BY,
+        config: Config | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Backtest:
+        """Timeouts fitted on the first part of the calls in [since, until), judged on the rest, beside naive rules.
+
+        Raises StoreError where the window holds no calls, BadInputError for a split that leaves nothing to fit or to judge.
+        """
+        self._extent(since, until)
+        return backtest(self.scan(since, until), config, split=split, by=by)
 
     def _extent(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
         """First and last start of a call in [since, until); StoreError where there is none."""

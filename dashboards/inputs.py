@@ -1,10 +1,13 @@
 """Files that commands are given: a config, manifests in use, recommendations. Each mistake is one sentence."""
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from meshslo.telemetry.errors import BadConfigError, BadInputError
+
+from .moments import parse_moment
 
 if TYPE_CHECKING:
     from meshslo.analysis.config import Config
@@ -25,6 +28,11 @@ def read_config(path: Path | None) -> "Config":
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfigError(f"{found} cannot be read ({error}); pass the path of a meshslo.toml") from None
     return parse_config(text, name=str(found))
+
+
+def moment(text: str | None) -> datetime | None:
+    """The moment that an option names, counted back from now where it is an age; None where it is not given."""
+    return None if text is None else parse_moment(text, datetime.now(UTC))
 
 
 def read_manifests(paths: Iterable[Path]) -> dict[str, str]:

@@ -152,9 +152,9 @@ def silent_calls(calls: pl.LazyFrame) -> pl.LazyFrame:
 
     Such a timer runs from the request on and starts again with the headers and with every chunk. So an answer that is not
     streamed is silent until its headers, and a server that sends headers early and thinks then is silent until the first
-    token: both count, not only the gaps between chunks. Only vantages that saw streams of the hop are kept.
+    token: both count, not only the gaps between chunks. Only vantages that saw gaps of the hop's streams are kept.
     """
-    seeing = calls.filter(pl.col("max_gap_s").is_not_null() | pl.col("first_token_s").is_not_null())
+    seeing = calls.filter(pl.col("max_gap_s").is_not_null())
     pairs = seeing.select("hop", "vantage").unique()
     return calls.join(pairs, on=["hop", "vantage"], how="semi").with_columns(_SILENCE.alias("max_gap_s"))
 

@@ -10,8 +10,6 @@ from meshslo.dashboards.console import DEFAULT_STORE, Output, OutputOption, Stor
 from . import Command
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from rich.console import Console
 
     from meshslo.analysis.api import CallStore
@@ -47,13 +45,13 @@ def recommend(
     Example: meshslo recommend timeouts --store ./meshslo-store --current k8s/ --emit istio --out policies/
     """
     from meshslo.analysis.policy.deployed import read_deployed
-    from meshslo.dashboards.inputs import read_config, read_manifests
+    from meshslo.dashboards.inputs import moment, read_config, read_manifests
 
     if (emit is None) != (out_dir is None):
         raise typer.BadParameter("--emit MESH and --out DIR go together: the first says what to write, the second where")
     settings, manifests = read_config(config), read_manifests(current or [])
     deployed = read_deployed(manifests, model_header=settings.emit.model_header)
-    window = (_moment(since), _moment(until))
+    window = (moment(since), moment(until))
     advice = _opened(store).recommend(kind or [], config=settings, deployed=deployed, since=window[0], until=window[1])
     if emit is not None and out_dir is not None:
         advice = _write(advice, emit, out_dir, settings, manifests)
@@ -61,14 +59,6 @@ def recommend(
         typer.echo(advice.to_json())
         return
     show(advice, out())
-
-
-def _moment(text: str | None) -> "datetime | None":
-    from datetime import UTC, datetime
-
-    from meshslo.dashboards.moments import parse_moment
-
-    return None if text is None else parse_moment(text, datetime.now(UTC))
 
 
 def _opened(store: str) -> "CallStore":
