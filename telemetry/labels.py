@@ -17,10 +17,13 @@ class Labels(TypedDict, total=False):
     route: str
     provider: str
     operation: str
+    data_source: str
     input_tokens: int
     output_tokens: int
     streaming: bool
     attempt: int
+    documents: int
+    top_k: int
 
 
 ATTRIBUTES: Final[Mapping[str, str]] = {
@@ -29,10 +32,13 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
     "route": names.ROUTE,
     "provider": names.PROVIDER,
     "operation": names.OPERATION,
+    "data_source": names.DATA_SOURCE,
     "input_tokens": names.INPUT_TOKENS,
     "output_tokens": names.OUTPUT_TOKENS,
     "streaming": names.STREAMING,
     "attempt": names.ATTEMPT,
+    "documents": names.DOCUMENTS,
+    "top_k": names.TOP_K,
 }
 """The attribute that each of `Labels` becomes."""
 

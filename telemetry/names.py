@@ -20,12 +20,15 @@ OUTCOME: Final = "meshslo.outcome"
 ATTEMPT: Final = "meshslo.attempt"
 CALLER: Final = "meshslo.caller"
 STREAMING: Final = "gen_ai.request.stream"
+DOCUMENTS: Final = "meshslo.documents"
 
 MODEL: Final = "gen_ai.request.model"
 PROVIDER: Final = "gen_ai.provider.name"
 OPERATION: Final = "gen_ai.operation.name"
 INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+TOP_K: Final = "gen_ai.request.top_k"
+DATA_SOURCE: Final = "gen_ai.data_source.id"
 
 # Column of the call row -> attribute names that may hold it, the best first.
 SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from types import TracebackType
 from typing import Generic, Self, TypeVar, cast, overload
 
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
@@ -20,10 +21,11 @@ Chunk = TypeVar("Chunk")
 
 
 class _Observed(Generic[Chunk]):
-    """What the two kinds have in common: the call that is told, and what it has seen."""
+    """What the two kinds have in common: the call that is told, and the context (if any) in which chunks are made."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, context: Context | None = None) -> None:
         self._call = call
+        self._context = context
 
     @property
     def times(self) -> StreamTimes:
@@ -50,8 +52,8 @@ class _Observed(Generic[Chunk]):
 class ObservedAsyncStream(_Observed[Chunk]):
     """The chunks of an async iterator, unchanged; attributes of the wrapped object are reached through it."""
 
-    def __init__(self, chunks: AsyncIterable[Chunk], call: Call) -> None:
-        super().__init__(call)
+    def __init__(self, chunks: AsyncIterable[Chunk], call: Call, context: Context | None = None) -> None:
+        super().__init__(call, context)
         self._chunks = chunks
         self._iterator: AsyncIterator[Chunk] | None = None
 
@@ -61,6 +63,7 @@ class ObservedAsyncStream(_Observed[Chunk]):
     async def __anext__(self) -> Chunk:
         if self._iterator is None:
             self._iterator = aiter(self._chunks)
+        token = None if self._context is None else attach(self._context)
         try:
             chunk = await self._iterator.__anext__()
         except StopAsyncIteration:
@@ -69,6 +72,9 @@ class ObservedAsyncStream(_Observed[Chunk]):
         except BaseException as error:
             self._call.fail(error)
             raise
+        finally:
+            if token is not None:
+                detach(token)
         self._call.chunk(chunk)
         return chunk
 
@@ -94,8 +100,8 @@ class ObservedAsyncStream(_Observed[Chunk]):
 class ObservedStream(_Observed[Chunk]):
     """The chunks of an iterator, unchanged."""
 
-    def __init__(self, chunks: Iterable[Chunk], call: Call) -> None:
-        super().__init__(call)
+    def __init__(self, chunks: Iterable[Chunk], call: Call, context: Context | None = None) -> None:
+        super().__init__(call, context)
         self._chunks = chunks
         self._iterator: Iterator[Chunk] | None = None
 
@@ -105,6 +111,7 @@ class ObservedStream(_Observed[Chunk]):
     def __next__(self) -> Chunk:
         if self._iterator is None:
             self._iterator = iter(self._chunks)
+        token = None if self._context is None else attach(self._context)
         try:
             chunk = next(self._iterator)
         except StopIteration:
@@ -113,6 +120,9 @@ class ObservedStream(_Observed[Chunk]):
         except BaseException as error:
             self._call.fail(error)
             raise
+        finally:
+            if token is not None:
+                detach(token)
         self._call.chunk(chunk)
         return chunk
 
