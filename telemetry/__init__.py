@@ -7,6 +7,8 @@ A service needs one line, `meshslo.telemetry.setup("gateway")`, and a middleware
     instrument_httpx    the client side of httpx and httpx2      (httpx_client)
     instrument_openai   models behind the openai client          (openai_client)
     observe_stream  any iterator of chunks                       (stream)
+    grpc_server_interceptor, grpc_client_interceptors            (grpc_aio)
+    hop             any other call: embed, retrieve, rerank      (hops)
     current_call    state model, tenant, tokens of the request   (call)
 
 Importing this package loads none of it until it is asked for, and then OpenTelemetry only; collector, store and sources import
@@ -17,9 +19,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from .asgi import MeshsloMiddleware, ServerSettings
+    from .asgi import MeshsloMiddleware
     from .call import Call, current_call
+    from .grpc_aio import grpc_client_interceptors, grpc_server_interceptor
+    from .hops import Hop, hop
     from .httpx_client import instrument_httpx
+    from .incoming import ServerSettings
     from .openai_client import instrument_openai
     from .outgoing import ClientSettings
     from .sdk import Telemetry, setup
@@ -28,12 +33,16 @@ if TYPE_CHECKING:
 __all__ = [
     "Call",
     "ClientSettings",
+    "Hop",
     "MeshsloMiddleware",
     "ObservedAsyncStream",
     "ObservedStream",
     "ServerSettings",
     "Telemetry",
     "current_call",
+    "grpc_client_interceptors",
+    "grpc_server_interceptor",
+    "hop",
     "instrument_httpx",
     "instrument_openai",
     "observe_stream",
@@ -43,12 +52,16 @@ __all__ = [
 _HOMES: Final = {
     "Call": "call",
     "ClientSettings": "outgoing",
+    "Hop": "hops",
     "MeshsloMiddleware": "asgi",
     "ObservedAsyncStream": "stream",
     "ObservedStream": "stream",
-    "ServerSettings": "asgi",
+    "ServerSettings": "incoming",
     "Telemetry": "sdk",
     "current_call": "call",
+    "grpc_client_interceptors": "grpc_aio",
+    "grpc_server_interceptor": "grpc_aio",
+    "hop": "hops",
     "instrument_httpx": "httpx_client",
     "instrument_openai": "openai_client",
     "observe_stream": "stream",

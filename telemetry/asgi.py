@@ -1,22 +1,18 @@
 """Server side: ASGI middleware that times each request to the last byte of its body and says how it truly ended."""
 
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
 from typing import Any, Final
 
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach, get_current
-from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from .baggage import bounded, caller_in, labels_in, share, without_caller
-from .call import Call, as_current, serving, start_call
+from .baggage import without_caller
+from .call import Call, as_current, serving
 from .endings import LEAVING, Ending, ending_of_exception, ending_of_status
-from .names import ATTEMPT, CALLER, MODEL, TENANT
+from .incoming import Incoming, ServerSettings, attempt_in
 from .routes import route_template
-from .stream_clock import StreamClock
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -35,22 +31,6 @@ BODY: Final = frozenset({"http.response.body", "http.response.pathsend", "http.r
 """Messages that carry the body; the one without `more_body` ends it."""
 
 
-@dataclass(frozen=True)
-class ServerSettings:
-    """What a server takes from its requests.
-
-    `tenant_header` and `model_header` win over baggage: a proxy that authenticated the caller sets them. `trusts_callers=False`
-    (for the outermost service without such a proxy) ignores both. `content` tells which body chunk is the first token.
-    `skipped_paths` are requests that are no calls.
-    """
-
-    tenant_header: str | None = "x-tenant-id"
-    model_header: str | None = "x-model"
-    trusts_callers: bool = True
-    content: Callable[[object], bool] | None = None
-    skipped_paths: tuple[str, ...] = ("/healthz", "/livez", "/readyz", "/metrics")
-
-
 class MeshsloMiddleware:
     """Pure ASGI middleware: one SERVER span a request, ended with the body, none a chunk.
 
@@ -66,16 +46,15 @@ class MeshsloMiddleware:
         tracer_provider: trace.TracerProvider | None = None,
     ) -> None:
         self.app = app
-        self._settings = settings or ServerSettings()
-        self._tracer_provider = tracer_provider
+        self._incoming = Incoming(settings or ServerSettings(), tracer_provider)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request under observation; anything but an HTTP request passes through."""
-        if scope["type"] != "http" or SERVED in scope or scope["path"] in self._settings.skipped_paths:
+        if scope["type"] != "http" or SERVED in scope or self._incoming.skips(scope["path"]):
             await self.app(scope, receive, send)
             return
         headers = _headers(scope["headers"])
-        context = self._context(headers)
+        context = self._incoming.context(headers)
         call = self._call(scope, context, headers)
         scope[SERVED] = call
         token = attach(as_current(call, without_caller(context)))
@@ -84,32 +63,12 @@ class MeshsloMiddleware:
         finally:
             detach(token)
 
-    def _context(self, headers: Mapping[str, str]) -> Context:
-        """The request's context: the caller's trace, and its labels from headers or baggage."""
-        context = propagate.extract(headers, getter=_GETTER)
-        if not self._settings.trusts_callers:
-            return share({}, trace.set_span_in_context(trace.get_current_span(context), Context()))
-        named = {TENANT: self._settings.tenant_header, MODEL: self._settings.model_header}
-        stated = {name: bounded(headers.get(header, "")) for name, header in named.items() if header}
-        return share(labels_in(context) | {name: value for name, value in stated.items() if value}, context)
-
     def _call(self, scope: Scope, context: Context, headers: Mapping[str, str]) -> Call:
-        attributes = _request_attributes(scope, context, headers)
+        attributes = _request_attributes(scope, headers)
         span = _frameworks_span()
         if span is None:
-            clock = StreamClock(content=self._settings.content)
-            name = str(attributes["http.request.method"])
-            return start_call(
-                name,
-                SpanKind.SERVER,
-                context=context,
-                tracer_provider=self._tracer_provider,
-                clock=clock,
-                attributes=attributes,
-            )
-        span.set_attributes(attributes | labels_in(context))
-        elapsed_s = (time.time_ns() - getattr(span, "start_time", time.time_ns())) / 1e9
-        return Call(span, StreamClock(content=self._settings.content, elapsed_s=elapsed_s), owns_span=False)
+            return self._incoming.start(str(attributes["http.request.method"]), context, attributes)
+        return self._incoming.join(span, context, attributes)
 
 
 class _Exchange:
@@ -177,7 +136,7 @@ class _Exchange:
         self._call.close()
 
 
-def _request_attributes(scope: Scope, context: Context, headers: Mapping[str, str]) -> dict[str, AttributeValue]:
+def _request_attributes(scope: Scope, headers: Mapping[str, str]) -> dict[str, AttributeValue]:
     """What the request says of itself: no path, no query, no addresses, no header values."""
     method = str(scope["method"])
     attributes: dict[str, AttributeValue] = {
@@ -185,13 +144,7 @@ def _request_attributes(scope: Scope, context: Context, headers: Mapping[str, st
         "url.scheme": str(scope.get("scheme", "http")),
         "network.protocol.version": str(scope.get("http_version", "1.1")),
     }
-    if caller := caller_in(context):
-        attributes[CALLER] = caller
-    # Envoy counts its attempts in this header.
-    attempt = headers.get("x-envoy-attempt-count", "")
-    if attempt.isdecimal() and 0 < int(attempt[:4]) < 256:
-        attributes[ATTEMPT] = int(attempt[:4])
-    return attributes
+    return attributes | attempt_in(headers)
 
 
 def _frameworks_span() -> Any | None:
@@ -214,15 +167,3 @@ def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         elif name == "baggage":
             headers[name] += "," + value
     return headers
-
-
-class _HeadersGetter(Getter[Mapping[str, str]]):
-    def get(self, carrier: Mapping[str, str], key: str) -> list[str] | None:
-        value = carrier.get(key.lower())
-        return None if value is None else [value]
-
-    def keys(self, carrier: Mapping[str, str]) -> list[str]:
-        return list(carrier)
-
-
-_GETTER: Final = _HeadersGetter()

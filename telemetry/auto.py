@@ -5,6 +5,7 @@ up first where nothing else has (opentelemetry-distro may). They are no BaseInst
 install the package that brings it, and only the two methods are ever called.
 """
 
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -27,14 +28,14 @@ class Instrumentor:
         for owner, name, _around in self._patches():
             restore(owner, name)
 
-    def _patches(self) -> list[tuple[type, str, Any]]:
+    def _patches(self) -> list[tuple[Any, str, Any]]:
         raise NotImplementedError
 
 
 class AsgiInstrumentor(Instrumentor):
     """Every Starlette and FastAPI application serves under `MeshsloMiddleware`."""
 
-    def _patches(self) -> list[tuple[type, str, Any]]:
+    def _patches(self) -> list[tuple[Any, str, Any]]:
         from starlette.applications import Starlette
 
         return [(owner, "build_middleware_stack", _served) for owner in (Starlette, *_fastapi())]
@@ -43,7 +44,7 @@ class AsgiInstrumentor(Instrumentor):
 class HttpxInstrumentor(Instrumentor):
     """Every httpx client is measured as by `instrument_httpx`."""
 
-    def _patches(self) -> list[tuple[type, str, Any]]:
+    def _patches(self) -> list[tuple[Any, str, Any]]:
         from .httpx_client import instrument_httpx
         from .httpx_transport import LIBRARIES
 
@@ -57,12 +58,39 @@ class HttpxInstrumentor(Instrumentor):
 class OpenAIInstrumentor(Instrumentor):
     """Every openai client is measured as by `instrument_openai`."""
 
-    def _patches(self) -> list[tuple[type, str, Any]]:
+    def _patches(self) -> list[tuple[Any, str, Any]]:
         import openai
 
         from .openai_client import instrument_openai
 
         return [(client, "__init__", after(instrument_openai)) for client in (openai.OpenAI, openai.AsyncOpenAI)]
+
+
+class GrpcInstrumentor(Instrumentor):
+    """Every gRPC aio server and channel is measured as by the interceptors of `grpc_aio`."""
+
+    def _patches(self) -> list[tuple[Any, str, Any]]:
+        from grpc import aio
+
+        return [(aio, "server", _intercepted), (aio, "insecure_channel", _channel), (aio, "secure_channel", _channel)]
+
+
+def _intercepted(make: Any) -> Any:
+    from .grpc_aio import grpc_server_interceptor
+
+    def patched(*args: Any, interceptors: Sequence[Any] | None = None, **kwargs: Any) -> Any:
+        return make(*args, interceptors=[grpc_server_interceptor(), *(interceptors or ())], **kwargs)
+
+    return patched
+
+
+def _channel(make: Any) -> Any:
+    from .grpc_aio import grpc_client_interceptors
+
+    def patched(target: str, *args: Any, interceptors: Sequence[Any] | None = None, **kwargs: Any) -> Any:
+        return make(target, *args, interceptors=[*grpc_client_interceptors(target), *(interceptors or ())], **kwargs)
+
+    return patched
 
 
 def _fastapi() -> list[type]:

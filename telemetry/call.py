@@ -25,6 +25,7 @@ SCOPE: Final = "meshslo"
 
 STATUS: Final = "http.response.status_code"
 ERROR_TYPE: Final = "error.type"
+GRPC_STATUS: Final = "rpc.grpc.status_code"
 
 _CURRENT: Final = create_key("meshslo-call")
 
@@ -152,7 +153,8 @@ class Call:
         self.close()
 
     def _write(self, ending: Ending) -> None:
-        attributes = self._seen() | {names.OUTCOME: ending.outcome, STATUS: self.status_code, ERROR_TYPE: ending.error_type}
+        attributes = self._seen() | {names.OUTCOME: ending.outcome, STATUS: self.status_code}
+        attributes |= {ERROR_TYPE: ending.error_type, GRPC_STATUS: ending.grpc_status}
         self.span.set_attributes({name: value for name, value in attributes.items() if value is not None})
         if ending.outcome in ("error", "timeout", "rejected"):
             self.span.set_status(StatusCode.ERROR)
@@ -165,7 +167,8 @@ class Call:
             names.FIRST_TOKEN_S: times.first_token_s,
             names.MAX_GAP_S: times.max_gap_s,
             names.OPEN_GAP_S: times.open_gap_s,
-            names.CHUNKS: times.chunks,
+            # A call that never had a response to chunk (a function, a refused connection) has no count of them.
+            names.CHUNKS: None if times.first_byte_s is None and not times.chunks else times.chunks,
             names.STREAMING: self._is_stream(times),
             names.INPUT_TOKENS: usage.input_tokens,
             names.OUTPUT_TOKENS: usage.output_tokens,

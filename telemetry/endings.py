@@ -33,6 +33,7 @@ class Ending:
     outcome: Outcome
     complete: bool
     error_type: str | None = None
+    grpc_status: int | None = None
 
 
 LEAVING: Final = Ending("cancelled", complete=False)
@@ -53,11 +54,34 @@ def ending_of_exception(error: BaseException) -> Ending:
     """The ending of a call that `error` broke off: cancelled, rejected, timeout, else error."""
     if isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt):
         return LEAVING
+    status = grpc_status_of(error)
+    if status is not None:
+        return ending_of_grpc(*status)
     ancestry = {kind.__name__ for kind in type(error).__mro__}
     if ancestry & LEFT:
         return LEAVING
     outcome: Outcome = "rejected" if ancestry & NEVER_EXECUTED else "timeout" if ancestry & TIMERS else "error"
     return Ending(outcome, complete=False, error_type=error_type(error))
+
+
+def ending_of_grpc(number: int, name: str) -> Ending:
+    """The ending of an RPC with this status; only OK came whole.
+
+    >>> ending_of_grpc(4, "DEADLINE_EXCEEDED").outcome, ending_of_grpc(0, "OK").complete
+    ('timeout', True)
+    """
+    outcome = outcome_of_status(None, number) or "ok"
+    told = outcome in ("ok", "cancelled")
+    return Ending(outcome, complete=number == 0, error_type=None if told else name, grpc_status=number)
+
+
+def grpc_status_of(error: BaseException) -> tuple[int, str] | None:
+    """Number and name of the status that an exception of gRPC carries; None for any other exception."""
+    code = getattr(error, "code", None)
+    if "RpcError" not in {kind.__name__ for kind in type(error).__mro__} or not callable(code):
+        return None
+    status = code()
+    return (status.value[0], status.name) if status is not None else None
 
 
 def error_type(error: BaseException) -> str:

@@ -18,6 +18,7 @@ from .stream_clock import StreamClock
 
 RESENDS: Final = "http.request.resend_count"
 TEMPLATE: Final = "url.template"
+RPC_METHOD: Final = "rpc.method"
 
 TRACE_ONLY: Final = TraceContextTextMapPropagator()
 """What hosts outside are told: the trace, and nothing of whose request it is."""
@@ -39,9 +40,9 @@ class ClientSettings:
 
 @dataclass(frozen=True)
 class Target:
-    """Where an attempt goes, and which one it is."""
+    """Where an attempt goes, and which one it is; `method` is that of HTTP, None for other protocols."""
 
-    method: str
+    method: str | None
     host: str
     port: int | None = None
     attempt: int | None = None
@@ -102,7 +103,9 @@ def _carried(attributes: Mapping[str, AttributeValue]) -> dict[str, str]:
 
 
 def _attributes(target: Target) -> dict[str, AttributeValue]:
-    attributes: dict[str, AttributeValue] = {"http.request.method": target.method, "server.address": target.host}
+    attributes: dict[str, AttributeValue] = {"server.address": target.host}
+    if target.method is not None:
+        attributes["http.request.method"] = target.method
     if target.port is not None:
         attributes["server.port"] = target.port
     if target.attempt is not None:
@@ -113,7 +116,8 @@ def _attributes(target: Target) -> dict[str, AttributeValue]:
 
 
 def _name(target: Target, attributes: Mapping[str, AttributeValue]) -> str:
-    """The span's name by convention: operation and model of a model's call, else method and route template."""
+    """The span's name by convention: operation and model of a model's call, else method and template, or RPC."""
     operation = attributes.get(OPERATION)
-    parts = (operation, attributes.get(MODEL)) if operation else (target.method, attributes.get(TEMPLATE))
+    called = attributes.get(RPC_METHOD) or attributes.get(TEMPLATE)
+    parts = (operation, attributes.get(MODEL)) if operation else (target.method, called)
     return " ".join(str(part) for part in parts if part)

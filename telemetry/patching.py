@@ -1,4 +1,4 @@
-"""Putting our code around a method of somebody else's class, once, and taking it off again."""
+"""Putting our code around a function of somebody else's class or module, once, and taking it off again."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -6,11 +6,11 @@ from typing import Any, Final
 
 Method = Callable[..., Any]
 
-_PATCHED: Final[dict[tuple[type, str], Method]] = {}
+_PATCHED: Final[dict[tuple[Any, str], Method]] = {}
 """The original of each method that is patched now."""
 
 
-def patch(owner: type, name: str, around: Callable[[Method], Method]) -> None:
+def patch(owner: Any, name: str, around: Callable[[Method], Method]) -> None:
     """Replace method `name` of `owner` by `around(original)`; where it is patched already, nothing changes."""
     if (owner, name) in _PATCHED:
         return
@@ -19,7 +19,7 @@ def patch(owner: type, name: str, around: Callable[[Method], Method]) -> None:
     setattr(owner, name, wraps(original)(around(original)))
 
 
-def restore(owner: type, name: str) -> None:
+def restore(owner: Any, name: str) -> None:
     """Put the original of method `name` back, if it was patched."""
     original = _PATCHED.pop((owner, name), None)
     if original is not None:

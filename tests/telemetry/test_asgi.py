@@ -18,8 +18,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from meshslo.telemetry import names
-from meshslo.telemetry.asgi import MeshsloMiddleware, ServerSettings
+from meshslo.telemetry.asgi import MeshsloMiddleware
 from meshslo.telemetry.call import current_call
+from meshslo.telemetry.incoming import ServerSettings
 from tests.support.net import wait_for
 from tests.support.telemetry import Recorder, duration_s, recorder, served
 

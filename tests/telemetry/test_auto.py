@@ -93,6 +93,35 @@ def test_beside_the_instrumentations_of_others_no_call_is_counted_twice() -> Non
     assert (kinds.count("SPAN_KIND_SERVER"), kinds.count("SPAN_KIND_CLIENT")) == (1, 1)
 
 
+GRPC = """
+    import asyncio
+    import grpc
+
+    async def answers(request, context):
+        yield b"a"
+        yield b"b"
+
+    async def main():
+        server = grpc.aio.server()
+        handler = grpc.unary_stream_rpc_method_handler(answers)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("models.Generator", {"Generate": handler}),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            assert len([answer async for answer in channel.unary_stream("/models.Generator/Generate")(b"ask")]) == 2
+        await server.stop(None)
+
+    asyncio.run(main())
+"""
+
+
+def test_grpc_is_measured_on_both_sides_without_a_line() -> None:
+    with otlp_sink() as sink:
+        run(sink, GRPC)
+    assert outcomes(sink) == [("models.Generator/Generate", "ok")] * 2
+    assert sorted(sink.kinds()) == ["SPAN_KIND_CLIENT", "SPAN_KIND_SERVER"]
+
+
 def test_a_process_without_any_of_the_libraries_in_use_is_left_alone() -> None:
     with otlp_sink() as sink:
         assert "Traceback" not in run(sink, "print('nothing to see')")
