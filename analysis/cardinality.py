@@ -7,7 +7,7 @@ import polars as pl
 
 from meshslo.telemetry.vocabulary import OTHER
 
-from .rollup import Rollup, folded
+from .folding import Rollup
 
 
 @dataclass(frozen=True)
@@ -39,5 +39,4 @@ def _fold_key(rollup: Rollup, key: str, limit: int) -> tuple[Rollup, Folded]:
     if tail.is_empty():
         return rollup, Folded(key, 0, 0)
     named = pl.when(pl.col(key).is_in(tail[key].to_list())).then(pl.lit(OTHER)).otherwise(pl.col(key)).alias(key)
-    cells, totals = (frame.with_columns(named) for frame in (rollup.cells, rollup.totals))
-    return folded(rollup, cells, totals), Folded(key, tail.height, int(tail["count"].sum()))
+    return rollup.renamed(rollup.totals.with_columns(named)), Folded(key, tail.height, int(tail["count"].sum()))

@@ -178,18 +178,28 @@ class LifeTables:
         """The last row of each group whose lower edge the quantile exceeds with confidence although the curve ends above it.
 
         With n calls followed that far and none of them seen to end since the last event, the share that goes on is at least
-        error ** (1 / n) (the rule of three, exactly); times the lower limit of the curve it must stay above 1 - q.
-        -1 where the curve goes down to 1 - q, or no row is that sure.
+        error ** (1 / n) (the rule of three, exactly); times the lower limit of the curve it must stay above 1 - q, just past
+        the last event if at all. -1 where the curve goes down to 1 - q, or that is not sure.
         """
         low, _ = log_log_band(self.log_survival, self.greenwood, float(norm.ppf(confidence)))
-        starts = self.offsets[:-1][np.diff(self.offsets) > 0]
+        happened = self.events > 0.0
+        last_event = np.maximum.accumulate(np.where(happened, np.arange(len(low)), -1))
+        past = last_event[self.offsets[1:] - 1] if len(low) else np.full(len(self), -1)
+        past = np.where((past >= self.offsets[:-1]) & (np.diff(self.offsets) > 0), past, -1)
+        followed = self.at_risk * self.per_weight[self.group]
+        after = np.append((self.at_risk - self.events) * self.per_weight[self.group], 0.0)[past]
+        sure_past = (past < 0) | (np.append(low, 1.0)[past] * self._goes_on(after, confidence) > 1.0 - q)
         before = np.concatenate([[1.0], low[:-1]])
-        before[starts] = 1.0
-        goes_on = np.power(1.0 - confidence, 1.0 / (self.at_risk * self.per_weight[self.group]))
-        unsure = self._first(before * goes_on <= 1.0 - q)
+        before[self.offsets[:-1][np.diff(self.offsets) > 0]] = 1.0
+        unsure = self._first(before * self._goes_on(followed, confidence) <= 1.0 - q)
         row = np.where(unsure >= 0, unsure, self.offsets[1:]) - 1
         reached = self._first(self._reached(self.log_survival, q)) >= 0
-        return np.where((row < self.offsets[:-1]) | reached, -1, row)
+        return np.where((row < self.offsets[:-1]) | reached | ~sure_past, -1, row)
+
+    @staticmethod
+    def _goes_on(calls: Floats, confidence: float) -> Floats:
+        """The share of calls that at least goes on where none of so many was seen to end."""
+        return np.where(calls > 0.0, np.power(1.0 - confidence, 1.0 / np.maximum(calls, 1e-300)), 0.0)
 
     def _calls_behind(self, row: Ints) -> Floats:
         """Calls that an uncut sample of the same precision at `row` has: S (1 - S) / variance (Cutler and Ederer 1958).

@@ -16,7 +16,7 @@ import polars as pl
 from meshslo.telemetry.vocabulary import CENSORED, OUTCOMES, PHASES, VANTAGES, Phase
 
 from . import histogram
-from .rollup import CELL_VALUES, EDGES, KEYS, Rollup, folded
+from .rollup import CELL_VALUES, EDGES, KEYS, Rollup, from_cells
 
 VIEW: Final = ("source", "profile", "instrument", "reporter")
 """What tells apart who counted."""
@@ -56,9 +56,8 @@ def roll_up_series(
     totals = pl.concat(
         [_extents(cells), _as_cells(_completed(sums, balance)).with_columns(_sum_alone())], how="diagonal_relaxed"
     )
-    shape = Rollup(cells, totals, tuple(keys), bucket)
     numbers = ("count", "weight", "weight_sq", "sum_s", "min_s", "max_s")
-    return folded(shape, cells.select(*columns, "index", *EDGES, *CELL_VALUES), totals.select(*columns, *numbers))
+    return from_cells(cells.select(*columns, "index", *EDGES, *CELL_VALUES), totals.select(*columns, *numbers), keys, bucket)
 
 
 def _told(series: pl.LazyFrame, keys: Sequence[str], bucket: str | None) -> pl.DataFrame:

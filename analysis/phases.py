@@ -29,6 +29,20 @@ _OK: Final = pl.col("outcome") == "ok"
 _STREAMING: Final = pl.col("streaming").fill_null(value=False) | pl.col("first_token_s").is_not_null()
 
 
+_WHOLE: Final = frozenset({"total", "max_gap"})
+"""Phases that only a call that ended by itself shows whole; the others are moments within a call."""
+
+
+def follows_from_outcome(phase: Phase) -> bool:
+    """Whether the outcome, and that the phase was seen, say how a call enters the estimate: see `ending`."""
+    return phase in _WHOLE
+
+
+def ending(seen: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """`event` and `censored` of a phase that follows from the outcome, given whether it was seen."""
+    return seen & _OK, seen & _CUT
+
+
 def timed(phase: Phase) -> Timed:
     """How `phase` of a call enters an estimate."""
     column = pl.col(PHASE_COLUMNS[phase]).fill_nan(None)
@@ -41,8 +55,7 @@ def timed(phase: Phase) -> Timed:
 
 def _to_the_end(value_s: pl.Expr) -> Timed:
     """A phase that only a call that ended by itself shows whole."""
-    seen = value_s.is_not_null()
-    return Timed(value_s, seen & _OK, seen & _CUT)
+    return Timed(value_s, *ending(value_s.is_not_null()))
 
 
 def _on_the_way(value_s: pl.Expr, counts: pl.Expr) -> Timed:
@@ -54,10 +67,10 @@ def _on_the_way(value_s: pl.Expr, counts: pl.Expr) -> Timed:
 
 
 def measured(cells: pl.DataFrame, group: Sequence[str]) -> pl.DataFrame:
-    """The cells of groups in which the phase is measured at all: in the others a cut call says nothing about it.
+    """The rows of `cells` (event, censored and outcome among their columns) that enter an estimate, by `group`.
 
     A caller's SDK that does not record response headers shows none for the calls it cut either; taking these for censored
-    would invent a lower bound. Not measured: some call ended `ok` and none is an event.
+    would invent a lower bound. So where some call ended `ok` and none is an event, the phase is not measured: no row is left.
     """
     unseen = (pl.col("outcome") == "ok").any() & ~pl.col("event").any()
-    return cells.filter(~(unseen.over(list(group)) if group else unseen))
+    return cells.filter((pl.col("event") | pl.col("censored")) & ~(unseen.over(list(group)) if group else unseen))

@@ -11,7 +11,7 @@ import polars as pl
 from meshslo.telemetry.vocabulary import OUTCOMES, Phase
 
 from .cardinality import Folded
-from .rollup import Rollup
+from .folding import Rollup
 from .tables import group_keys, life_tables
 
 if TYPE_CHECKING:

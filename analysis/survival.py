@@ -16,6 +16,7 @@ from scipy.stats import norm
 from . import histogram
 from .interval import log_log_band, proportion
 from .lifetables import LifeTables
+from .phases import measured
 from .quantile import Interval, Quantile, check_share
 from .tables import build
 
@@ -38,10 +39,8 @@ class LifeTable:
         """
         if cells["phase"].n_unique() > 1:
             raise ValueError(f"cells of several phases: {', '.join(cells['phase'].unique())}; filter one")
-        alone = cells.with_columns(pl.lit(0, dtype=pl.UInt32).alias("group"))
-        table = build(alone, np.zeros(1), scale)
-        edge = float(histogram.upper_edge(table.index[-1:], scale).sum())
-        return cls(replace(table, longest_s=np.array([edge if longest_s is None else longest_s])))
+        alone = measured(cells, []).with_columns(pl.lit(0).alias("group"))
+        return cls(build(alone, np.array([math.nan if longest_s is None else longest_s]), scale))
 
     @classmethod
     def from_durations(
@@ -72,6 +71,29 @@ class LifeTable:
                 weight_sq=np.array([(weight**2).sum()]),
                 longest_s=np.array([seconds.max(initial=0.0)]),
                 scale=scale,
+            )
+        )
+
+    def finished(self) -> "LifeTable":
+        """The same with cut calls left out: what a tool that knows only completed calls would take for all of them."""
+        whole, some = self.tables, self.tables.event_counts > 0
+        weights = whole.events[some]
+        # What is left weighs as evenly as the whole did.
+        weight_sq = whole.weight_sq * (weights.sum() / max(float(whole.weight[0]), 1e-300))
+        index = whole.index[some]
+        return LifeTable(
+            replace(
+                whole,
+                offsets=np.array([0, len(index)]),
+                index=index,
+                events=weights,
+                censored=np.zeros(len(index)),
+                event_counts=whole.event_counts[some],
+                censored_counts=np.zeros(len(index), np.int64),
+                weight_sq=weight_sq,
+                longest_s=np.array([whole.high[:-1][some].max(initial=0.0)]),
+                low_s=None if whole.low_s is None else whole.low_s[some],
+                high_s=None if whole.high_s is None else whole.high_s[some],
             )
         )
 

@@ -1,16 +1,17 @@
 """From a rollup to the life tables of all its groups."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from meshslo.telemetry.vocabulary import Phase
 
+from .folding import Rollup, edges_in
 from .lifetables import LifeTables
 from .phases import measured
-from .rollup import Rollup, edges_in
-
-_IN_ESTIMATE = pl.col("event") | pl.col("censored")
 
 
 def group_keys(rollup: Rollup) -> list[str]:
@@ -24,47 +25,66 @@ def life_tables(rollup: Rollup, phase: Phase) -> tuple[pl.DataFrame, LifeTables]
     A group without a call in the estimate (all failed, or the phase is not measured there) has an empty table.
     """
     keys = group_keys(rollup)
-    cells = rollup.cells.filter(pl.col("phase") == phase)
-    groups = cells.select(keys).unique().sort(keys).with_row_index("group")
-    placed = cells.join(groups, on=keys, nulls_equal=True)
-    return groups.drop("group"), build(placed, _longest_s(rollup, phase, groups), rollup.scale)
+    parts = rollup.totals.with_row_index("part").filter(pl.col("phase") == phase)
+    groups = parts.select(keys).unique().sort(keys).with_row_index("group")
+    used = measured(parts, keys).join(groups, on=keys, nulls_equal=True).select("part", "group", "event", "max_s")
+    table = np.full(rollup.totals.height, -1, np.int64)
+    table[used["part"].to_numpy()] = used["group"].to_numpy()
+    event = np.zeros(rollup.totals.height, dtype=bool)
+    event[used["part"].to_numpy()] = used["event"].to_numpy()
+    part = rollup.counts["group"].to_numpy()
+    rows = rollup.counts.drop("group").with_columns(pl.Series("group", table[part]), pl.Series("event", event[part]))
+    longest = used.group_by("group").agg(pl.col("max_s").max())
+    longest_s = np.full(groups.height, np.nan)
+    longest_s[longest["group"].to_numpy()] = longest["max_s"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return groups.drop("group"), build(rows.filter(pl.col("group") >= 0), longest_s, rollup.scale)
 
 
-def build(cells: pl.DataFrame, longest_s: NDArray[np.float64], scale: int) -> LifeTables:
-    """The life tables of cells of one phase whose column `group` counts from 0; `longest_s` has one duration a group."""
-    event, censored = pl.col("event"), pl.col("censored")
-    rows = (
-        measured(cells, ["group"])
-        .filter(_IN_ESTIMATE)
-        .group_by("group", "index", *edges_in(cells))
-        .agg(
-            pl.col("weight").filter(event).sum().alias("events"),
-            pl.col("weight").filter(censored).sum().alias("censored"),
-            pl.col("count").filter(event).sum().cast(pl.Int64).alias("event_counts"),
-            pl.col("count").filter(censored).sum().cast(pl.Int64).alias("censored_counts"),
-            pl.col("weight_sq").sum(),
-        )
-        # At one edge of a metric, what is known to be longer than it comes after what ended by it.
-        .sort("group", "index", *edges_in(cells), nulls_last=True)
-    )
+def build(rows: pl.DataFrame, longest_s: NDArray[np.float64], scale: int) -> LifeTables:
+    """The life tables of `rows`: group (from 0), index, `EDGES` if any, event (else censored), count, weight, weight_sq.
+
+    `longest_s` has the longest duration of each group, NaN where only the buckets tell it: then it is the edge of the last.
+    """
+    ordered = _ordered(rows)
+    starts = _starts(ordered)
+    group, event = ordered["group"].to_numpy()[starts], ordered["event"].to_numpy()
+    count, weight = ordered["count"].to_numpy().astype(np.int64), ordered["weight"].to_numpy()
+
+    def total(values: NDArray[Any]) -> NDArray[Any]:
+        return np.add.reduceat(values, starts) if len(starts) else values[:0]
+
     number = len(longest_s)
-    group = rows["group"].to_numpy().astype(np.int64)
-    return LifeTables(
-        offsets=np.concatenate([[0], np.cumsum(np.bincount(group, minlength=number))]),
-        index=rows["index"].to_numpy().astype(np.int64),
-        events=rows["events"].to_numpy(),
-        censored=rows["censored"].to_numpy(),
-        event_counts=rows["event_counts"].to_numpy(),
-        censored_counts=rows["censored_counts"].to_numpy(),
-        weight_sq=np.bincount(group, weights=rows["weight_sq"].to_numpy(), minlength=number).astype(np.float64),
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=number))])
+    tables = LifeTables(
+        offsets=offsets,
+        index=ordered["index"].to_numpy()[starts].astype(np.int64),
+        events=total(weight * event),
+        censored=total(weight * ~event),
+        event_counts=total(count * event),
+        censored_counts=total(count * ~event),
+        weight_sq=np.bincount(group, weights=total(ordered["weight_sq"].to_numpy()), minlength=number).astype(np.float64),
         longest_s=longest_s,
         scale=scale,
-        **{edge: rows[edge].fill_null(float("nan")).to_numpy() for edge in edges_in(cells)},
+        **{edge: ordered[edge].fill_null(float("nan")).to_numpy()[starts] for edge in edges_in(ordered)},
     )
+    last = np.where(np.diff(offsets) > 0, offsets[1:] - 1, -1)
+    return replace(tables, longest_s=np.where(np.isnan(longest_s), np.nan_to_num(tables.high[last]), longest_s))
 
 
-def _longest_s(rollup: Rollup, phase: Phase, groups: pl.DataFrame) -> NDArray[np.float64]:
-    keys = groups.columns[1:]
-    longest = rollup.totals.filter(_IN_ESTIMATE & (pl.col("phase") == phase)).group_by(keys).agg(pl.col("max_s").max())
-    joined = groups.join(longest, on=keys, how="left", nulls_equal=True, maintain_order="left")
-    return joined["max_s"].fill_null(0.0).to_numpy()
+def _ordered(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows by group and bucket; at one edge of a metric, what is longer than it comes after what ended by it."""
+    if edges_in(rows):
+        return rows.sort("group", "index", *edges_in(rows), nulls_last=True)
+    packed = rows["group"].to_numpy().astype(np.int64) * 2**16 + rows["index"].to_numpy()
+    # The counts come in sorted runs (a group's outcomes one after the other), which this sort makes use of.
+    return rows[np.argsort(packed, kind="stable")]
+
+
+def _starts(ordered: pl.DataFrame) -> NDArray[np.int64]:
+    """The first row of each run of equal group and bucket."""
+    changed = pl.any_horizontal(
+        pl.col(name).ne_missing(pl.col(name).shift()) for name in ("group", "index", *edges_in(ordered))
+    )
+    first = ordered.select(changed.alias("first"))["first"].to_numpy().copy()
+    first[:1] = True
+    return np.flatnonzero(first)

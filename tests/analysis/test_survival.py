@@ -201,6 +201,14 @@ def test_a_phase_that_is_not_measured_has_no_lower_bound() -> None:
     assert (table.calls, table.quantile(0.5).status) == (0, "not_identifiable")
 
 
+def test_finished_calls_alone_are_what_other_tools_see() -> None:
+    table = capped(5000, 3.0)
+    finished = table.finished()
+    assert (finished.events, finished.censored) == (table.events, 0)
+    assert finished.longest_s <= 3.0 * (1 + 2 * ERROR)
+    assert finished.quantile(0.99).value_s == table.quantile(0.99).completed_value_s
+
+
 def test_several_phases_are_not_one_table() -> None:
     with pytest.raises(ValueError, match="several phases"):
         LifeTable.from_cells(roll_up(make_calls([make_call()]).lazy()).cells)
