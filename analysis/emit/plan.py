@@ -1,8 +1,10 @@
 """What is to be in effect: for each callee its routes, most specific first, with the value wanted of every setting."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Final
 
 from meshslo.analysis.config import Emit
@@ -39,6 +41,8 @@ class RoutePolicy:
     route: str | None
     model: str | None
     wanted: Mapping[str, Wanted]
+    mark: str = ""
+    """Sets apart the names of routes that read alike, as /a/b and /a-b do."""
 
     def seconds(self, setting: str) -> float | None:
         """The timeout wanted, None where nothing is."""
@@ -69,7 +73,7 @@ class RoutePolicy:
         """
         words = "-".join(part for part in (self.route, self.model) if part)
         kept = "".join(letter.lower() if letter.isascii() and letter.isalnum() else "-" for letter in words)
-        return "-".join(part for part in kept.split("-") if part) or "all"
+        return "-".join(part for part in (*kept.split("-"), self.mark) if part) or "all"
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,20 @@ def _unset(item: Recommendation) -> bool:
 def _callee(callee: str, items: list[Recommendation]) -> CalleePolicy:
     places = {(item.target.route, item.target.model) for item in items if item.setting not in BUDGET}
     ordered = sorted(places, key=lambda place: (place[0] is None, place[0] or "", place[1] is None, place[1] or ""))
-    routes = tuple(RoutePolicy(route, model, _wanted(items, route, model)) for route, model in ordered)
+    routes = _set_apart([RoutePolicy(route, model, _wanted(items, route, model)) for route, model in ordered])
     budget = {name: wanted for name in BUDGET if (wanted := _largest([i for i in items if i.setting == name])) is not None}
     return CalleePolicy(callee, routes, budget)
+
+
+def _set_apart(routes: list[RoutePolicy]) -> tuple[RoutePolicy, ...]:
+    """The routes, those whose labels are equal with a mark of their own that other routes do not change."""
+    labels = Counter(route.label for route in routes)
+    return tuple(
+        replace(route, mark=sha256(repr((route.route, route.model)).encode()).hexdigest()[:6])
+        if labels[route.label] > 1
+        else route
+        for route in routes
+    )
 
 
 def _wanted(items: list[Recommendation], route: str | None, model: str | None) -> dict[str, Wanted]:

@@ -1,5 +1,7 @@
 """The laws of every emitter."""
 
+import re
+
 import pytest
 import yaml
 
@@ -8,6 +10,7 @@ from meshslo.analysis.emit import Emission, Emitter, emit, emitters
 from meshslo.analysis.emit.plan import make_plan
 from meshslo.analysis.recommend import Recommendations, observe, recommend
 from meshslo.telemetry.errors import BadInputError
+from tests.support.policies import timeout
 from tests.support.scenes import CONFIG, chain_calls
 
 pytestmark = pytest.mark.parametrize("emitter", emitters().values(), ids=lambda each: each.name)
@@ -58,6 +61,13 @@ def test_what_is_not_expressed_says_why(emitter: Emitter, advice: Recommendation
         assert item.status == "not_expressible"
         original = next(o for o in advice.items if (o.setting, o.target) == (item.setting, item.target))
         assert len(item.reason) > len(original.reason) + 40
+
+
+def test_routes_that_read_alike_are_told_apart(emitter: Emitter, advice: Recommendations) -> None:
+    alike = Recommendations(items=(timeout(2.0, route="/a/b"), timeout(3.0, route="/a-b")))
+    (document,) = emitted(emitter, alike).documents
+    names = re.findall(r"name: (meshslo-generator-a-b\S*)", document.text)
+    assert len(set(names)) == 2
 
 
 def test_nothing_wanted_is_nothing_written(emitter: Emitter, advice: Recommendations) -> None:

@@ -1,0 +1,77 @@
+"""Linkerd (2.16 and later): HTTPRoutes with timeout and retry annotations, which the caller's proxy enforces.
+
+Sources: linkerd.io reference/{timeouts,retries}, policy-controller outbound index (durations of one whole number and one unit,
+unreadable ones dropped silently), linkerd2-proxy route/extensions.
+"""
+
+from typing import Any, Final
+
+from meshslo.analysis.policy.durations import whole_duration
+from meshslo.analysis.policy.manifest import dump
+from meshslo.analysis.recommend.recommendation import Recommendation
+
+from . import Document, Emission
+from .plan import CalleePolicy, Plan, RoutePolicy, not_expressible
+from .routes import foreign_routes, http_routes
+
+PER_TRY: Final = (
+    "Linkerd's retry.linkerd.io/timeout ends an attempt without headers, but not the last one: it is no limit of the wait. The "
+    "closest is timeout.linkerd.io/idle (idle_gap_timeout), which also runs before the headers"
+)
+CONDITIONS: Final = (
+    "Linkerd retries on status codes only, which the callee sends after it has run; connect failures cannot be chosen. The "
+    "closest is retry.linkerd.io/limit alone: it repeats where no endpoint was ready and on REFUSED_STREAM, nothing begun"
+)
+BUDGET: Final = (
+    "Linkerd's annotations have no retry budget. The closest is a ServiceProfile's retryBudget, but a ServiceProfile disables "
+    "all timeout and retry annotations and the circuit breaker of the Service: in an outage every call is repeated once"
+)
+
+
+class LinkerdEmitter:
+    """Writes the HTTPRoutes of each callee."""
+
+    name = "linkerd"
+
+    def emit(self, plan: Plan) -> Emission:
+        """One file a callee."""
+        built = [_callee(policy, plan) for policy in plan.callees if policy.routes]
+        return Emission(tuple(document for document, _ in built), tuple(item for _, missing in built for item in missing))
+
+
+def _callee(policy: CalleePolicy, plan: Plan) -> tuple[Document, list[Recommendation]]:
+    missing = _unexpressed(policy)
+    bodies = []
+    for wanted, route in http_routes(policy, plan):
+        annotations = dict(_annotations(wanted))
+        if annotations:
+            route["metadata"]["annotations"] = annotations
+        bodies.append(route)
+    comments = [*policy.comments(missing), *foreign_routes(plan.manifests, policy.callee)]
+    return Document(f"{policy.callee}.yaml", "\n".join([*comments, "---\n".join(map(dump, bodies))])), missing
+
+
+def _annotations(wanted: RoutePolicy) -> dict[str, Any]:
+    annotations = {}
+    for setting, name in (("total_timeout", "request"), ("idle_gap_timeout", "idle")):
+        value_s = wanted.seconds(setting)
+        if value_s is not None:
+            annotations[f"timeout.linkerd.io/{name}"] = whole_duration(value_s)
+    if wanted.attempts:
+        annotations["retry.linkerd.io/limit"] = str(wanted.attempts)
+    return annotations
+
+
+def _unexpressed(policy: CalleePolicy) -> list[Recommendation]:
+    found: dict[tuple[str, object], Recommendation] = {}
+    for setting, why in (("per_try_timeout", PER_TRY), ("retry_on", CONDITIONS)):
+        for route in policy.routes:
+            for item in route.wanted[setting].items if setting in route.wanted else ():
+                found[setting, item.target] = not_expressible(item, why)
+    for setting, budget in policy.budget.items():
+        for item in budget.items:
+            found[setting, item.target] = not_expressible(item, BUDGET)
+    return list(found.values())
+
+
+EMITTER = LinkerdEmitter()
