@@ -118,15 +118,20 @@ class _Exchange:
             self._ended()
 
     def _started(self, message: Message) -> None:
-        headers = _headers(message.get("headers") or ())
-        content_type = headers.get("content-type", "")
-        self._call.headers(int(message["status"]), content_type=content_type, has_length="content-length" in headers)
+        content_type, has_length = "", False
+        for name, value in message.get("headers") or ():
+            if name.lower() == b"content-type":
+                content_type = value.decode("latin-1")
+            has_length = has_length or name.lower() == b"content-length"
+        self._call.headers(int(message["status"]), content_type=content_type, has_length=has_length)
 
     def _ended(self) -> None:
         self._call.stop(ending_of_status(self._call.status_code))
         self._close()
 
     def _close(self) -> None:
+        if self._call.closed:
+            return
         route = route_template(self._scope)
         span = self._call.span
         if route and span.is_recording() and self._call.owns_span:

@@ -102,7 +102,7 @@ def _choice_has_content(choice: object) -> bool:
 
 
 def _get(holder: object, name: str) -> object:
-    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+    return holder.get(name) if isinstance(holder, dict | Mapping) else getattr(holder, name, None)
 
 
 FINAL_EVENTS: Final = ("[DONE]", "message_stop", "response.completed")
@@ -136,6 +136,9 @@ class Usage(NamedTuple):
     output_tokens: int | None
 
 
+NO_USAGE: Final = Usage(None, None)
+
+
 def may_hold_usage(chunk: object) -> bool:
     """Whether it is worth keeping `chunk` to read its token counts at the end; cheap enough to ask of every chunk."""
     if type(chunk) is bytes:
@@ -154,7 +157,7 @@ def usage_of(chunk: object) -> Usage:
     if isinstance(chunk, bytes | str):
         text = chunk if isinstance(chunk, str) else str(chunk, "latin-1")
         found = [_usage(decoded) for decoded in _json_objects(text)]
-        return next((usage for usage in reversed(found) if usage != Usage(None, None)), Usage(None, None))
+        return next((usage for usage in reversed(found) if usage != NO_USAGE), NO_USAGE)
     return _usage(chunk)
 
 
