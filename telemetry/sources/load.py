@@ -99,7 +99,7 @@ def _read(each: Input, settings: LoadSettings, sinks: "tuple[_Writer, _Traces]",
     tally = Tally(each.name)
     writer, traces = sinks
     with opened(each) as stream:
-        source = _source(stream, settings.source)
+        source = _source(stream, settings)
         try:
             for frame in source.read(stream, Reading(tally, settings.columns)):
                 (traces if source.gives == "spans" else writer).add(frame)
@@ -108,15 +108,16 @@ def _read(each: Input, settings: LoadSettings, sinks: "tuple[_Writer, _Traces]",
             loaded.add(tally)
 
 
-def _source(stream: Stream, name: str) -> Source:
-    known = sources()
+def _source(stream: Stream, settings: LoadSettings) -> Source:
+    """The source that was named, or else the one that takes the stream for its own; with a column map, calls by default."""
+    known, name = sources(), settings.source
     if name != AUTO:
         if name not in known:
             raise BadConfigError(f"--format {name!r} is not known; use one of {', '.join(formats())}")
         return known[name]
     head = stream.head()
     found = next((source for source in known.values() if source.sniff(head)), None)
-    if found is None and not head.strip():
+    if found is None and (not head.strip() or settings.columns != ColumnMap()):
         return known["calls"]
     if found is None:
         raise BadInputError(

@@ -71,8 +71,9 @@ def test_few_bad_lines_are_told_and_exit_0(tmp_path: Path, store: str) -> None:
 
 
 def test_columns_are_mapped_and_set(tmp_path: Path, store: str) -> None:
-    (tmp_path / "log.csv").write_text("start,latency_ms\n1793610000,1500\n")
-    result = run(str(tmp_path / "log.csv"), "--store", store, "--map", "latency_ms=duration_s", "--set", "hop=a>b")
+    (tmp_path / "log.csv").write_text("when,latency_ms\n1793610000,1500\n")
+    maps = ("--map", "when=start", "--map", "latency_ms=duration_s", "--set", "hop=a>b")
+    result = run(str(tmp_path / "log.csv"), "--store", store, *maps)
     assert result.exit_code == 0
     assert open_store(store).scan().collect().select("duration_s", "hop").row(0) == (1.5, "a>b")
 

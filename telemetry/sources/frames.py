@@ -1,0 +1,37 @@
+"""Calls that are already a table in memory: the way in for notebooks and programs, with the rules of calls files."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from meshslo.telemetry.errors import BadInputError
+
+from .call_table import CallTable
+from .column_map import ColumnMap
+from .tally import Tally
+
+
+@dataclass(frozen=True)
+class Framed:
+    """The call rows of a table, and what was refused; a row's line is its number, from 1."""
+
+    calls: pl.DataFrame
+    tally: Tally
+
+
+def calls_of_frame(frame: Any, columns: ColumnMap | None = None, *, name: str = "the frame") -> Framed:
+    """The call rows of a Polars or pandas frame (or anything else that Polars makes a frame of).
+
+    Columns as in a calls file, with their own types or as text. Equal frames give rows with equal ids, so that adding one twice
+    counts once. BadInputError names unknown columns, a missing one, or a thing that is no table.
+    """
+    try:
+        table = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
+    except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        raise BadInputError(f"{name} is no table of calls: {error}") from error
+    tally = Tally(name)
+    reader = CallTable(columns or ColumnMap(), tally)
+    targets = reader.check(table.columns)
+    return Framed(reader.read(table.select(list(targets)), targets, np.arange(1, table.height + 1)), tally)
