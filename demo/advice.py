@@ -15,7 +15,7 @@ from meshslo.analysis.report import Report
 
 from .load_plan import MAX_TOKENS
 from .measure import ENTRY, GENERATION
-from .settings import CHAT, DemoSettings
+from .settings import CHAT, HOPS, DemoSettings
 
 CONFIG: Final = """\
 # What the demo asks of its mesh. `meshslo recommend --config` reads this file.
@@ -57,18 +57,18 @@ class Advice:
 
     @property
     def promised_rate(self) -> float | None:
-        """Share of streams that the recommended timers cut at most, by their own promises; None while streams' timers explore.
+        """Share of streams that the recommended timers cut at most, by their own promises; None where one of streams has none.
 
         A stream passes the timers of every hop, so the hops' rates add up (Boole); of the clocks of one hop the worst counts.
         """
         worst: dict[str, float] = {}
         for item in self.recommendations.items:
-            if item.setting in CUTTING and item.status in PROMISING:
+            if item.setting in CUTTING and item.target.hop in HOPS:
                 rate = _promise(item)
-                if rate is None and item.target.hop in STREAMED:
+                if rate is None and item.target.hop in STREAMED and item.setting == "total_timeout":
                     return None
                 worst[item.target.hop] = max(worst.get(item.target.hop, 0.0), rate or 0.0)
-        return sum(worst.values())
+        return min(1.0, sum(worst.values()))
 
     def write_envoy(self, folder: Path) -> dict[str, Path]:
         """Write the proxies' new bootstraps into `folder`; path by service."""
@@ -83,12 +83,12 @@ class Advice:
 
 
 def _promise(item: Recommendation) -> float | None:
-    """The rate of false timeouts under a setting; of one that explores, what the shorter timer of now is seen to cut."""
+    """The rate of false timeouts under a setting; of a callee's that explores, what its shorter timer of now is seen to cut."""
     effect = item.effect.get("false_timeout_rate")
-    if effect is None:
+    if effect is None or item.status not in PROMISING:
         return None
-    explored = effect.before if item.target.hop not in STREAMED else None
-    return explored if effect.after is None else effect.after
+    explores = item.status == "explore" and item.target.hop not in STREAMED
+    return effect.before if explores else effect.after
 
 
 def longest_hold_s(bootstraps: Mapping[str, Path]) -> float | None:

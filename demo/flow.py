@@ -16,7 +16,7 @@ from meshslo.analysis import open_store
 from meshslo.dashboards.console import err, out
 
 from .advice import Advice, advise, longest_hold_s, write_config
-from .load import Seen, run_load
+from .load import Played, Seen, run_load
 from .load_plan import Ask, plan_load
 from .measure import disagreements, entry_calls, seen_by_users, seen_in_store, stream_quantiles
 from .picture import write_pictures
@@ -32,6 +32,8 @@ MARK: Final = ".meshslo-demo"
 RESULTS: Final = ("store", "logs", "mesh", "envoy", "istio", "runs.json", "recommendations.json", "report.html", "summary.svg")
 
 ARRIVAL_S: Final = 30.0
+BUSY_S: Final = 0.05
+"""Delays of the machine itself beyond which runs no longer compare: they stretch every simulated duration."""
 
 
 @dataclass
@@ -61,7 +63,7 @@ class Demo:
         self.town.mesh(bootstraps)
         self.town.begin()
         since = datetime.now(UTC)
-        seen = self._play(name)
+        played = self._play(name)
         calls = self._arrived(since)
         counts = self.town.counts()
         quantiles = stream_quantiles(calls)
@@ -69,15 +71,16 @@ class Demo:
             name=name,
             since=since,
             until=datetime.now(UTC),
-            users=seen_by_users(seen, traffic=self.town.traffic(), tokens=counts["tokens"]),
+            users=seen_by_users(played.seen, traffic=self.town.traffic(), tokens=counts["tokens"]),
             store=seen_in_store(calls),
             p95=quantiles[0.95],
             p99=quantiles[0.99],
             promised_rate=promised,
             held_s=longest_hold_s(bootstraps),
+            lag_s=played.lag_s,
         )
 
-    def _play(self, name: str) -> list[Seen]:
+    def _play(self, name: str) -> Played:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         cut = 0
         with Progress(*columns, console=self.progress) as bars:
@@ -145,6 +148,11 @@ def _conclude(demo: Demo, runs: list[Run]) -> bool:
     write_runs(runs, demo.folder / "runs.json")
     write_pictures(demo.store, runs, demo.settings, demo.folder)
     demo.results.print(runs_table(runs))
+    for run in runs:
+        if run.lag_s > BUSY_S:
+            demo.say(
+                f"[bold yellow]run '{run.name}': this machine was busy[/], processes woke {run.lag_s:.2f} s late: compare with care"
+            )
     differences = [f"run '{run.name}': {what}" for run in runs for what in disagreements(run.users, run.store)]
     for difference in differences:
         demo.say(f"[bold red]users and store disagree[/]: {difference}")

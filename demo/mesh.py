@@ -15,9 +15,10 @@ BLANKET: Final = "5xx,reset"
 
 @dataclass(frozen=True)
 class Policy:
-    """What one proxy enforces on its route; seconds are at pace 1, None leaves the timer off."""
+    """What one proxy enforces on its route; None leaves the timer off, a `paced` one stretches with the model's pace."""
 
     timeout_s: float | None = None
+    paced: bool = True
     retry_on: str | None = None
     retries: int = 0
 
@@ -25,7 +26,7 @@ class Policy:
 MISTAKES: Final[dict[str, Policy]] = {
     "gateway": Policy(timeout_s=3.0, retry_on=BLANKET, retries=2),
     "retriever": Policy(retry_on=BLANKET, retries=2),
-    "reranker": Policy(timeout_s=0.25),
+    "reranker": Policy(timeout_s=0.25, paced=False),
     "generator": Policy(timeout_s=3.0, retry_on=BLANKET, retries=2),
 }
 """A 3 s timeout on streams, blanket retries at two layers of every path, a reranker timeout its slow replica cannot keep."""
@@ -120,7 +121,8 @@ class Proxy:
 
     def _policy(self) -> dict[str, Any]:
         limit_s = self.policy.timeout_s
-        action: dict[str, Any] = {"timeout": f"{limit_s * self.pace:g}s" if limit_s else "0s"}
+        pace = self.pace if self.policy.paced else 1.0
+        action: dict[str, Any] = {"timeout": f"{limit_s * pace:g}s" if limit_s else "0s"}
         if self.policy.retry_on:
             action["retry_policy"] = {"retry_on": self.policy.retry_on, "num_retries": self.policy.retries}
         return action

@@ -15,28 +15,19 @@ from rich.console import Console
 from meshslo.analysis import open_store
 
 from .measure import entry_calls
-from .runs import Run, runs_table
+from .mesh import MISTAKES
+from .runs import TITLE, Run, runs_table
 from .settings import DemoSettings
+from .svg import COLOURS, Curve, draw
 
-COLOURS: Final = ("#c0392b", "#d68910", "#1e8449")
-"""Before, explore, tightened."""
-
-Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Seconds, and the share of streams that still run after them."""
+CAP_S: Final = MISTAKES["gateway"].timeout_s or 0.0
 
 
 def write_pictures(store: Path, runs: Sequence[Run], settings: DemoSettings, folder: Path) -> None:
     """Write both pictures into `folder`."""
     curves = {run.name: _still_running(store, run) for run in runs}
-    (folder / "report.html").write_text(_page(runs, curves, cap_s=3.0 * settings.pace))
-    (folder / "summary.svg").write_text(svg(runs))
-
-
-def svg(runs: Sequence[Run]) -> str:
-    """The table of the runs as a picture."""
-    console = Console(record=True, width=78, file=io.StringIO())
-    console.print(runs_table(runs))
-    return console.export_svg(title="meshslo demo")
+    (folder / "report.html").write_text(_page(runs, curves, cap_s=CAP_S * settings.pace))
+    (folder / "summary.svg").write_text(draw(runs, curves, cap_s=CAP_S * settings.pace))
 
 
 def _still_running(store: Path, run: Run) -> Curve:
@@ -65,7 +56,7 @@ def _page(runs: Sequence[Run], curves: dict[str, Curve], cap_s: float) -> str:
     _bars(figure, runs, [run.store.tokens_in_vain for run in runs], 2, 2)
     figure.update_yaxes(tickformat=".0%", row=1)
     figure.update_yaxes(range=[0.9, None], row=2, col=1)
-    figure.update_layout(height=760, template="plotly_white", title="The same load under three meshes")
+    figure.update_layout(height=760, template="plotly_white", title=TITLE)
     table = "".join(f"<pre>{escape(_as_text(runs))}</pre>")
     body = figure.to_html(full_html=False, include_plotlyjs=True)
     return f"<!doctype html><meta charset='utf-8'><title>meshslo demo</title>{body}{table}"

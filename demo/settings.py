@@ -17,7 +17,7 @@ PATHS: Final = (HOPS[:3], (HOPS[0], HOPS[3]))
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """One demo. `pace` stretches every simulated duration and every timeout of the start alike (1: a 3 s cap)."""
+    """One demo. `pace` stretches the models' time and the timeout on their streams alike (1: a 3 s cap)."""
 
     requests: int = 1300
     """Requests a run; each hop x route x model needs 299 calls for a 1 % false-timeout promise."""

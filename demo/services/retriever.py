@@ -31,7 +31,7 @@ def build(desk: Desk) -> FastAPI:
     async def retrieve(asked: Query) -> dict[str, list[str]]:
         desk.counts["calls"] += 1
         search_s = MEDIAN_S * random.Random(asked.number).lognormvariate(0, SPREAD)
-        await asyncio.sleep(search_s * desk.replica.pace)
+        await asyncio.sleep(search_s)
         found = [f"document {rank}" for rank in range(DOCUMENTS)]
         ranked = await post(desk.client("reranker"), RERANK, {**asked.model_dump(), "documents": found})
         return {"documents": [found[rank] for rank in ranked.json()["order"]]}
