@@ -142,8 +142,7 @@ class Prometheus:
 
     def names(self, among: Sequence[str], since_s: int, until_s: int) -> set[str]:
         """Which metric names of `among` have samples in the window."""
-        pattern = "|".join(re.escape(name) for name in among).replace("\\", "\\\\")
-        params: Params = {"match[]": f'{{__name__=~"{pattern}"}}', "start": since_s, "end": until_s}
+        params: Params = {"match[]": f"{{{matches('__name__', among)}}}", "start": since_s, "end": until_s}
         found = self._ask("/api/v1/label/__name__/values", params, _NAMES).data
         # Some servers ignore the matcher.
         return set(found) & set(among)
@@ -192,6 +191,15 @@ def equals(label: str, value: str) -> str:
     path="a\"\\"
     """
     return f"{label}={_quoted(value)}"
+
+
+def matches(label: str, values: Sequence[str]) -> str:
+    r"""The matcher of any of these values of a label.
+
+    >>> print(matches("job", ["a.b", "c"]))
+    job=~"a\\.b|c"
+    """
+    return f"{label}=~{_quoted('|'.join(re.escape(value) for value in values))}"
 
 
 def _quoted(text: str) -> str:

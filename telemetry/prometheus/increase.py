@@ -19,22 +19,23 @@ Bools = NDArray[np.bool_]
 class Increase:
     """Growth of each series (row) in each step (column).
 
-    restarts: steps in which the process of a row's group restarted. before: value with which a row began although it was
-    not known to begin at 0, so that what it had counted earlier is in no step; 0 where its beginning is known.
+    restarts: steps in which the process of a row's group restarted. begins: steps in which a row began although it was not
+    known to begin at 0, so that what it had counted earlier, `before`, is in no step; 0 where its beginning is known.
     """
 
     counts: Floats
     restarts: Bools
+    begins: Bools
     before: Floats
 
 
-def increase(values: Floats, group: Ints, target: Ints) -> Increase:
+def increase(values: Floats, group: Ints, target: Ints, up: Bools | None = None) -> Increase:
     """Growth between the columns of `values` (series by time; NaN where a series has no sample).
 
-    group: histogram of each row, ascending. target: scraped process of each row. A row that appears later than its target
-    began at 0, since a process shows a series from its first call on. One that appears with its target may have counted
-    before: its first value is a baseline, as in PromQL. What grew over missing samples counts in the step in which the
-    series is back.
+    group: histogram of each row, ascending. target: scraped process of each row; up: of each target, the times at which it is
+    known to have been scraped even though it showed none of these series. A row that appears later than its target began at
+    0, since a process shows a series from its first call on. One that appears with its target may have counted before: its
+    first value is a baseline, as in PromQL. What grew over missing samples counts in the step in which the series is back.
     """
     seen = ~np.isnan(values)
     now, there = values[:, 1:], seen[:, 1:]
@@ -42,12 +43,11 @@ def increase(values: Floats, group: Ints, target: Ints) -> Increase:
     grown = now - previous
     restarts = _any_of_group(grown < 0.0, group)
     first = there & np.isnan(previous)
-    began_at_zero = first & _target_known(seen, target)[:, :-1]
+    began_at_zero = first & _target_known(seen, target, up)[:, :-1]
     counts = np.where(restarts | began_at_zero, now, np.where(first, 0.0, grown))
     unknown = first & ~began_at_zero
-    # Only the very first column of a window may hold a baseline that is no beginning.
     before = np.where(unknown, now, 0.0).sum(axis=1, where=there)
-    return Increase(np.where(there, counts, 0.0), restarts, before)
+    return Increase(np.where(there, counts, 0.0), restarts, unknown, before)
 
 
 def _last_seen(values: Floats, seen: Bools) -> Floats:
@@ -66,8 +66,8 @@ def _any_of_group(true: Bools, group: Ints) -> Bools:
     return np.asarray(merged[np.cumsum(np.diff(group, prepend=group[0]) != 0)], dtype=bool)
 
 
-def _target_known(seen: Bools, target: Ints) -> Bools:
-    """Whether each row's target has shown any series up to and including each column."""
-    known = np.zeros((int(target.max(initial=-1)) + 1, seen.shape[1]), dtype=bool)
+def _target_known(seen: Bools, target: Ints, up: Bools | None) -> Bools:
+    """Whether each row's target has been scraped up to and including each column."""
+    known = np.zeros((int(target.max(initial=-1)) + 1, seen.shape[1]), dtype=bool) if up is None else up.copy()
     np.logical_or.at(known, target, seen)
     return np.asarray(np.logical_or.accumulate(known, axis=1)[target], dtype=bool)

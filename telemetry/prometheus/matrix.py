@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from .api import Prometheus, Sample, Series, Steps, equals
-from .increase import Floats, Increase, Ints, increase
+from .api import Prometheus, Sample, Series, Steps, equals, matches
+from .increase import Bools, Floats, Increase, Ints, increase
 
 LOOKBACK_S: Final = 300
 """How long Prometheus takes a sample for the present value; after that the series is gone."""
@@ -15,6 +15,9 @@ MEMORY_S: Final = 3600
 """How far back a series that has no sample at the beginning of a slice is looked for."""
 TARGET: Final = ("job", "instance", "pod")
 """Labels that name the process that was scraped."""
+
+_UP: Final = ("job", "instance")
+"""Those of them that `up` has in any case."""
 
 Labels = Mapping[str, str]
 Identity = tuple[tuple[str, str], ...]
@@ -34,10 +37,9 @@ class Matrix:
     edge: Floats
     groups: list[Labels]
 
-    @property
-    def increase(self) -> Increase:
-        """Growth from column to column."""
-        return increase(self.values, self.group, targets(self.groups)[self.group])
+    def increase(self, up: Bools | None = None) -> Increase:
+        """Growth from column to column; `up` as for `increase.increase`, by the numbers of `targets`."""
+        return increase(self.values, self.group, targets(self.groups)[self.group], up)
 
 
 def at_steps(api: Prometheus, selector: str, steps: Steps) -> Matrix:
@@ -60,6 +62,24 @@ def targets(groups: Sequence[Labels]) -> Ints:
     names = [tuple(labels.get(label) for label in TARGET) for labels in groups]
     number = {name: place for place, name in enumerate(dict.fromkeys(names))}
     return np.array([number[name] for name in names], dtype=np.int64)
+
+
+def scraped(api: Prometheus, groups: Sequence[Labels], steps: Steps) -> Bools:
+    """Of each of the `targets` of `groups`, whether Prometheus scraped it at each of `steps`, by its own series `up`.
+
+    False throughout for a target that has no `up`, as where metrics are pushed.
+    """
+    number = targets(groups)
+    up = np.zeros((int(number.max(initial=-1)) + 1, steps.count + 1), dtype=bool)
+    jobs = sorted({labels["job"] for labels in groups if "job" in labels})
+    if not jobs:
+        return up
+    place = {tuple(labels.get(label) for label in _UP): target for labels, target in zip(groups, number, strict=True)}
+    for one in api.range(f"up{{{matches('job', jobs)}}} == 1", steps):
+        target = place.get(tuple(one.metric.get(label) for label in _UP))
+        if target is not None:
+            up[target, np.round((one.points[:, 0] - steps.since_s) / steps.step_s).astype(np.int64)] = True
+    return up
 
 
 def process_matchers(labels: Labels) -> tuple[str, ...]:

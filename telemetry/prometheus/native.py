@@ -7,11 +7,12 @@ Source: prometheus/docs, specs/native_histograms.md.
 
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from .api import Prometheus, Series, Steps, selector
 from .classic import GROWN, Found, Reading, as_rows
-from .matrix import Labels, targets
+from .matrix import Labels, scraped, targets
 from .profile import SECONDS, Histogram
 
 _POINTS: Final = pl.Schema(
@@ -27,7 +28,7 @@ def read_native(api: Prometheus, found: Found, steps: Steps) -> Reading:
     series = [one for one in api.range(selector(found.name, found.metric.match), steps) if one.histograms]
     groups: list[Labels] = [{key: value for key, value in one.metric.items() if key != "__name__"} for one in series]
     scale = SECONDS[found.metric.unit]
-    process = pl.DataFrame({"group": range(len(groups)), "target": targets(groups)}, schema_overrides={"group": pl.UInt32})
+    process = _processes(api, groups, steps)
     buckets = _growth(_one_resolution(_buckets(series, steps)), process)
     sums = _growth(_sums(series, steps), process)
     fixed = {"phase": found.metric.phase}
@@ -92,6 +93,14 @@ def _one_resolution(points: pl.DataFrame) -> pl.DataFrame:
     return rounded.group_by("group", "step", "low", "high").agg(pl.col("value").sum())
 
 
+def _processes(api: Prometheus, groups: list[Labels], steps: Steps) -> pl.DataFrame:
+    """Of each group its target, and the first step at which that is known to have been scraped."""
+    up, target = scraped(api, groups, steps), targets(groups)
+    first = np.where(up.any(axis=1), up.argmax(axis=1), steps.count + 1)
+    told = {"group": np.arange(len(groups)), "target": target, "scraped": first[target]}
+    return pl.DataFrame(told, schema={"group": pl.UInt32, "target": pl.Int64, "scraped": pl.Int64})
+
+
 def _growth(points: pl.DataFrame, process: pl.DataFrame) -> pl.DataFrame:
     """What each bucket grew by since the point before; a count that falls is a restart, then the whole value is growth.
 
@@ -105,7 +114,9 @@ def _growth(points: pl.DataFrame, process: pl.DataFrame) -> pl.DataFrame:
         "group",
         "step",
         fell.cast(pl.Int32).cum_sum().over("group").alias("life"),
-        ((pl.col("step") == first) & (first == pl.col("step").min().over("target"))).alias("baseline"),
+        ((pl.col("step") == first) & (first <= pl.min_horizontal(pl.col("step").min().over("target"), "scraped"))).alias(
+            "baseline"
+        ),
     )
     parts = points.filter(pl.col("low").is_not_null()).join(known, on=["group", "step"]).sort("group", "low", "high", "step")
     previous = pl.col("value").shift().over("group", "life", "low", "high").fill_null(0.0)

@@ -52,6 +52,12 @@ HISTORIES = {
     "gap": two_buckets([*steady(0, 1, 10), *[None] * 21, *steady(50, 1, 10)], [0.0] * 41),
     "born_later": two_buckets(steady(5, 1, 41), [0.0] * 41)
     + two_buckets([*[None] * 10, *steady(1, 0, 31)], [*[None] * 10, *steady(2, 0, 31)], {**CALL, "service": "y"}),
+    # A process that was scraped from the beginning, and shows its first call after 10 scrapes.
+    "first_call_late": series("up", {"job": "mesh", "instance": "b"}, scrapes(steady(1, 0, 41)))
+    + two_buckets([*[None] * 10, *steady(1, 1, 31)], [*[None] * 10, *steady(0, 0, 31)], {**CALL, "instance": "b"}),
+    "came_with_its_target": two_buckets(
+        [*[None] * 10, *steady(7, 1, 31)], [*[None] * 10, *steady(0, 0, 31)], {**CALL, "instance": "c"}
+    ),
     "counter": series("calls_total", {**CALL, "code": "504"}, scrapes(steady(0, 1, 41))),
 }
 
@@ -59,13 +65,11 @@ HISTORIES = {
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """One Prometheus for all histories: each under a namespace of its own."""
-    text = "# TYPE call_ms histogram\n"
     lines = [line.replace("{", f'{{namespace="{name}",', 1) for name, body in HISTORIES.items() for line in body.splitlines()]
-    of = {
-        kind: [line for line in lines if line.startswith("call") and (line.startswith("calls_total") is kind)]
-        for kind in (False, True)
-    }
-    text += "\n".join(of[False]) + "\n# TYPE calls counter\n" + "\n".join(of[True]) + "\n"
+    kinds = {"call_ms": "histogram", "calls": "counter", "up": "gauge"}
+    text = ""
+    for name, kind in kinds.items():
+        text += f"# TYPE {name} {kind}\n" + "".join(f"{line}\n" for line in lines if line.startswith(name))
     with with_history(tmp_path_factory.mktemp("prometheus"), text) as url:
         yield Prometheus(Server(url))
 
@@ -125,6 +129,14 @@ def test_a_series_that_appears_later_counts_from_its_first_call(servers: Prometh
     rows = pulled(servers, "born_later")
     assert sum(by_minute(rows, 0.1, "unknown>y")) == 1
     assert sum(by_minute(rows, np.inf, "unknown>y")) == 2
+
+
+def test_the_first_call_of_a_process_that_was_already_scraped_counts(servers: Prometheus) -> None:
+    assert sum(by_minute(pulled(servers, "first_call_late"), 0.1)) == 31
+
+
+def test_what_a_process_had_counted_when_it_was_first_scraped_does_not(servers: Prometheus) -> None:
+    assert sum(by_minute(pulled(servers, "came_with_its_target"), 0.1)) == 30
 
 
 def test_a_counter_becomes_calls_by_outcome(servers: Prometheus) -> None:
