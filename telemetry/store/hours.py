@@ -1,6 +1,6 @@
 """Call rows as Parquet files by start hour: writing them so that they can be published, telling which exist already."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -49,9 +49,13 @@ def touches(path: Path, since: datetime | None, until: datetime | None) -> bool:
 
 def by_hour(calls: pl.DataFrame) -> list[tuple[datetime, pl.DataFrame]]:
     """`calls` split by their start hour, each part in order of start."""
-    marked = calls.sort("start").with_columns(pl.col("start").dt.truncate("1h").alias("_hour"))
-    parts = marked.partition_by("_hour", maintain_order=True)
-    return [(part.item(0, "_hour"), part.drop("_hour")) for part in parts]
+    if calls.is_empty():
+        return []
+    ordered = calls.sort("start")
+    hours = ordered.get_column("start").dt.truncate("1h")
+    starts = [0, *(hours != hours.shift(1)).arg_true().to_list()]
+    stops = [*starts[1:], ordered.height]
+    return [(hours[start], ordered.slice(start, stop - start)) for start, stop in zip(starts, stops, strict=True)]
 
 
 def stage(layout: Layout, hour: datetime, calls: pl.DataFrame, stem: str) -> Staged:
@@ -75,16 +79,10 @@ def stage(layout: Layout, hour: datetime, calls: pl.DataFrame, stem: str) -> Sta
 
 def without_repeats(calls: pl.DataFrame) -> pl.DataFrame:
     """`calls` with the first row of each key; rows without an id have no key and all stay."""
+    if calls.select(KEY).is_unique().all():
+        return calls
     named = _has_id()
     return pl.concat([calls.filter(named).unique(KEY, keep="first", maintain_order=True), calls.filter(~named)])
-
-
-def without_stored(calls: pl.DataFrame, stored: Sequence[Path]) -> pl.DataFrame:
-    """Those of `calls` whose key is in none of the `stored` files; rows without an id all stay."""
-    if not stored or calls.is_empty():
-        return calls
-    keys = scan_files(stored).select(KEY).collect()
-    return calls.join(keys, on=KEY, how="anti", maintain_order="left")
 
 
 def _has_id() -> pl.Expr:

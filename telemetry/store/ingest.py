@@ -5,8 +5,8 @@ Killed at any moment, the step has happened in full or not at all; so nothing is
 """
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -15,12 +15,13 @@ from meshslo.telemetry.normalize import to_calls
 
 from .atomic import TEMPORARY, sync_file
 from .commits import Change, carry_out, decide, pending
-from .hours import Staged, by_hour, folder_of, stage, without_repeats, without_stored
+from .hours import Staged, by_hour, folder_of, stage, without_repeats
+from .known import KnownRows
 from .layout import Layout
 from .locks import write_lock
 from .segments import SEALED, fresh_name, sealed
 from .snapshot import take
-from .spans import ARRIVAL, ARRIVED, pack_arrived, read_arrived
+from .spans import ARRIVAL, pack_arrived, read_arrived, widen
 
 _NS: int = 10**9
 
@@ -34,8 +35,8 @@ class IngestSettings:
     """
 
     settle_s: float = 10.0
-    max_carried_spans: int = 200_000
-    max_step_bytes: int = 96 * 2**20
+    max_carried_spans: int = 50_000
+    max_step_bytes: int = 20 * 2**20
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,19 @@ class Appended:
     duplicates: int
 
 
-def ingest(layout: Layout, settings: IngestSettings, *, flush: bool = False) -> Step:
-    """Turn sealed segments into call files; with `flush`, spans that could still wait are taken as they are."""
+def ingest(layout: Layout, settings: IngestSettings, *, flush: bool = False, known: KnownRows | None = None) -> Step:
+    """Turn sealed segments into call files; with `flush`, spans that could still wait are taken as they are.
+
+    Who takes many steps passes the same `known` to each, so that stored rows need not be read again.
+    """
     with write_lock(layout):
         for commit in pending(layout):
             carry_out(layout, commit)
         segments = _within(sealed(layout), settings.max_step_bytes)
         if not segments:
             return Step()
-        return _ingest(layout, segments, settings, flush)
+        read = _read(segments, settings, flush=flush)
+        return replace(_store(layout, segments, read, known or KnownRows()), next_due_s=_next_due_s(read.waiting, settings))
 
 
 def set_aside(layout: Layout, segment: Path) -> None:
@@ -86,7 +91,7 @@ def append(layout: Layout, calls: pl.DataFrame, stem: str) -> Appended:
     with write_lock(layout):
         for commit in pending(layout):
             carry_out(layout, commit)
-        staged = list(_stage_new(layout, calls, stem))
+        staged = list(_stage_new(layout, calls, stem, KnownRows()))
         if staged:
             carry_out(layout, decide(layout, Change(publish=_published(layout, staged))))
     rows = sum(file.rows for file in staged)
@@ -105,29 +110,42 @@ def _within(segments: list[Path], max_bytes: int) -> list[Path]:
     return taken
 
 
-def _ingest(layout: Layout, segments: list[Path], settings: IngestSettings, flush: bool) -> Step:
+@dataclass(frozen=True)
+class _Read:
+    """What a step has read: spans to store now, spans to carry over, and what could not be read of which segment."""
+
+    ready: pl.DataFrame
+    waiting: pl.DataFrame
+    damaged: Mapping[Path, tuple[str, ...]]
+    at_ns: int
+
+
+def _read(segments: list[Path], settings: IngestSettings, *, flush: bool) -> _Read:
     now_ns = time.time_ns()
     arrived = read_arrived(segments)
     ready, waiting = split_settled(arrived.spans, settings, now_ns, flush=flush)
-    calls = to_calls(ready.drop(ARRIVAL))
-    staged = list(_stage_new(layout, calls, fresh_name()))
-    carried = [] if waiting.is_empty() else [_stage_waiting(layout, waiting, now_ns)]
-    evidence = [(path, layout.damaged / path.name) for path in arrived.damaged]
+    return _Read(ready, waiting, arrived.damaged, now_ns)
+
+
+def _store(layout: Layout, segments: list[Path], read: _Read, known: KnownRows) -> Step:
+    calls = to_calls(widen(read.ready))
+    staged = list(_stage_new(layout, calls, fresh_name(), known))
+    carried = [] if read.waiting.is_empty() else [_stage_waiting(layout, read.waiting, read.at_ns)]
+    evidence = [(path, layout.damaged / path.name) for path in read.damaged]
     change = Change(
         publish=_published(layout, staged) + tuple((layout.relative(a), layout.relative(b)) for a, b in [*carried, *evidence]),
-        drop=tuple(layout.relative(path) for path in segments if path not in arrived.damaged),
+        drop=tuple(layout.relative(path) for path in segments if path not in read.damaged),
     )
     carry_out(layout, decide(layout, change))
     rows = sum(file.rows for file in staged)
     return Step(
         segments=len(segments),
-        spans=ready.height,
+        spans=read.ready.height,
         rows=rows,
         duplicates=calls.height - rows,
-        carried=waiting.height,
-        damaged=tuple(f"{path.name}: {'; '.join(why)}" for path, why in arrived.damaged.items()),
+        carried=read.waiting.height,
+        damaged=tuple(f"{path.name}: {'; '.join(why)}" for path, why in read.damaged.items()),
         carried_in=carried[0][1].name if carried else None,
-        next_due_s=_next_due_s(waiting, settings),
     )
 
 
@@ -135,8 +153,9 @@ def split_settled(
     spans: pl.DataFrame, settings: IngestSettings, now_ns: int, *, flush: bool
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(settled, waiting): whole traces, by when their spans arrived."""
-    if flush or spans.is_empty():
-        return spans, pl.DataFrame(schema=ARRIVED)
+    settled_ns = now_ns - int(settings.settle_s * _NS)
+    if flush or spans.is_empty() or spans[ARRIVAL].max() <= settled_ns:  # type: ignore[operator]  # of an Int64 column
+        return spans, spans.clear()
     settle_ns = int(settings.settle_s * _NS)
     last, first = pl.col(ARRIVAL).max().over("trace_id"), pl.col(ARRIVAL).min().over("trace_id")
     marked = spans.with_columns(
@@ -158,12 +177,12 @@ def _next_due_s(waiting: pl.DataFrame, settings: IngestSettings) -> float | None
     return float(earliest_ns) / _NS + settings.settle_s  # type: ignore[arg-type]  # of an Int64 column that is not empty
 
 
-def _stage_new(layout: Layout, calls: pl.DataFrame, stem: str) -> Iterator[Staged]:
+def _stage_new(layout: Layout, calls: pl.DataFrame, stem: str, known: KnownRows) -> Iterator[Staged]:
     """Write those of `calls` that no file holds yet, a file an hour."""
     stored = take(layout).calls
     for hour, part in by_hour(without_repeats(calls)):
         folder = folder_of(layout, hour)
-        new = without_stored(part, [path for path in stored if path.parent == folder])
+        new = known.without_stored(part, hour, [path for path in stored if path.parent == folder])
         if not new.is_empty():
             yield stage(layout, hour, new, stem)
 

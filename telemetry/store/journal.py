@@ -30,7 +30,7 @@ class JournalSettings:
     The room is what moving the log into Parquet needs: a disk filled to the brim with log could never be emptied again.
     """
 
-    segment_bytes: int = 32 * _MIB
+    segment_bytes: int = 16 * _MIB
     seal_after_s: float = 2.0
     max_waiting_bytes: int = 64 * _MIB
     min_free_bytes: int = 128 * _MIB

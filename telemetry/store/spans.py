@@ -11,20 +11,24 @@ import polars as pl
 from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.normalize import SPANS
 from meshslo.telemetry.normalize.decode import decode_many
+from meshslo.telemetry.normalize.spans import FIXED
 
 from .wal import Kind, Record, pack, read_segment
 
 ARRIVAL: Final = "arrival_ns"
-ARRIVED: Final = pl.Schema({**SPANS, ARRIVAL: pl.Int64()})
-"""The span table with the time each span arrived, in ns since the epoch."""
+"""The column of the time each span arrived, in ns since the epoch."""
 
 _IDENTITY: Final = ("trace_id", "span_id", "kind")
-_CHUNK_BYTES: Final = 16 * 2**20
+_CHUNK_BYTES: Final = 4 * 2**20
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """The spans of some segments, and for each segment that could not be read in full, why."""
+    """The spans of some segments, and for each segment that could not be read in full, why.
+
+    The table has only those attribute columns in which something is said, and `ARRIVAL`: most of the columns of `SPANS` are
+    empty, and empty ones are the larger part of its memory. `widen` makes it the span table again.
+    """
 
     spans: pl.DataFrame
     damaged: dict[Path, tuple[str, ...]]
@@ -32,7 +36,7 @@ class Arrived:
 
 def read_arrived(segments: Iterable[Path]) -> Arrived:
     """The spans of `segments`, a repeated one once (the first to arrive); FileNotFoundError where a segment has gone."""
-    frames: list[pl.DataFrame] = [pl.DataFrame(schema=ARRIVED)]
+    frames: list[pl.DataFrame] = [pl.DataFrame(schema={**FIXED, ARRIVAL: pl.Int64})]
     damaged: dict[Path, tuple[str, ...]] = {}
     for path in segments:
         segment = read_segment(path)
@@ -40,8 +44,20 @@ def read_arrived(segments: Iterable[Path]) -> Arrived:
         frames.extend(_frames(segment.records, complaints.append))
         if complaints:
             damaged[path] = tuple(complaints)
-    spans = pl.concat(frames).sort(ARRIVAL, maintain_order=True)
-    return Arrived(spans.unique(_IDENTITY, keep="first", maintain_order=True), damaged)
+    spans = pl.concat(frames, how="diagonal")
+    if not spans.select(_IDENTITY).is_unique().all():
+        spans = spans.unique(_IDENTITY, keep="first", maintain_order=True)
+    return Arrived(spans, damaged)
+
+
+def widen(spans: pl.DataFrame) -> pl.DataFrame:
+    """The spans of `Arrived` with every column of the span table, and no other."""
+    return spans.match_to_schema(SPANS, missing_columns="insert", extra_columns="ignore")
+
+
+def _narrow(spans: pl.DataFrame) -> pl.DataFrame:
+    """`spans` without the attribute columns in which nothing is said."""
+    return spans.select(column for column in spans.get_columns() if column.name in FIXED or column.null_count() < spans.height)
 
 
 def pack_arrived(spans: pl.DataFrame, now_ns: int) -> bytes:
@@ -58,16 +74,11 @@ def _frames(records: Iterable[Record], complain: Callable[[str], None]) -> Itera
         if record.kind == Kind.OTLP_TRACES:
             received.append(record)
         elif record.kind == Kind.SPANS:
-            yield _in_todays_columns(pl.read_ipc_stream(record.payload))
+            yield pl.read_ipc_stream(record.payload)
         else:
             complain(f"record of unknown kind {record.kind}")
     for chunk in _chunks(received):
         yield from _decode(chunk, complain)
-
-
-def _in_todays_columns(spans: pl.DataFrame) -> pl.DataFrame:
-    """Spans that were carried over, perhaps by a version that read other attributes, in the columns of this one."""
-    return spans.match_to_schema(ARRIVED, missing_columns="insert", extra_columns="ignore")
 
 
 def _chunks(records: list[Record]) -> Iterator[list[Record]]:
@@ -96,4 +107,4 @@ def _decode(records: list[Record], complain: Callable[[str], None]) -> Iterator[
             yield from _decode([record], complain)
         return
     arrival_ns = max(record.arrival_ns for record in records)
-    yield spans.with_columns(pl.lit(arrival_ns, dtype=pl.Int64).alias(ARRIVAL))
+    yield _narrow(spans).with_columns(pl.lit(arrival_ns, dtype=pl.Int64).alias(ARRIVAL))

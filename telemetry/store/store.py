@@ -18,7 +18,7 @@ from .ingest import Appended
 from .layout import Layout, open_layout
 from .segments import fresh_name
 from .snapshot import Snapshot, take
-from .spans import ARRIVAL, read_arrived
+from .spans import read_arrived, widen
 
 _TRIES: Final = 50
 _PAUSE_S: Final = 0.05
@@ -85,7 +85,7 @@ def _calls_in(view: Snapshot) -> pl.DataFrame:
     if not view.segments:
         return pl.DataFrame(schema=FRAME)
     spans = read_arrived(view.segments).spans
-    return without_repeats(to_calls(spans.drop(ARRIVAL)))
+    return without_repeats(to_calls(widen(spans)))
 
 
 def _within(calls: pl.LazyFrame, since: datetime | None, until: datetime | None) -> pl.LazyFrame:

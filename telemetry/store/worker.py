@@ -21,6 +21,7 @@ from typing import Any, Final, TextIO
 from . import commits
 from .housekeeping import KeepSettings, Kept, WorkerSettings, keep
 from .ingest import IngestSettings, Step, ingest, set_aside
+from .known import KnownRows
 from .layout import Layout, open_layout
 from .locks import write_lock
 from .segments import sealed
@@ -39,6 +40,7 @@ class Worker:
     settings: WorkerSettings
     tell: Callable[[dict[str, Any]], None]
     _last: Step = field(default_factory=Step)
+    _known: KnownRows = field(default_factory=KnownRows)
     _stepped_s: float = 0.0
     _kept_s: float = 0.0
 
@@ -67,7 +69,7 @@ class Worker:
     def step(self, *, flush: bool = False) -> bool:
         """One step; whether it succeeded. What cannot be turned into calls is set aside, so that the rest goes on."""
         try:
-            self._last = ingest(self.layout, self.settings.ingest, flush=flush)
+            self._last = ingest(self.layout, self.settings.ingest, flush=flush, known=self._known)
         except OSError as error:
             return self._failed(error)
         except Exception:  # noqa: BLE001  whatever a decoder stumbles over, the other segments must go on
