@@ -21,38 +21,57 @@ IDENTITY: Final = ("model", "provider", "operation", "tenant", "route", "streami
 
 def measured(spans: pl.DataFrame) -> pl.DataFrame:
     """Each span's columns in the call row's types; moments (`begin`, `headers`, `token`, `end`) are Unix ns or null."""
-    ends_at_headers = pl.col("scope").is_in(HEADERS_ONLY).fill_null(False) & (pl.col("kind") == CLIENT)
-    headers = pl.coalesce(_moment("first_byte_s"), "headers_ns", pl.when(ends_at_headers).then("end_ns"))
-    token = pl.coalesce(_moment("first_token_s"), _moment("first_token_ms", unit_ns=1e6), "token_ns")
     return spans.select(
-        "trace_id",
-        "span_id",
-        "parent_span_id",
-        "proxy",
-        "name",
-        begin=pl.col("start_ns"),
-        headers=_not_before_start(headers),
-        token=_not_before_start(token),
-        end=pl.when(~ends_at_headers).then("end_ns"),
-        status_code="status_code",
-        grpc_status=_grpc_status(),
-        failure=_failure(),
-        stated=pl.col("outcome"),
-        canceled=_true("canceled"),
-        incomplete=pl.col("proxy") & pl.col("headers_ns").is_not_null() & pl.col("complete_ns").is_null(),
-        stated_caller="stated_caller",
+        *_AS_THEY_CAME,
+        **_moments(),
+        **_evidence(),
         attempt=_attempt(),
         weight=_weight(),
         mtls=_mtls(),
         streaming=_streaming(),
         peer=pl.when(~pl.col("proxy")).then("peer"),
-        upstream_cluster="upstream_cluster",
-        service="service",
         **{name: number(name, FRAME[name]) for name in NUMBERS},
         **{name: _seconds(name) for name in SECONDS},
         **{name: pl.col(name) for name in WORDS if name not in _SPECIAL},
         **_SPECIAL,
     )
+
+
+_AS_THEY_CAME: Final = (
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "proxy",
+    "name",
+    "service",
+    "stated_caller",
+    "upstream_cluster",
+    "status_code",
+)
+
+
+def _moments() -> dict[str, pl.Expr]:
+    """When the call began, its headers came, its first token came, it ended."""
+    ends_at_headers = pl.col("scope").is_in(HEADERS_ONLY).fill_null(False) & (pl.col("kind") == CLIENT)
+    headers = pl.coalesce(_moment("first_byte_s"), "headers_ns", pl.when(ends_at_headers).then("end_ns"))
+    token = pl.coalesce(_moment("first_token_s"), _moment("first_token_ms", unit_ns=1e6), "token_ns")
+    return {
+        "begin": pl.col("start_ns"),
+        "headers": _not_before_start(headers),
+        "token": _not_before_start(token),
+        "end": pl.when(~ends_at_headers).then("end_ns"),
+    }
+
+
+def _evidence() -> dict[str, pl.Expr]:
+    """What tells how the call ended, besides its status code and flags."""
+    return {
+        "grpc_status": _grpc_status(),
+        "failure": _failure(),
+        "stated": pl.col("outcome"),
+        "canceled": _true("canceled"),
+        "incomplete": pl.col("proxy") & pl.col("headers_ns").is_not_null() & pl.col("complete_ns").is_null(),
+    }
 
 
 def _moment(column: str, *, unit_ns: float = 1e9) -> pl.Expr:
