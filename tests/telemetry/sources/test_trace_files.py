@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 
 from meshslo.telemetry.errors import BadInputError
-from meshslo.telemetry.normalize import to_calls
+from meshslo.telemetry.normalize import normalize, to_calls
 from tests.support.shared import shared
 from tests.telemetry.normalize.otlp import CLIENT, ENVOY, SERVER, export, spec
 from tests.telemetry.sources.reading import read, sniffed
@@ -151,6 +152,31 @@ def test_a_gateways_openinference_spans_tell_model_and_tokens_and_no_prompt() ->
     assert "Hello" not in str(row)
 
 
-def test_frames_are_of_a_useful_size() -> None:
-    spans = pl.concat([read(FORMS["JSON lines"] + b"\n", "otlp")[0] for _ in range(2)])
-    assert spans.height == 6
+def otlp_of_vercel(span: dict[str, Any]) -> dict[str, Any]:
+    """A span as the JavaScript SDK prints it (times as [s, ns]) in OTLP/JSON."""
+    start, end = (f"{seconds}{nanoseconds:09d}" for seconds, nanoseconds in (span["startTime"], span["endTime"]))
+    attributes = [
+        {
+            "key": key,
+            "value": {
+                "doubleValue" if isinstance(value, float) else "intValue" if isinstance(value, int) else "stringValue": value
+            },
+        }
+        for key, value in span["attributes"].items()
+        if isinstance(value, str | int | float)
+    ]
+    times = {"startTimeUnixNano": start, "endTimeUnixNano": end}
+    return {**span["spanContext"], "name": span["name"], "kind": 1, "attributes": attributes, **times}
+
+
+def test_the_vercel_sdks_inner_spans_are_calls_with_their_first_token() -> None:
+    spans = json.loads(shared("data", "genai_spans", "openinference_vercel_v6_all-spans.json").read_text())
+    scope = {"scope": {"name": "ai"}, "spans": [otlp_of_vercel(span) for span in spans]}
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "app"}}]}
+    result = normalize(read(json.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]}).encode(), "otlp")[0])
+    assert result.left_out == {"internal": 5}
+    assert set(result.calls["operation"]) == {"chat", "embeddings"}
+    stream = result.calls.filter(pl.col("streaming")).row(0, named=True)
+    assert (stream["first_token_s"], stream["duration_s"]) == (pytest.approx(0.4268535), pytest.approx(5.386307375))
+    assert (stream["model"], stream["output_tokens"], stream["hop"]) == ("gpt-4o-mini", 112, "app>openai.responses")
+    assert "haiku" not in str(result.calls.to_dicts())
