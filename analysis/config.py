@@ -22,7 +22,7 @@ import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
 
 from meshslo.telemetry.errors import BadConfigError
 
@@ -111,6 +111,8 @@ class Config(_Table):
     emit: Emit = Emit()
     models: dict[str, Model] = {}
     hops: dict[str, Hop] = {}
+    profiles: dict[str, dict[str, Any]] = {}
+    """Metrics of your own that `meshslo pull prometheus --config` reads: the keys of `telemetry.prometheus.profile.Profile`."""
 
     def hop(self, hop: str) -> Hop:
         """The settings of a hop, the defaults where it has none."""
@@ -125,6 +127,18 @@ class Config(_Table):
         for problem in self._contradictions():
             raise ValueError(problem)
         return self
+
+    @field_validator("profiles")
+    @classmethod
+    def _are_profiles(cls, tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        from meshslo.telemetry.prometheus.profile import parse_profile
+
+        try:
+            for name, table in tables.items():
+                parse_profile(name, table)
+        except BadConfigError as error:
+            raise ValueError(str(error)) from None
+        return tables
 
     def _contradictions(self) -> Iterator[str]:
         whole_s = self.chain.deadline_s

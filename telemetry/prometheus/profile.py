@@ -146,8 +146,8 @@ def _labels(profile: Profile) -> list[Label]:
     return [label for table in tables for labels in table.values() for label in labels if isinstance(label, Label)]
 
 
-def parse_profile(name: str, table: Mapping[str, Any], *, where: str = "meshslo.toml") -> Profile:
-    """A user's profile from a table of its keys.
+def parse_profile(name: str, table: Mapping[str, Any], *, where: str | None = None) -> Profile:
+    """A user's profile from a table of its keys; `where` is the file it stands in.
 
     Raises BadConfigError naming the key: unknown, of the wrong kind, or missing.
     """
@@ -158,4 +158,4 @@ def parse_profile(name: str, table: Mapping[str, Any], *, where: str = "meshslo.
             f"profiles.{name}{''.join(f'.{part}' for part in problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors(include_url=False)
         )
-        raise BadConfigError(f"{where}: {problems}") from None
+        raise BadConfigError(f"{where}: {problems}" if where else problems) from None

@@ -9,9 +9,10 @@ _EDGES = (
 _PROXY = ("app", "service_name", "service", "workload", "job")
 """Labels of the scrape configuration that name whose proxy it is."""
 _CLUSTER = (
-    # Istio's `outbound|80|v1|reviews.default.svc.cluster.local`, else the name up to its first dot.
-    Label(label="envoy_cluster_name", pattern=r"^(?:outbound|inbound)\|\d*\|[^|]*\|([^.|]+)"),
-    Label(label="envoy_cluster_name", pattern=r"^([^.|]+)"),
+    # Istio's `outbound|80|v1|reviews.default.svc.cluster.local` is `reviews`; of hosts outside it is the whole name.
+    Label(label="envoy_cluster_name", pattern=r"^outbound\|\d*\|[^|]*\|([^.|]+)\.[^|]*\.svc\."),
+    Label(label="envoy_cluster_name", pattern=r"^outbound\|\d*\|[^|]*\|([^|;]+)"),
+    "envoy_cluster_name",
 )
 # Clusters that are the proxy's own affairs, or its own service.
 _MATCH = (
