@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .asgi import MeshsloMiddleware
+    from .baggage import LabelPolicy
     from .call import Call, current_call
     from .grpc_aio import grpc_client_interceptors, grpc_server_interceptor
     from .hops import Hop, hop
@@ -27,17 +28,19 @@ if TYPE_CHECKING:
     from .incoming import ServerSettings
     from .openai_client import instrument_openai
     from .outgoing import ClientSettings
-    from .sdk import Telemetry, setup
+    from .sdk import SetupSettings, Telemetry, setup
     from .stream import ObservedAsyncStream, ObservedStream, observe_stream
 
 __all__ = [
     "Call",
     "ClientSettings",
     "Hop",
+    "LabelPolicy",
     "MeshsloMiddleware",
     "ObservedAsyncStream",
     "ObservedStream",
     "ServerSettings",
+    "SetupSettings",
     "Telemetry",
     "current_call",
     "grpc_client_interceptors",
@@ -56,7 +59,9 @@ _HOMES: Final = {
     "MeshsloMiddleware": "asgi",
     "ObservedAsyncStream": "stream",
     "ObservedStream": "stream",
+    "LabelPolicy": "baggage",
     "ServerSettings": "incoming",
+    "SetupSettings": "sdk",
     "Telemetry": "sdk",
     "current_call": "call",
     "grpc_client_interceptors": "grpc_aio",

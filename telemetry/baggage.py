@@ -4,7 +4,10 @@ Baggage is immutable and bound to a context. What a dependency in another thread
 so each request also has one shared dictionary that all its contexts point to (`share`).
 """
 
+import hmac
+import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry import baggage
@@ -13,6 +16,9 @@ from opentelemetry.sdk.trace import Span, SpanProcessor
 from opentelemetry.trace import SpanKind
 
 from .names import CALLER, MODEL, ROUTE, TENANT
+from .vocabulary import OTHER
+
+logger = logging.getLogger("meshslo")
 
 CARRIED: Final = (TENANT, MODEL, ROUTE)
 """Labels that travel with a request and land on each of its spans."""
@@ -20,7 +26,64 @@ CARRIED: Final = (TENANT, MODEL, ROUTE)
 MAX_LABEL_CHARS: Final = 128
 """A longer value is cut: a caller can neither blow up a span nor smuggle a prompt into it."""
 
+HASHED: Final = "hmac-"
+"""What a hashed tenant begins with: services with the same key do not hash it again."""
+
 _SHARED: Final = create_key("meshslo-labels")
+
+
+@dataclass(frozen=True)
+class LabelPolicy:
+    """What becomes of labels in this process.
+
+    With `tenant_key` a tenant is told by a keyed hash (HMAC-SHA-256, 64 bits of it) from where it enters: spans, metrics and
+    the services called see no other. Past `max_values` different values a label is `__other__`, and that is logged once.
+    """
+
+    tenant_key: bytes | None = None
+    max_values: int = 2_000
+
+
+class _Labeller:
+    """Applies a policy; counts the values it has let through."""
+
+    def __init__(self, policy: LabelPolicy) -> None:
+        self._policy = policy
+        self._known: dict[str, set[str]] = {name: set() for name in (*CARRIED, CALLER)}
+
+    def label(self, name: str, value: object) -> str | None:
+        kept = bounded(value)
+        if kept is None:
+            return None
+        if name == TENANT and self._policy.tenant_key and not kept.startswith(HASHED):
+            kept = HASHED + hmac.digest(self._policy.tenant_key, kept.encode(), "sha256").hex()[:16]
+        known = self._known.setdefault(name, set())
+        if kept in known:
+            return kept
+        if len(known) >= self._policy.max_values:
+            return self._other(name)
+        known.add(kept)
+        return kept
+
+    def _other(self, name: str) -> str:
+        if OTHER not in self._known[name]:
+            self._known[name].add(OTHER)
+            logger.warning("%s has more than %d values; the rest is %s", name, self._policy.max_values, OTHER)
+        return OTHER
+
+
+_labeller = _Labeller(LabelPolicy())
+
+
+def set_policy(policy: LabelPolicy) -> None:
+    """Apply `policy` to labels from now on."""
+    global _labeller  # noqa: PLW0603 - one policy a process, like its tracer provider
+    _labeller = _Labeller(policy)
+
+
+def label(name: str, value: object) -> str | None:
+    """`value` as the label `name` under this process's policy; None when nothing is left of it."""
+    return _labeller.label(name, value)
 
 
 def bounded(value: object) -> str | None:
@@ -38,7 +101,7 @@ def labels_in(context: Context | None = None) -> dict[str, str]:
     shared = get_value(_SHARED, context)
     found = {name: baggage.get_baggage(name, context) for name in CARRIED}
     found |= shared if isinstance(shared, dict) else {}
-    return {name: label for name, value in found.items() if value and (label := bounded(value))}
+    return {name: kept for name, value in found.items() if value and (kept := label(name, value))}
 
 
 def share(labels: Mapping[str, str], context: Context) -> Context:
@@ -65,7 +128,7 @@ def carry(labels: Mapping[str, str]) -> None:
 def caller_in(context: Context) -> str | None:
     """The name of the service that sent the request of `context`, where it said so."""
     said = baggage.get_baggage(CALLER, context)
-    return bounded(said) if said else None
+    return label(CALLER, said) if said else None
 
 
 def without_caller(context: Context) -> Context:

@@ -36,21 +36,21 @@ QUEUE_LOGGER: Final = "opentelemetry.sdk._shared_internal"
 def exporters(endpoint: str | None) -> list[Callable[[], SpanExporter]]:
     """Makers of OTLP over HTTP to `endpoint` where given, else of what OTEL_TRACES_EXPORTER names (default otlp)."""
     if endpoint:
-        return [partial(OTLPSpanExporter, endpoint=traces_url(endpoint))]
+        return [partial(OTLPSpanExporter, endpoint=signal_url(endpoint))]
     names = [name.strip() for name in os.environ.get("OTEL_TRACES_EXPORTER", "otlp").split(",")]
     return [_exporter(name) for name in names if name and name.lower() != "none"]
 
 
-def traces_url(endpoint: str) -> str:
-    """`endpoint` with the path of traces, unless it has a path already.
+def signal_url(endpoint: str, path: str = TRACES_PATH) -> str:
+    """`endpoint` with the `path` of a signal; one that ends in that of traces has it replaced, any other path is a prefix.
 
-    >>> traces_url("http://collector:4318"), traces_url("http://gateway/otlp/v1/traces")
-    ('http://collector:4318/v1/traces', 'http://gateway/otlp/v1/traces')
+    >>> signal_url("http://collector:4318"), signal_url("http://gateway/otlp/v1/traces", "v1/metrics")
+    ('http://collector:4318/v1/traces', 'http://gateway/otlp/v1/metrics')
     """
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise BadConfigError(f"endpoint={endpoint!r} is no http(s) URL; give one such as http://127.0.0.1:4318")
-    return endpoint if parts.path.strip("/") else f"{endpoint.rstrip('/')}/{TRACES_PATH}"
+    return f"{endpoint.rstrip('/').removesuffix(TRACES_PATH).rstrip('/')}/{path}"
 
 
 def _exporter(name: str) -> Callable[[], SpanExporter]:
@@ -68,21 +68,22 @@ def _exporter(name: str) -> Callable[[], SpanExporter]:
 
 
 class Losses:
-    """Counts spans that are lost; says so once, and once more when spans arrive again."""
+    """Counts what is lost; says so once, and once more when it arrives again."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "spans") -> None:
+        self._what = what
         self._lost = 0
 
     def lost(self, count: int, reason: str) -> None:
-        """`count` spans are gone, for `reason`."""
+        """`count` of them are gone, for `reason`."""
         if not self._lost:
-            logger.warning("spans are lost, until the collector takes them again: %s", reason[:MAX_REASON_CHARS])
+            logger.warning("%s are lost, until the collector takes them again: %s", self._what, reason[:MAX_REASON_CHARS])
         self._lost += count
 
     def arrived(self) -> None:
         """A batch was taken."""
         if self._lost:
-            logger.warning("the collector takes spans again; %d were lost meanwhile", self._lost)
+            logger.warning("the collector takes %s again; %d were lost meanwhile", self._what, self._lost)
         self._lost = 0
 
 
@@ -97,7 +98,7 @@ class QuietExporter(SpanExporter):
         self.sending = 0
         self._make = make
         self._exporter = make()
-        self._complaints = _Complaints(*NOISY)
+        self._complaints = Complaints(*NOISY)
         anew = WeakMethod(self._anew)
         os.register_at_fork(after_in_child=lambda: (again := anew()) and again())
 
@@ -132,7 +133,7 @@ class QuietExporter(SpanExporter):
         self._exporter = self._make()
 
 
-class _Complaints(logging.Filter):
+class Complaints(logging.Filter):
     """Holds back what loggers say in a thread while it is inside `with`, and remembers the first of it."""
 
     def __init__(self, *loggers: str) -> None:
@@ -164,7 +165,7 @@ class BoundedBatches(BatchSpanProcessor):
         self._quiet = exporter
         # The queue is the SDK's own; without it losses are not counted here but in the SDK's log.
         self._waiting: deque[ReadableSpan] = getattr(self._batch_processor, "_queue", deque())
-        self._repetitions = _Complaints(QUEUE_LOGGER)
+        self._repetitions = Complaints(QUEUE_LOGGER)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue `span`; where the queue is full, the oldest one goes."""

@@ -11,7 +11,7 @@ from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from .baggage import bounded, caller_in, labels_in, share
+from .baggage import caller_in, label, labels_in, share
 from .call import Call, start_call
 from .names import ATTEMPT, CALLER, MODEL, TENANT
 from .stream_clock import StreamClock
@@ -61,8 +61,8 @@ class Incoming:
             return share({}, trace.set_span_in_context(trace.get_current_span(context), Context()))
         labels = labels_in(context)
         for name, header in self._labels.items():
-            if (said := headers.get(header)) and (label := bounded(said)):
-                labels[name] = label
+            if (said := headers.get(header)) and (kept := label(name, said)):
+                labels[name] = kept
         return share(labels, context)
 
     def start(self, name: str, context: Context, attributes: Mapping[str, AttributeValue]) -> Call:

@@ -6,7 +6,8 @@ from typing import Final, TypedDict
 from opentelemetry.util.types import AttributeValue
 
 from . import names
-from .baggage import bounded
+from .baggage import CARRIED, bounded
+from .baggage import label as label_of
 
 
 class Labels(TypedDict, total=False):
@@ -50,7 +51,11 @@ def attributes_of(labels: Labels) -> dict[str, AttributeValue]:
         raise TypeError(f"not labels of a call: {', '.join(unknown)}; allowed are {', '.join(ATTRIBUTES)}")
     stated: dict[str, AttributeValue] = {}
     for label, value in labels.items():
-        kept = bounded(value) if isinstance(value, str) else value
+        kept = _kept(ATTRIBUTES[label], value) if isinstance(value, str) else value
         if isinstance(kept, str | int):
             stated[ATTRIBUTES[label]] = kept
     return stated
+
+
+def _kept(name: str, value: str) -> str | None:
+    return label_of(name, value) if name in CARRIED else bounded(value)

@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from .baggage import CARRIED, labels_in, with_labels
+from .baggage import CARRIED, label, labels_in, with_labels
 from .boundary import is_inside
 from .call import Call, start_call, stated_in
 from .names import ATTEMPT, CALLER, MODEL, OPERATION, TENANT
@@ -77,7 +77,8 @@ class Outgoing:
 
     def _stated(self, headers: Mapping[str, str]) -> dict[str, str]:
         named = {TENANT: self.settings.tenant_header, MODEL: self.settings.model_header}
-        return {name: headers[header] for name, header in named.items() if header and headers.get(header)}
+        said = {name: headers.get(header) for name, header in named.items() if header}
+        return {name: kept for name, value in said.items() if value and (kept := label(name, value))}
 
     def _tell(
         self, call: Call, host: str, labels: Mapping[str, str], context: Context, headers: MutableMapping[str, str]
@@ -99,7 +100,7 @@ class Outgoing:
 
 
 def _carried(attributes: Mapping[str, AttributeValue]) -> dict[str, str]:
-    return {name: str(attributes[name]) for name in CARRIED if name in attributes}
+    return {name: kept for name in CARRIED if name in attributes and (kept := label(name, attributes[name]))}
 
 
 def _attributes(target: Target) -> dict[str, AttributeValue]:

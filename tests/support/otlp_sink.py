@@ -16,6 +16,7 @@ class Sink:
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.spans: list[tuple[str, str, dict[str, Any]]] = []
+        self.paths: list[str] = []
         self._kinds: list[int] = []
 
     def take(self, payload: bytes) -> None:
@@ -38,7 +39,10 @@ def otlp_sink() -> Iterator[Sink]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            sink.take(self.rfile.read(int(self.headers["content-length"])))
+            payload = self.rfile.read(int(self.headers["content-length"]))
+            sink.paths.append(self.path)
+            if self.path == "/v1/traces":
+                sink.take(payload)
             self.send_response(200)
             self.send_header("content-length", "0")
             self.end_headers()

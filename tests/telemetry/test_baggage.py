@@ -1,5 +1,6 @@
 """Labels: only the allowed ones, bounded, and shared by all of a request."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,8 +11,27 @@ from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import SpanKind
 
 from meshslo.telemetry import names
-from meshslo.telemetry.baggage import MAX_LABEL_CHARS, bounded, carry, labels_in, share, without_caller
+from meshslo.telemetry.baggage import (
+    MAX_LABEL_CHARS,
+    LabelPolicy,
+    bounded,
+    carry,
+    label,
+    labels_in,
+    set_policy,
+    share,
+    without_caller,
+)
+from meshslo.telemetry.vocabulary import OTHER
 from tests.support.telemetry import recorder
+
+
+@pytest.fixture(autouse=True)
+def usual_policy() -> Iterator[None]:
+    set_policy(LabelPolicy(max_values=10_000))
+    yield
+    set_policy(LabelPolicy())
+
 
 EVERYTHING = {
     names.TENANT: "acme",
@@ -71,3 +91,25 @@ def test_what_is_carried_reaches_contexts_made_before() -> None:
     finally:
         detach(token)
     assert labels_in(context) == {names.TENANT: "acme", names.MODEL: "small"}
+
+
+def test_a_tenant_can_be_told_by_a_keyed_hash() -> None:
+    set_policy(LabelPolicy(tenant_key=b"secret"))
+    hashed = label(names.TENANT, "acme")
+    assert hashed is not None
+    assert hashed.startswith("hmac-")
+    assert "acme" not in hashed
+    assert label(names.TENANT, hashed) == hashed
+    assert label(names.MODEL, "small") == "small"
+    set_policy(LabelPolicy(tenant_key=b"another"))
+    assert label(names.TENANT, "acme") != hashed
+    assert labels_of(context_of({names.TENANT: "acme"}))[names.TENANT] != "acme"
+
+
+def test_past_its_limit_a_label_is_other_and_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    set_policy(LabelPolicy(max_values=3))
+    told = [label(names.TENANT, f"t{number}") for number in range(6)]
+    assert told == ["t0", "t1", "t2", OTHER, OTHER, OTHER]
+    assert label(names.TENANT, "t1") == "t1"
+    assert label(names.MODEL, "m") == "m"
+    assert [record.getMessage() for record in caplog.records] == ["tenant.id has more than 3 values; the rest is __other__"]

@@ -156,3 +156,45 @@ def test_a_pod_knows_its_name() -> None:
     """
     done = run(program, OTEL_TRACES_EXPORTER="none", KUBERNETES_SERVICE_HOST="10.0.0.1", HOSTNAME="x-7d9f")
     assert done.stdout.split() == ["x-7d9f", "x"]
+
+
+def test_metrics_are_exported_and_served_on_request() -> None:
+    program = """
+        import asyncio
+        t = setup('gateway', endpoint=os.environ['SINK'], settings=SetupSettings(export_metrics=True, serve_metrics=True))
+        list(observe_stream(iter('ab')))
+        assert t.force_flush()
+        async def send(message):
+            print(message.get('body', b'').decode())
+        asyncio.run(t.metrics_app()({}, None, send))
+    """
+    with otlp_sink() as sink:
+        done = run(program, SINK=sink.url)
+        assert sink.names() == ["stream"]
+        assert "/v1/metrics" in sink.paths
+    assert 'meshslo_call_total_seconds_count{meshslo_outcome="ok",meshslo_vantage="client",service="gateway"} 1' in done.stdout
+    assert done.stderr == ""
+
+
+def test_metrics_that_are_not_kept_cannot_be_served() -> None:
+    program = """
+        from meshslo.telemetry.errors import BadConfigError
+        try:
+            setup('x').metrics_app()
+        except BadConfigError as error:
+            print(error)
+    """
+    assert "serve_metrics=True" in run(program, OTEL_TRACES_EXPORTER="none").stdout
+
+
+def test_a_hashed_tenant_does_not_leave_the_process_in_clear() -> None:
+    program = """
+        from meshslo.telemetry.baggage import carry, label
+        setup('x', endpoint=os.environ['SINK'], settings=SetupSettings(labels=LabelPolicy(tenant_key=b'k')))
+        current_call().set(tenant='acme')
+        list(observe_stream(iter('ab')))
+    """
+    with otlp_sink() as sink:
+        run(program, SINK=sink.url)
+        ((_, _, attributes),) = sink.spans
+    assert attributes["tenant.id"].string_value.startswith("hmac-")
