@@ -13,26 +13,13 @@ from scipy.stats import norm
 
 from . import histogram
 from .interval import log_log_band, order_ranks
-from .quantile import calls_needed, check_share
+from .quantile import Quantiles, calls_needed, check_share
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 # A survival share that ought to equal 1 - q comes out of a sum of logarithms: it may be off by this ratio.
 _ROUNDING = 1e-9
-
-
-@dataclass(frozen=True, eq=False)
-class Quantiles:
-    """One quantile of every group; seconds, NaN where there is none. `status` as in `quantile.Status`."""
-
-    value_s: Floats
-    low_s: Floats
-    high_s: Floats
-    upper_s: Floats
-    completed_value_s: Floats
-    status: NDArray[np.str_]
-    needs_calls: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,11 +155,20 @@ class LifeTables:
         return low, high, upper
 
     def _band_rows(self, q: float, confidence: float) -> tuple[Ints, Ints, Ints]:
-        low, high = log_log_band(self.log_survival, self.greenwood, float(norm.ppf(0.5 + confidence / 2.0)))
-        _, upper = log_log_band(self.log_survival, self.greenwood, float(norm.ppf(confidence)))
-        with np.errstate(divide="ignore"):
-            rows = [self._first(self._reached(np.log(limit), q)) for limit in (low, high, upper)]
-        return rows[0], rows[1], rows[2]
+        low, high = self._band(0.5 + confidence / 2.0)
+        _, upper = self._band(confidence)
+        low_row, high_row, upper_row = (self._first(limit <= (1.0 - q) * (1.0 + _ROUNDING)) for limit in (low, high, upper))
+        return low_row, high_row, upper_row
+
+    @cached_property
+    def _bands(self) -> dict[float, tuple[Floats, Floats]]:
+        return {}
+
+    def _band(self, level: float) -> tuple[Floats, Floats]:
+        """Limits of the curves after each row, each end wrong with 1 - `level`; kept, since every quantile asks for them."""
+        if level not in self._bands:
+            self._bands[level] = log_log_band(self.log_survival, self.greenwood, float(norm.ppf(level)))
+        return self._bands[level]
 
     def _surely_beyond(self, q: float, confidence: float) -> Ints:
         """The last row of each group whose lower edge the quantile exceeds with confidence although the curve ends above it.
@@ -181,7 +177,7 @@ class LifeTables:
         error ** (1 / n) (the rule of three, exactly); times the lower limit of the curve it must stay above 1 - q, just past
         the last event if at all. -1 where the curve goes down to 1 - q, or that is not sure.
         """
-        low, _ = log_log_band(self.log_survival, self.greenwood, float(norm.ppf(confidence)))
+        low, _ = self._band(confidence)
         happened = self.events > 0.0
         last_event = np.maximum.accumulate(np.where(happened, np.arange(len(low)), -1))
         past = last_event[self.offsets[1:] - 1] if len(low) else np.full(len(self), -1)

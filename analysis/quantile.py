@@ -4,6 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 Status = Literal["ok", "at_least", "not_identifiable"]
 """A value; a lower bound (every longer call was cut); nothing yet."""
 
@@ -25,6 +28,19 @@ class Quantile:
     needs_calls: int | None = None
     completed_value_s: float | None = None
     upper_s: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Quantiles:
+    """One quantile of every group; seconds, NaN where there is none. `status` as in `Status`."""
+
+    value_s: NDArray[np.float64]
+    low_s: NDArray[np.float64]
+    high_s: NDArray[np.float64]
+    upper_s: NDArray[np.float64]
+    completed_value_s: NDArray[np.float64]
+    status: NDArray[np.str_]
+    needs_calls: NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,94 @@
+"""The dense counting agrees with a plain group-by, whatever the words, the weights and the number of groups."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from meshslo.analysis import counting
+from meshslo.analysis.counting import count
+from meshslo.analysis.rollup import roll_up
+from tests.support.calls import make_call, make_calls
+
+rows_of = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "a much longer word than twelve bytes", None]),
+        st.sampled_from(["x", "y", None]),
+        st.booleans(),
+        st.none() | st.integers(-1921, 1919),
+        st.sampled_from([1.0, 2.5]),
+    ),
+    max_size=60,
+)
+SCHEMA = {"hop": pl.String, "model": pl.String, "event": pl.Boolean, "index": pl.Int16, "weight": pl.Float64}
+WORDS = ["hop", "model", "event"]
+
+
+def plainly(frame: pl.DataFrame, *, weighted: bool) -> pl.DataFrame:
+    weight = pl.col("weight") if weighted else pl.lit(1.0)
+    return frame.group_by(*WORDS, "index").agg(
+        pl.len().cast(pl.UInt64).alias("count"), (weight + 0 * pl.col("weight")).sum().alias("weight"),
+        (weight**2 + 0 * pl.col("weight")).sum().alias("weight_sq"),
+    )  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows_of, st.booleans())
+def test_counting_is_a_group_by(rows: list[tuple[object, ...]], weighted: bool) -> None:
+    frame = pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    counted = count(frame.lazy(), WORDS, weighted=weighted)
+    assert counted is not None
+    named = counted.words[counted.cells["group"]].hstack(counted.cells.drop("group"))
+    assert_frame_equal(named, plainly(frame, weighted=weighted), check_row_order=False)
+    assert counted.cells.equals(counted.cells.sort("group", "index"))
+    assert counted.words.is_unique().all()
+
+
+@pytest.mark.parametrize("batch_rows", [1, 7, 1000])
+def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch, batch_rows: int) -> None:
+    rng = np.random.default_rng(1)
+    frame = pl.DataFrame(
+        {
+            "hop": rng.integers(0, 40, 500).astype(str),
+            "model": rng.integers(0, 5, 500).astype(str),
+            "event": rng.random(500) < 0.5,
+            "index": rng.integers(-50, 50, 500).astype(np.int16),
+            "weight": rng.random(500),
+        }
+    )
+    monkeypatch.setattr(counting, "_BATCH_ROWS", batch_rows)
+    monkeypatch.setattr(counting, "_PENDING_ROWS", 100)
+    counted = count(frame.lazy(), WORDS, weighted=True)
+    assert counted is not None
+    named = counted.words[counted.cells["group"]].hstack(counted.cells.drop("group"))
+    assert_frame_equal(named, plainly(frame, weighted=True), check_row_order=False)
+
+
+def test_pages_that_share_a_place_in_the_table_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "_CACHE_BITS", 1)
+    monkeypatch.setattr(counting, "_CACHE_SHIFT", np.uint64(63))
+    frame = pl.DataFrame([(str(n % 30), "m", True, n % 90, 1.0) for n in range(900)], schema=SCHEMA, orient="row")
+    counted = count(frame.lazy(), WORDS, weighted=False)
+    assert counted is not None
+    assert counted.words.height == 30
+    assert counted.cells["count"].sum() == 900
+
+
+def test_too_many_groups_are_left_to_the_general_group_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "MAX_PAGES", 10)
+    calls = make_calls([make_call(tenant=str(n), duration_s=1.0 + n) for n in range(50)]).lazy()
+    given_up = roll_up(calls, bucket=None)
+    monkeypatch.setattr(counting, "MAX_PAGES", 1_000_000)
+    counted = roll_up(calls, bucket=None)
+    assert_frame_equal(given_up.cells, counted.cells)
+    assert_frame_equal(given_up.totals, counted.totals)
+
+
+def test_sums_and_extremes_may_be_spared() -> None:
+    calls = make_calls([make_call(duration_s=s) for s in (1.0, 2.0)]).lazy()
+    for bucket in (None, "1m"):
+        spared = roll_up(calls, bucket=bucket, phases=["total"], extremes=False)
+        assert spared.totals.select("sum_s", "min_s", "max_s").row(0) == (None, None, None)
+        assert spared.cells.equals(roll_up(calls, bucket=bucket, phases=["total"]).cells)
