@@ -59,7 +59,7 @@ _MILLISECONDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _OTHERS: Final = ("response_code_details", "upstream_cluster", "requested_server_name", "authority")
 _KINDS: Final = ("access_log_type", "log_type")
-_FIELDS: Final = tuple(
+FIELDS: Final = tuple(
     dict.fromkeys(name for names in (*_NAMES.values(), *_MILLISECONDS.values(), _OTHERS, _KINDS) for name in names)
 )
 
@@ -110,7 +110,7 @@ def _text(block: bytes, first: int, tally: Tally) -> tuple[pl.DataFrame, Lines]:
 
 def _json(block: bytes, first: int, tally: Tally) -> tuple[pl.DataFrame, Lines]:
     """Fields of the objects of a block, and their line numbers."""
-    schema = pl.Schema(dict.fromkeys(_FIELDS, pl.String()))
+    schema = pl.Schema(dict.fromkeys(FIELDS, pl.String()))
     lines = np.array([first + place for place, line in enumerate(block.split(b"\n")) if line.strip()], dtype=np.int64)
     try:
         fields = pl.read_ndjson(io.BytesIO(block), schema=schema)
@@ -165,6 +165,8 @@ def _columns(fields: pl.DataFrame) -> pl.DataFrame:
     }
     if "attempt" in given:  # 0 where the proxy answered by itself
         given["attempt"] = given["attempt"].cast(pl.UInt32, strict=False).clip(1, 255)
+    if "caller_identity" in given:
+        given["mtls"] = pl.when(given["caller_identity"].str.starts_with("spiffe://")).then(pl.lit("true"))
     return fields.select(**given, **seconds, **_ends(fields), outcome=_outcome(fields))
 
 

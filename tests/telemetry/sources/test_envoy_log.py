@@ -1,14 +1,18 @@
 """Access logs of a real Envoy, in the formats people have."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshslo.telemetry.schema import FRAME
+from meshslo.telemetry.sources.envoy_log import FIELDS
+from tests.support.shared import ROOT
 from tests.telemetry.sources.reading import read, sniffed
 
 LOGS = Path(__file__).parents[1] / "fixtures" / "access_log"
@@ -104,3 +108,29 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
         calls, tally = read(head + data, "envoy-log")
         assert calls.schema == FRAME
         assert tally.taken == calls.height >= 1
+
+
+def test_the_recommended_format_is_read_in_full() -> None:
+    page = (ROOT / "docs" / "access_logs.md").read_text()
+    fields = json.loads(yaml.safe_load(page.split("```yaml")[1].split("```")[0])["accessLogFormat"])
+    assert set(fields) <= set(FIELDS)
+    line = dict.fromkeys(fields, "-") | {
+        "start_time": "2026-11-24T07:11:06.880Z",
+        "method": "POST",
+        "response_code": 200,
+        "grpc_status_number": 4,
+        "duration": 1500,
+        "response_duration": 20,
+        "upstream_cluster": "outbound|80||generator.ns.svc.cluster.local",
+        "downstream_peer_uri_san": "spiffe://cluster.local/ns/a/sa/gateway",
+        "hostname": "gateway-0",
+        "trace_id": "ab" * 16,
+    }
+    row = read(json.dumps(line).encode(), "envoy-log")[0].row(0, named=True)
+    assert (row["duration_s"], row["first_byte_s"], row["outcome"], row["callee"]) == (1.5, 0.02, "timeout", "generator")
+    assert row["mtls"] is True
+    assert (row["caller_identity"], row["pod"], row["trace_id"].hex()) == (
+        line["downstream_peer_uri_san"],
+        "gateway-0",
+        "ab" * 16,
+    )
