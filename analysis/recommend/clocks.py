@@ -1,6 +1,8 @@
 """One timer judged against one life table: estimated, explored, kept, or not identifiable; and the sentence that says why."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from meshslo.analysis.interval import proportion
@@ -17,6 +19,10 @@ NOISE_RATIO: Final = 1.1
 
 DOUBLING: Final = 2.0
 """By what a timer is raised that hides everything beyond it and where nothing else bounds the call."""
+
+
+Bound = Callable[[], tuple[float, str] | None]
+"""Seconds and why, or None; worked out only where it is needed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +46,7 @@ class Timer:
     deadline_s: float | None = None
     own_cuts: bool = True
 
-    @property
+    @cached_property
     def quantile(self) -> Quantile:
         """The quantile that the budget names."""
         return self.table.quantile(1.0 - self.budget, self.confidence)
@@ -76,17 +82,17 @@ class Answer:
     reason: str
 
 
-def judge(timer: Timer, *, bound: tuple[float, str] | None = None, floor: tuple[float, str] | None = None) -> Answer:
+def judge(timer: Timer, *, bound: Bound | None = None, floor: tuple[float, str] | None = None) -> Answer:
     """The answer for a timer.
 
-    bound: seconds that an uncut call takes at most and why, for where a cap hides the tail. floor: seconds below which the
-    timer would cut what a call waits for, and why (coherence of the chain).
+    bound: asked where a cap hides the tail, for the seconds that an uncut call takes at most, and why. floor: seconds below
+    which the timer would cut what a call waits for, and why (coherence of the chain).
     """
     quantile = timer.quantile
     if quantile.status == "ok" and quantile.upper_s is not None:
         answer = _estimated(timer, quantile, quantile.upper_s, floor)
     elif timer.cuts_too_many:
-        answer = _explored(timer, bound, floor)
+        answer = _explored(timer, bound() if bound else None, floor)
     else:
         answer = _unknown(timer, quantile, floor)
     return answer

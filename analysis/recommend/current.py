@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from .observed import Group, Observed
+from .observed import KEYS, Group, Observed
 from .recommendation import Current, Target
 from .words import count, seconds
 
@@ -57,11 +57,11 @@ class Timers:
         return self._sum(target, counted) if counted and self.current(setting, target) is not None else 0
 
     def _inferred(self, setting: str, target: Target) -> Current | None:
-        at_route = pl.col("route").eq_missing(pl.lit(target.route, dtype=pl.String))
-        at_model = pl.lit(value=True) if target.model is None else pl.col("model") == target.model
-        cut = self._cut.filter((pl.col("hop") == target.hop) & at_route & at_model)
         column = {"total_timeout": "total_s", "idle_gap_timeout": "idle_s"}.get(setting)
-        ended = pl.Series(dtype=pl.Float64()) if column is None else cut[column].drop_nulls()
+        places = [place for place in self._cut if place[:2] == (target.hop, target.route) and target.model in (None, place[2])]
+        if column is None or not places:
+            return None
+        ended = pl.concat([self._cut[place][column] for place in places]).drop_nulls()
         if len(ended) < PILE_CALLS:
             return None
         middle_s = float(ended.median())  # type: ignore[arg-type]  # polars types median() as any temporal value too
@@ -72,20 +72,19 @@ class Timers:
         return Current(value_s, "s", f"inferred: {count(near)} of {count(len(ended))} cut calls ended at {seconds(value_s)}")
 
     @cached_property
-    def _cut(self) -> pl.DataFrame:
+    def _cut(self) -> dict[Group, pl.DataFrame]:
         """Calls that their own hop's timer cut, with how long each kind of timer had run."""
         is_idle = pl.col("response_flags").fill_null("").str.split(",").list.contains(IDLE_FLAG)
-        return (
+        cut = (
             self._outermost.filter(pl.col("outcome") == "timeout")
             .select(
-                "hop",
-                "route",
-                "model",
+                *KEYS,
                 pl.when(~is_idle).then("duration_s").alias("total_s"),
                 pl.when(is_idle).then("open_gap_s").alias("idle_s"),
             )
             .collect()
         )
+        return {(str(hop), route, model): part for (hop, route, model), part in cut.partition_by(KEYS, as_dict=True).items()}
 
     @cached_property
     def _counts(self) -> dict[Group, dict[str, int]]:

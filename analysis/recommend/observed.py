@@ -28,6 +28,11 @@ class Tables:
         picked = rollup.where(pl.col("phase") == phase).by(KEYS).coarsen(None).pick_vantage()
         self._cells: Mapping[Group, pl.DataFrame] = picked.cells.partition_by(KEYS, as_dict=True)
         self._empty = picked.cells.clear()
+        self._made: dict[Group, LifeTable] = {}
+        self._outcomes: dict[Group, dict[str, int]] = {}
+        by_outcome = picked.cells.group_by(*KEYS, pl.col("outcome").cast(pl.String)).agg(pl.col("count").sum())
+        for *group, outcome, calls in by_outcome.iter_rows():
+            self._outcomes.setdefault((group[0], group[1], group[2]), {})[outcome] = calls
         self._models: dict[tuple[str, str | None], list[str | None]] = {}
         for hop, route, model in self._cells:
             self._models.setdefault((hop, route), []).append(model)
@@ -38,18 +43,20 @@ class Tables:
 
     def of(self, hop: str, route: str | None, model: str | None = None) -> LifeTable:
         """The table of a hop's route and model; of all its models together where `model` is None."""
-        groups = self._groups(hop, route, model)
-        cells = pl.concat([self._cells[group] for group in groups]) if groups else self._empty
-        longest_s = max((self._longest_s.get(group) or 0.0 for group in groups), default=0.0)
-        return LifeTable.from_cells(cells, longest_s=longest_s)
+        if (hop, route, model) not in self._made:
+            groups = self._groups(hop, route, model)
+            cells = pl.concat([self._cells[group] for group in groups]) if groups else self._empty
+            longest_s = max((self._longest_s.get(group) or 0.0 for group in groups), default=0.0)
+            self._made[hop, route, model] = LifeTable.from_cells(cells, longest_s=longest_s)
+        return self._made[hop, route, model]
 
     def outcomes(self, hop: str, route: str | None, model: str | None = None) -> dict[str, int]:
         """Number of calls by outcome, those without a duration among them."""
-        groups = self._groups(hop, route, model)
-        if not groups:
-            return {}
-        counted = pl.concat([self._cells[group] for group in groups]).group_by(pl.col("outcome").cast(pl.String))
-        return dict(counted.agg(pl.col("count").sum()).iter_rows())
+        counted: dict[str, int] = {}
+        for group in self._groups(hop, route, model):
+            for outcome, calls in self._outcomes.get(group, {}).items():
+                counted[outcome] = counted.get(outcome, 0) + calls
+        return counted
 
     def models(self, hop: str, route: str | None) -> list[str]:
         """Models seen on a route, in order."""
@@ -65,7 +72,7 @@ class Tables:
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """All the evidence there is. `calls` are rows of `telemetry.schema`; `rollup` is by hop, route and model in minutes."""
+    """All the evidence there is. `calls` are rows of `telemetry.schema`; `rollup` is by hop, route and model."""
 
     rollup: Rollup
     calls: pl.LazyFrame
@@ -162,7 +169,7 @@ def silent_calls(calls: pl.LazyFrame) -> pl.LazyFrame:
 def observe(calls: pl.LazyFrame, config: Config | None = None, deployed: Deployed | None = None) -> Observed:
     """Roll calls up for the recommenders. Routes and models beyond the config's limits count with those that have none."""
     named = calls.with_columns(pl.when(pl.col(key) != OTHER).then(pl.col(key)).alias(key) for key in ("route", "model"))
-    return Observed(roll_up(answered(named), keys=KEYS), named, config or Config(), deployed or Deployed())
+    return Observed(roll_up(answered(named), keys=KEYS, bucket=None), named, config or Config(), deployed or Deployed())
 
 
 def differ(tables: Mapping[str, LifeTable], shares: Sequence[float], confidence: float) -> bool:

@@ -13,8 +13,9 @@ from .words import count, share
 SECOND_TRIES: Final = 30
 """Second attempts after which their success is told, to within 18 % (Wilson)."""
 
-NOISE_RATIO: Final = 2.0
-"""A budget within this ratio of the proposed one, above it, does the same: it bounds storms, not the daily noise."""
+NOISE_BELOW: Final = 0.8
+NOISE_ABOVE: Final = 2.0
+"""A budget between these multiples of the proposed one does the same: it bounds storms, not the daily noise."""
 
 BLANKET_TRIES: Final = 2
 """Repetitions that people set for everything; Istio's default count."""
@@ -37,7 +38,7 @@ def same_policy(setting: str, now: Value, proposed: Value) -> bool:
         return split_conditions(str(now)) == split_conditions(str(proposed))
     if setting == "retry_attempts":
         return (float(now) > 0) == (float(proposed) > 0) and float(now) <= float(proposed) + 1
-    return float(proposed) <= float(now) <= float(proposed) * NOISE_RATIO
+    return float(proposed) * NOISE_BELOW <= float(now) <= float(proposed) * NOISE_ABOVE
 
 
 def split_conditions(text: str) -> frozenset[str]:

@@ -139,7 +139,7 @@ class _Run:
     def _total(self, target: Target, tables: Tables, floors: list[tuple[float, str]]) -> Recommendation:
         floor = max(floors, default=None)
         timer = self._timer("total_timeout", target, tables)
-        return recommendation(timer, judge(timer, bound=longest_stream(self.observed, target, timer), floor=floor))
+        return recommendation(timer, judge(timer, bound=lambda: longest_stream(self.observed, target, timer), floor=floor))
 
     def _floor(self, target: Target, below: Totals) -> list[tuple[float, str]]:
         """What the calls that this one makes need of it, and why: the most demanding, or nothing."""
