@@ -72,7 +72,8 @@ class CallStore:
         whole = self.rollup(by=tuple(dict.fromkeys([*kept, "hop"])), bucket=None, phases=[phase], since=since, until=until)
         seen = whole.pick_vantage() if vantage is None else whole.where(pl.col("vantage") == vantage)
         if seen.cells.is_empty():
-            raise BadInputError(f"{self.name}: nothing seen from vantage {vantage}; there are {', '.join(whole.vantages())}")
+            there = ", ".join(whole.vantages()) or "none"
+            raise BadInputError(f"{self.name}: {phase} was not seen from vantage {vantage or 'any'}; there are {there}")
         limits = {"route": self.limits.routes, "tenant": self.limits.tenants, "model": self.limits.models}
         bounded, folds = fold_tail(seen.by(kept), limits)
         return Report(report(bounded, phase=phase, quantiles=quantiles), kept, phase, since or first, until or last, folds)
@@ -91,7 +92,7 @@ class CallStore:
         `deployed` is what manifests in use say (`policy.deployed.read_deployed`). Raises StoreError where the window holds
         no calls, BadInputError for a kind that there is not.
         """
-        self._extent(since, until)
+        self._need_calls(since, until)
         return recommend(observe(self.scan(since, until), config, deployed), kinds)
 
     def backtest(
@@ -107,8 +108,18 @@ class CallStore:
 
         Raises StoreError where the window holds no calls, BadInputError for a split that leaves nothing to fit or to judge.
         """
-        self._extent(since, until)
+        self._need_calls(since, until)
         return backtest(self.scan(since, until), config, split=split, by=by)
+
+    def _need_calls(self, since: datetime | None, until: datetime | None) -> None:
+        """StoreError where the window holds no single calls; pulled metrics are none."""
+        self._extent(since, until)
+        if self.scan(since, until).head(1).collect().is_empty():
+            raise StoreError(
+                f"{self.name} holds metrics and no single calls there: they make a `report`, but settings follow from calls; "
+                f"send spans with `meshslo collect --store {self.name}`, or read some with `meshslo import` or "
+                "`meshslo pull jaeger|tempo`"
+            )
 
     def _extent(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
         """First and last start of a call in [since, until); StoreError where there is none."""

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,12 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshslo.analysis.api import CallStore, open_store
 from meshslo.analysis.metrics import roll_up_series
 from meshslo.analysis.quantile import Quantile
 from meshslo.analysis.report import report
 from meshslo.analysis.rollup import Rollup, roll_up
 from meshslo.analysis.survival import LifeTable
-from tests.support.calls import make_call, make_calls
+from meshslo.telemetry.errors import BadInputError, StoreError
+from meshslo.telemetry.store import open_store as create_store
+from meshslo.telemetry.store.metrics import MetricStore
+from tests.support.calls import EPOCH, make_call, make_calls
 from tests.support.series import make_histogram, make_row, make_series
 
 EDGES_S = (0.5, 1.0, 2.5, 5.0, 10.0)
@@ -226,3 +232,32 @@ def test_the_share_that_runs_on_is_between_that_at_the_edges(t_s: float) -> None
     assert true[1] - 1e-9 <= answer.high
     assert true[0] - 1e-9 <= answer.estimate <= true[1] + 1e-9
     assert not math.isnan(answer.estimate)
+
+
+class TestAStoreOfMetricsAlone:
+    """What the verbs say of a store that nothing but metrics was pulled into."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> CallStore:
+        metrics = MetricStore(create_store(tmp_path / "store", create=True).layout)
+        metrics.append(
+            make_series(make_histogram(EDGES_S, [0, 0, 0, 0, 970, 30])), since=EPOCH, until=EPOCH + timedelta(minutes=1)
+        )
+        return open_store(tmp_path / "store")
+
+    def test_a_report_names_the_vantage_and_the_top_edge(self, store: CallStore) -> None:
+        (row,) = store.report(by=["hop"], quantiles=[0.99]).rows()
+        assert (row["vantage"], row["hop"], row["calls"]) == ("metric", "gateway>generator", 1000)
+        assert (row["quantiles"][0]["status"], row["quantiles"][0]["value_s"]) == ("at_least", 10.0)
+
+    def test_the_window_is_that_of_the_metrics(self, store: CallStore) -> None:
+        with pytest.raises(StoreError, match="no calls started in"):
+            store.report(since=EPOCH + timedelta(days=1))
+
+    def test_a_phase_that_no_metric_has_is_said_to_be_missing(self, store: CallStore) -> None:
+        with pytest.raises(BadInputError, match="max_gap was not seen from vantage any; there are none"):
+            store.report(phase="max_gap")
+
+    def test_settings_are_not_recommended_from_metrics(self, store: CallStore) -> None:
+        with pytest.raises(StoreError, match="holds metrics and no single calls"):
+            store.recommend()
