@@ -151,7 +151,7 @@ def _conclude(demo: Demo, runs: list[Run]) -> bool:
     for run in runs:
         if run.lag_s > BUSY_S:
             demo.say(
-                f"[bold yellow]run '{run.name}': this machine was busy[/], processes woke {run.lag_s:.2f} s late: compare with care"
+                f"[bold yellow]run '{run.name}': this machine was busy[/], it woke {run.lag_s:.2f} s late: compare with care"
             )
     differences = [f"run '{run.name}': {what}" for run in runs for what in disagreements(run.users, run.store)]
     for difference in differences:

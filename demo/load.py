@@ -84,8 +84,8 @@ async def _ask(client: httpx.AsyncClient, ask: Ask) -> Seen:
         async with asyncio.timeout(ask.leaves_s):
             tokens = await _answer(client, ask, status)
         ending = "ok" if tokens else _ending(status[0])
-    except TimeoutError:
-        ending = "left"
+    except (TimeoutError, httpx.TimeoutException):
+        ending = "left"  # impatient, or the deadline has passed
     except httpx.TransportError:
         # After the headers a broken connection is a cut answer, before them no answer at all.
         ending = "cut" if status else "failed"

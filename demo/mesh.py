@@ -86,7 +86,7 @@ class Proxy:
         return {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
 
     def _tracing(self) -> dict[str, Any]:
-        uri = {"uri": f"http://127.0.0.1:{self.collector_port}/v1/traces", "cluster": "collector", "timeout": "5s"}
+        uri = {"uri": f"http://127.0.0.1:{self.collector_port}/v1/traces", "cluster": "collector", "timeout": "30s"}
         tracer = {
             "@type": f"{API}.config.trace.v3.OpenTelemetryConfig",
             "service_name": self.service,
