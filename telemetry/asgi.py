@@ -23,6 +23,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
 """Methods that may be attribute values; others become `_OTHER`, so that no caller invents labels."""
 
+MAX_WRAPPERS: Final = 8
+"""How many layers of middleware are looked through for the server."""
+
 SERVED: Final = "meshslo.call"
 """Key of the scope that holds the call: an application mounted in another is observed once."""
 
@@ -105,6 +108,8 @@ class _Exchange:
         elif body := message.get("body"):
             self._call.chunk(body)
         last = kind in BODY and not message.get("more_body")
+        if last and caller_is_gone(self._receive):
+            self._call.stop(LEAVING)
         if last and not self._call.owns_span:
             # The span's owner ends it inside this send.
             self._ended()
@@ -139,6 +144,26 @@ class _Exchange:
         if route and span.is_recording():
             span.set_attribute("http.route", route)
         self._call.close()
+
+
+def caller_is_gone(receive: Any) -> bool:
+    """Whether the server behind `receive` knows that its caller has left, where it can be asked without receiving (uvicorn).
+
+    An app that answers at once with the whole body never looks, and uvicorn drops what it sends to nobody without a word.
+    """
+    for _ in range(MAX_WRAPPERS):
+        known = getattr(getattr(receive, "__self__", None), "disconnected", None)
+        if isinstance(known, bool):
+            return known
+        receive = _wrapped(receive)
+    return False
+
+
+def _wrapped(receive: Any) -> Any:
+    """What a closure around `receive` (FastAPI's, contrib's) calls by that name; None where it is no such closure."""
+    names = getattr(getattr(receive, "__code__", None), "co_freevars", ())
+    cells = getattr(receive, "__closure__", None) or ()
+    return next((cell.cell_contents for name, cell in zip(names, cells, strict=True) if name == "receive"), None)
 
 
 def _request_attributes(scope: Scope, headers: Mapping[str, str]) -> dict[str, AttributeValue]:

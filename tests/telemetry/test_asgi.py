@@ -206,6 +206,27 @@ def test_a_real_server_under_a_client_timeout_is_cancelled_before_any_chunk(span
     assert names.MAX_GAP_S not in seen
 
 
+@pytest.mark.parametrize("native", [False, True])
+def test_a_caller_that_left_before_a_plain_answer_is_cancelled(spans: Recorder, native: bool) -> None:
+    telemetry: Any = {"tracer_provider": spans.provider, "operation_spans": False} if native else {"tracing": False}
+    app = FastAPI(telemetry=telemetry)
+
+    @app.get("/")
+    async def slow() -> dict[str, int]:
+        await asyncio.sleep(0.5)
+        return {"answer": 42}
+
+    app.add_middleware(MeshsloMiddleware, tracer_provider=spans.provider)
+    with served(app) as url:
+        with httpx.Client(timeout=0.1) as client, pytest.raises(httpx.ReadTimeout):
+            client.get(url)
+        seen = attributes(spans)
+        assert (seen[names.OUTCOME], seen["http.response.status_code"]) == ("cancelled", 200)
+        spans.exporter.clear()
+        httpx.get(url)
+        assert attributes(spans)[names.OUTCOME] == "ok"
+
+
 async def test_the_route_is_the_template_with_all_prefixes(spans: Recorder) -> None:
     async def endpoint(request: Request) -> Response:
         return PlainTextResponse("x")
