@@ -8,8 +8,7 @@ from meshslo.telemetry.schema import FRAME
 
 from .outcomes import GRPC_CODES
 from .roles import number
-from .scopes import HEADERS_ONLY
-from .spans import CLIENT, FAILED
+from .spans import FAILED
 
 TEXT: Final = ("tenant", "model", "provider", "operation", "route", "method", "protocol", "error_type", "response_flags")
 WORDS: Final = (*TEXT, "caller_identity", "callee_identity", "namespace", "pod", "zone", "cluster", "version")
@@ -52,14 +51,13 @@ _AS_THEY_CAME: Final = (
 
 def _moments() -> dict[str, pl.Expr]:
     """When the call began, its headers came, its first token came, it ended."""
-    ends_at_headers = pl.col("scope").is_in(HEADERS_ONLY).fill_null(False) & (pl.col("kind") == CLIENT)
-    headers = pl.coalesce(_moment("first_byte_s"), "headers_ns", pl.when(ends_at_headers).then("end_ns"))
+    headers = pl.coalesce(_moment("first_byte_s"), "headers_ns", pl.when("ends_at_headers").then("end_ns"))
     token = pl.coalesce(_moment("first_token_s"), _moment("first_token_ms", unit_ns=1e6), "token_ns")
     return {
         "begin": pl.col("start_ns"),
         "headers": _not_before_start(headers),
         "token": _not_before_start(token),
-        "end": pl.when(~ends_at_headers).then("end_ns"),
+        "end": pl.when(~pl.col("ends_at_headers")).then("end_ns"),
     }
 
 

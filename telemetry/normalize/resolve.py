@@ -106,7 +106,10 @@ def _same_call(calls: pl.DataFrame, forest: _Forest) -> pl.Series:
 
 
 def _with_callees(calls: pl.DataFrame, group: pl.Series) -> pl.DataFrame:
-    """Clients and caller-side proxies call whoever answered: the server of the same call, else the proxy before it."""
+    """Clients and caller-side proxies call whoever answered: the server of the same call, else the proxy before it.
+
+    A proxy that does not know whose it is (Linkerd's have one name for all) is the server's.
+    """
     table = calls.select("vantage", "callee").with_columns(group)
     answered = [
         table.filter((pl.col("vantage") == vantage) & pl.col("callee").is_not_null())
@@ -117,7 +120,7 @@ def _with_callees(calls: pl.DataFrame, group: pl.Series) -> pl.DataFrame:
     answering = pl.concat(answered).unique("call", keep="first", maintain_order=True).rename({"callee": "answering"})
     joined = table.join(answering, on="call", how="left", maintain_order="left")
     callee = pl.when(joined["vantage"].is_in(["client", "proxy_out"])).then(pl.coalesce(joined["answering"], "callee"))
-    return calls.with_columns(callee=callee.otherwise("callee"))
+    return calls.with_columns(callee=callee.otherwise(pl.coalesce("callee", joined["answering"])))
 
 
 def _only_one(name: str, group: pl.Series) -> pl.Expr:

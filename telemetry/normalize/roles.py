@@ -1,8 +1,8 @@
 """What each span is: an SDK's client or server side of a call, a proxy's receiving or sending side, or no call at all.
 
-Proxies are Envoy's. One that stands before the callee (its service is the callee's) received the call; one at the caller's side
-(Istio's `outbound|...` clusters, or the service of the SDK span it serves) only sends it on; one that is a service of its own
-(an ingress gateway, an edge proxy) does both.
+Proxies are Envoy's and Linkerd's. One that stands before the callee (its service is the callee's) received the call; one at
+the caller's side (Istio's `outbound|...` clusters, or the service of the SDK span it serves) only sends it on; one that is a
+service of its own (an ingress gateway, an edge proxy) does both.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from typing import Final
 import polars as pl
 
 from .graph import Flags, Rows, flagged, marked, nearest, parents, take
+from .scopes import LINKERD, ends_at_headers
 from .spans import CLIENT, SERVER
 
 # Operations that are work in themselves; around other calls they are a frame, not a call (GenAI conventions 1.41, spans).
@@ -59,8 +60,10 @@ def assign(spans: pl.DataFrame) -> Roles:
 
 def _settled(spans: pl.DataFrame) -> pl.DataFrame:
     """With `proxy`, and `service` and `operation` as one name each."""
-    proxy = ((pl.col("component") == "proxy") | (pl.col("scope") == "envoy")).fill_null(False)
-    service = pl.when(~pl.col("service").str.starts_with("unknown_service")).then("service")
+    envoy = (pl.col("component") == "proxy") | (pl.col("scope") == "envoy")
+    proxy = (envoy | (pl.col("service") == LINKERD)).fill_null(False)
+    named = ~pl.col("service").str.starts_with("unknown_service") & (pl.col("service") != LINKERD)
+    service = pl.when(named).then("service")
     vercel = (
         pl.when(pl.col("ai_operation").str.contains(_VERCEL))
         .then(pl.when(pl.col("ai_operation").str.ends_with("doEmbed")).then(pl.lit("embeddings")).otherwise(pl.lit("chat")))
@@ -72,6 +75,7 @@ def _settled(spans: pl.DataFrame) -> pl.DataFrame:
     )
     return spans.with_columns(
         proxy=proxy,
+        ends_at_headers=ends_at_headers(),
         service=pl.when(proxy).then(pl.coalesce("canonical_service", service)).otherwise(service),
         operation=operation,
         status_code=pl.when(status.is_between(1, 999)).then(status),  # Envoy writes 0 for "none"

@@ -295,6 +295,21 @@ def test_a_proxy_without_a_name_is_named_by_its_cluster() -> None:
     assert seen(envoy(1, "unknown_service:envoy", SERVER, attributes=unnamed)) == {1: ("proxy_in", "ingress>generator")}
 
 
+def test_linkerds_proxies_are_named_by_the_services_around_them() -> None:
+    proxy = {"scope": "", "duration_s": 0.02, "attributes": {"http.status_code": "200", "http.path": "/v1/chat?q=secret"}}
+    calls = calls_of(
+        spec(1, "gateway", CLIENT, duration_s=3),
+        spec(2, "linkerd-proxy", CLIENT, 1, **proxy),
+        spec(3, "linkerd-proxy", SERVER, 2, **proxy),
+        spec(4, "generator", SERVER, 3, duration_s=3),
+    )
+    assert [(row["vantage"], row["hop"]) for _, row in sorted(calls.items())] == [
+        (vantage, "gateway>generator") for vantage in ("client", "proxy_out", "proxy_in", "server")
+    ]
+    assert (calls[2]["duration_s"], calls[2]["first_byte_s"], calls[2]["outcome"]) == (None, 0.02, "ok")
+    assert "secret" not in str(calls)
+
+
 # What a row says -----------------------------------------------------------------------------------------------------------
 
 
