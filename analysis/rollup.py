@@ -142,7 +142,7 @@ def _named(counted: Counted, phase: Phase, keys: tuple[str, ...]) -> Rollup:
         *_words(keys),
         pl.lit(None, dtype=pl.Datetime("ns", "UTC")).alias("start"),
         pl.lit(phase, dtype=pl.Enum(PHASES)).alias("phase"),
-        *(pl.Series(name, total[used]) for name, total in zip(CELL_VALUES, sums, strict=True)),
+        *(pl.Series(name, total[used], dtype=pl.Float64) for name, total in zip(CELL_VALUES, sums, strict=True)),
         *(pl.lit(None, dtype=pl.Float64).alias(name) for name in EXTREMES),
     )
     if follows_from_outcome(phase):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshslo.analysis.api import CallStore, open_store
@@ -74,6 +74,7 @@ def test_too_few_calls_are_no_quantile_whatever_the_source() -> None:
     assert (answer.status, answer.needs_calls) == ("not_identifiable", 199)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 400), min_size=5, max_size=5), st.floats(0.05, 0.95))
 def test_values_are_promqls_histogram_quantile(counts: list[int], q: float) -> None:
     if not any(counts):
@@ -83,6 +84,7 @@ def test_values_are_promqls_histogram_quantile(counts: list[int], q: float) -> N
         assert answer.value_s == pytest.approx(histogram_quantile(q, EDGES_S, counts), rel=1e-6)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 400), min_size=6, max_size=6), st.floats(0.05, 0.99))
 def test_the_true_quantile_lies_in_the_interval_of_one_bucket(counts: list[int], q: float) -> None:
     seconds = np.repeat([0.4, 0.9, 2.0, 4.0, 9.0, 55.0], counts)

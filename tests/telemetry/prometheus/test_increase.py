@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshslo.telemetry.prometheus.increase import increase
@@ -63,12 +63,14 @@ def processes(draw: st.DrawFn) -> tuple[list[float], list[float]]:
     return values, true
 
 
+@settings(deadline=None)
 @given(processes())
 def test_every_call_counts_in_its_step(process: tuple[list[float], list[float]]) -> None:
     values, true = process
     assert grown([values]) == [true]
 
 
+@settings(deadline=None)
 @given(processes(), st.data())
 def test_two_windows_that_share_an_edge_count_as_one(process: tuple[list[float], list[float]], data: st.DataObject) -> None:
     values, true = process
@@ -77,6 +79,7 @@ def test_two_windows_that_share_an_edge_count_as_one(process: tuple[list[float],
     assert parts[0][0] + parts[1][0] == true
 
 
+@settings(deadline=None)
 @given(processes(), st.data())
 def test_samples_that_are_missing_lose_no_call_of_a_steady_process(
     process: tuple[list[float], list[float]], data: st.DataObject

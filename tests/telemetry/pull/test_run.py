@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshslo.telemetry.errors import SourceError, StoreError
@@ -136,6 +136,7 @@ def test_a_directory_of_something_else_is_refused_before_anything_is_asked(tmp_p
 windows = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 10)).map(lambda pair: (at(pair[0]), at(sum(pair)))), max_size=8)
 
 
+@settings(deadline=None)
 @given(windows, st.integers(0, 50), st.integers(1, 20))
 def test_gaps_and_covered_windows_are_together_what_was_asked(covered: list[Window], since: int, length: int) -> None:
     wanted = (at(since), at(since + length))
