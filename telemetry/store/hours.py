@@ -1,15 +1,16 @@
 """Call rows as Parquet files by start hour: writing them so that they can be published, telling which exist already."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from meshslo.telemetry.schema import FRAME, to_arrow
+from meshslo.telemetry.schema import CALLS, FRAME, to_arrow
 
 from .atomic import TEMPORARY, sync_file, sync_folder
 from .layout import Layout
@@ -68,13 +69,26 @@ def stage(layout: Layout, hour: datetime, calls: pl.DataFrame, stem: str) -> Sta
         folder.mkdir(parents=True)
         for made in (folder.parent, layout.calls):
             sync_folder(made)
+    return _write(folder, stem, [to_arrow(calls)])
+
+
+def stage_together(files: Sequence[Path], stem: str) -> Staged:
+    """Write the rows of `files` of one hour end to end, a row group at a time, whatever their size."""
+    opened = (pq.ParquetFile(path) for path in files)
+    groups = (file.read_row_group(number) for file in opened for number in range(file.num_row_groups))
+    return _write(files[0].parent, stem, (group.cast(CALLS) for group in groups))
+
+
+def _write(folder: Path, stem: str, tables: Iterable[pa.Table]) -> Staged:
     final = folder / f"{stem}.parquet"
     temporary = folder / f".{final.name}{TEMPORARY}"
-    pq.write_table(
-        to_arrow(calls), temporary, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP_ROWS, store_schema=False
-    )
+    rows = 0
+    with pq.ParquetWriter(temporary, CALLS, compression="zstd", compression_level=1, store_schema=False) as writer:
+        for table in tables:
+            writer.write_table(table, row_group_size=_ROW_GROUP_ROWS)
+            rows += table.num_rows
     sync_file(temporary)
-    return Staged(temporary, final, calls.height)
+    return Staged(temporary, final, rows)
 
 
 def without_repeats(calls: pl.DataFrame) -> pl.DataFrame:

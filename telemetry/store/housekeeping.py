@@ -13,7 +13,7 @@ from pathlib import Path
 from meshslo.telemetry.normalize import resolve
 
 from .commits import Change, carry_out, decide, pending
-from .hours import hour_of, scan_files, stage, without_repeats
+from .hours import hour_of, scan_files, stage, stage_together, without_repeats
 from .ingest import IngestSettings
 from .layout import Layout
 from .locks import write_lock
@@ -30,14 +30,16 @@ _MERGES_A_TURN = 8
 class KeepSettings:
     """How long calls are kept, how many bytes of them, and when the files of an hour are merged.
 
-    None keeps everything. Files under half of `merge_bytes` are small; they are merged once there are `merge_files` of them in
-    an hour, and all of them once the hour has been over for `quiet_s`.
+    None keeps everything. Files are merged in two sizes: small ones, under half of `merge_bytes`, into one that fits the memory
+    and whose calls complete each other on the way; then those, under half of `large_bytes`, end to end. Either happens once
+    there are `merge_files` of a size in an hour, and to all of them once the hour has been over for `quiet_s`.
     """
 
     max_age_s: float | None = None
     max_bytes: int | None = None
     merge_files: int = 16
-    merge_bytes: int = 32 * _MIB
+    merge_bytes: int = 3 * _MIB
+    large_bytes: int = 256 * _MIB
     quiet_s: float = 300.0
 
 
@@ -66,7 +68,7 @@ def keep(layout: Layout, settings: KeepSettings) -> Kept:
         for commit in pending(layout):
             carry_out(layout, commit)
         retired = _retire(layout, settings)
-        merged = [_merge(layout, run) for run in islice(_mergeable_now(layout, settings), _MERGES_A_TURN)]
+        merged = [_merge(layout, run, settings) for run in islice(_mergeable_now(layout, settings), _MERGES_A_TURN)]
     return Kept(
         merged_files=sum(merged),
         into_files=len(merged),
@@ -81,13 +83,14 @@ def _mergeable_now(layout: Layout, settings: KeepSettings) -> Iterator[list[Path
 
 
 def mergeable(files: tuple[Path, ...], settings: KeepSettings, now: datetime) -> Iterator[list[Path]]:
-    """Runs of small files of one hour, each to become one file of at most `settings.merge_bytes`."""
+    """Runs of files of one hour, each to become one file: of at most `merge_bytes`, or at most `large_bytes`."""
     for hour, group in groupby(sorted(files), key=hour_of):
         sizes = {path: path.stat().st_size for path in group}
-        small = [path for path, size_bytes in sizes.items() if size_bytes < settings.merge_bytes / 2]
-        is_over = now > hour + _HOUR + timedelta(seconds=settings.quiet_s)
-        if len(small) >= (2 if is_over else settings.merge_files):
-            yield from (run for run in _runs(small, sizes, settings.merge_bytes) if len(run) > 1)
+        enough = 2 if now > hour + _HOUR + timedelta(seconds=settings.quiet_s) else settings.merge_files
+        for least_bytes, most_bytes in ((0, settings.merge_bytes), (settings.merge_bytes / 2, settings.large_bytes)):
+            alike = [path for path, size_bytes in sizes.items() if least_bytes <= size_bytes < most_bytes / 2]
+            if len(alike) >= enough:
+                yield from (run for run in _runs(alike, sizes, most_bytes) if len(run) > 1)
 
 
 def _runs(files: list[Path], sizes: dict[Path, int], max_bytes: int) -> Iterator[list[Path]]:
@@ -100,13 +103,15 @@ def _runs(files: list[Path], sizes: dict[Path, int], max_bytes: int) -> Iterator
     yield run
 
 
-def _merge(layout: Layout, files: list[Path]) -> int:
-    """Make one file of `files`; how many they were.
-
-    Rows that were written before their trace mates had arrived are completed from them on this occasion.
-    """
-    calls = without_repeats(resolve(scan_files(files).collect())).sort("start")
-    staged = stage(layout, hour_of(files[0]), calls, f"{fresh_name()}-merged")
+def _merge(layout: Layout, files: list[Path], settings: KeepSettings) -> int:
+    """Make one file of `files`; how many they were."""
+    stem = f"{fresh_name()}-merged"
+    if sum(path.stat().st_size for path in files) <= settings.merge_bytes:
+        # Rows that were written before their trace mates had arrived are completed from them on this occasion.
+        calls = without_repeats(resolve(scan_files(files).collect())).sort("start")
+        staged = stage(layout, hour_of(files[0]), calls, stem)
+    else:
+        staged = stage_together(files, stem)
     change = Change(
         publish=((layout.relative(staged.temporary), layout.relative(staged.final)),),
         supersede=tuple(layout.relative(path) for path in files),

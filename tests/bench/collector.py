@@ -164,10 +164,10 @@ def appended(folder: Path, seconds: float) -> float:
 
 
 def resident_mib(pid: int) -> float:
-    """Resident memory of a process and its children."""
+    """Resident memory of a process and its children, what they share counted once."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    pages = [int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in (pid, *children)]
-    return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    rollups = [Path(f"/proc/{one}/smaps_rollup").read_text() for one in (pid, *children)]
+    return sum(int(text.split("Pss:")[1].split()[0]) for text in rollups) / 1024
 
 
 def stored(folder: Path, seconds: float) -> dict[str, float]:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from meshslo.telemetry.store import Store, commits, open_store
@@ -63,6 +64,18 @@ def test_no_merged_file_grows_beyond_the_size(store: Store) -> None:
         append(store, 0)
     size_bytes = take(store.layout).calls[0].stat().st_size
     assert keep(store.layout, KeepSettings(merge_bytes=int(size_bytes * 2.5))) == Kept(merged_files=6, into_files=3)
+
+
+def test_files_too_large_for_memory_are_joined_end_to_end(store: Store) -> None:
+    for second in range(4):
+        append(store, second, second + 0.5)
+    before = rows(store)
+    largest = max(path.stat().st_size for path in take(store.layout).calls)
+    kept = keep(store.layout, KeepSettings(merge_bytes=largest, large_bytes=100 * largest))
+    assert kept == Kept(merged_files=4, into_files=1)
+    assert rows(store).equals(before)
+    (path,) = take(store.layout).calls
+    assert pq.ParquetFile(path).num_row_groups == 4
 
 
 def test_who_listed_the_files_before_a_merge_still_reads_them(store: Store) -> None:
