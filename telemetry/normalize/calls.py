@@ -10,6 +10,7 @@ import polars as pl
 from meshslo.telemetry.schema import COLUMNS, conform
 
 from . import nests, proxies
+from .asgi_chunks import with_chunk_times
 from .columns import measured
 from .graph import Flags, Rows, flagged, follow, nearest, take
 from .outcomes import outcomes
@@ -34,7 +35,7 @@ def to_calls(spans: pl.DataFrame) -> pl.DataFrame:
 def normalize(spans: pl.DataFrame) -> Normalized:
     """The call rows of a span table, completed from each other, and the count of spans left out, by reason."""
     roles = assign(spans)
-    values = proxies.with_fate(roles, measured(roles.spans))
+    values = with_chunk_times(roles, proxies.with_fate(roles, measured(roles.spans)))
     values = values.with_columns(outcome=proxies.settle_cut(roles, values, outcomes(values)))
     found = nests.find(roles)
     kept, dropped = proxies.rows(roles)

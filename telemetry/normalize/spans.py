@@ -36,6 +36,7 @@ _READERS_OWN: Final[Mapping[str, tuple[str, ...]]] = {
     "canonical_service": ("istio.canonical_service",),
     "security_policy": ("connection_security_policy", "connection.mtls"),
     "first_token_ms": ("ai.response.msToFirstChunk", "ai.stream.msToFirstChunk"),
+    "asgi_event": ("asgi.event.type",),
     "ai_model": ("ai.model.id",),
     "ai_operation": ("ai.operationId",),
 }
