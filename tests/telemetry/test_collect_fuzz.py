@@ -1,0 +1,107 @@
+"""Whatever bytes come in: refused or taken, and what was taken can always be turned into calls.
+
+MESHSLO_FUZZ sets how many inputs (the long form is 1,000,000); MESHSLO_FUZZ_SEED repeats a run.
+"""
+
+import os
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from meshslo.telemetry.collect.access import Sender
+from meshslo.telemetry.collect.body import decompress
+from meshslo.telemetry.collect.intake import check
+from meshslo.telemetry.errors import BadInputError
+from meshslo.telemetry.normalize import to_calls, traces_json_to_protobuf
+from meshslo.telemetry.normalize.decode import decode_many
+from tests.support.otlp import make_batch, make_span
+from tests.support.shared import ROOT
+
+INPUTS = int(os.environ.get("MESHSLO_FUZZ", "10000"))
+SEED = int(os.environ.get("MESHSLO_FUZZ_SEED", "5"))
+AT_ONCE = 500
+TENANT_BOUND = Sender(frozenset({"acme"}))
+
+
+def recorded() -> list[str]:
+    """OTLP/JSON of real Envoys, a line each."""
+    folder = ROOT / "tests" / "telemetry" / "fixtures" / "envoy"
+    return [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines()]
+
+
+def seeds() -> list[bytes]:
+    """Valid messages to start from."""
+    return [make_batch([make_span() for _ in range(3)]), b"", *(traces_json_to_protobuf(line) for line in recorded())]
+
+
+def mutated(chance: random.Random, originals: list[bytes], count: int) -> Iterator[bytes]:
+    """`count` inputs: flipped, cut, repeated, spliced."""
+    for _ in range(count):
+        data = bytearray(chance.choice(originals))
+        for _ in range(chance.choice((1, 1, 2, 5))):
+            place = chance.randrange(len(data) + 1)
+            other = chance.choice(originals)
+            change = chance.randrange(6)
+            if change == 0:
+                del data[place : place + chance.randrange(20)]
+            elif change == 1:
+                data[place:place] = chance.randbytes(chance.randrange(8))
+            elif change == 2:
+                data[place:place] = other[: chance.randrange(len(other) + 1)]
+            elif change == 3 and data:
+                data[place % len(data)] ^= 1 << chance.randrange(8)
+            elif change == 4 and data:
+                data[place % len(data)] = chance.choice((0, 1, 0x7F, 0x80, 0xFF))
+            else:
+                data[place:] = data[place : place + chance.randrange(40)] * chance.randrange(3)
+        yield bytes(data)
+
+
+def test_any_bytes_are_refused_or_become_calls() -> None:
+    chance, originals = random.Random(SEED), seeds()
+    refused = taken = spans = 0
+    for _ in range(0, INPUTS, AT_ONCE):
+        accepted = []
+        for payload in mutated(chance, originals, AT_ONCE):
+            try:
+                checked = check(payload, chance.choice((Sender(), TENANT_BOUND)))
+            except BadInputError:
+                refused += 1
+                continue
+            accepted.append(checked)
+        decoded = decode_many([checked.payload for checked in accepted])
+        assert decoded.spans.height == sum(checked.accepted for checked in accepted)
+        to_calls(decoded.spans)
+        taken += len(accepted)
+        spans += decoded.spans.height
+    assert min(refused, taken, spans) > INPUTS / 50, "the mutations have become too weak or too strong to tell anything"
+
+
+def test_any_text_is_refused_as_json_or_becomes_a_message() -> None:
+    chance = random.Random(SEED)
+    originals = [line.encode() for line in recorded()]
+    outcomes = {"refused": 0, "taken": 0}
+    for text in mutated(chance, originals, INPUTS // 20):
+        try:
+            check(traces_json_to_protobuf(text), Sender())
+            outcomes["taken"] += 1
+        except BadInputError:
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 0
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_any_bytes_open_within_the_limit_or_are_refused(encoding: str) -> None:
+    import gzip
+
+    import pyarrow as pa
+
+    chance = random.Random(SEED)
+    plain = chance.randbytes(300) + bytes(3000)
+    squeezed = gzip.compress(plain) if encoding == "gzip" else pa.compress(plain, codec="zstd", asbytes=True)
+    for body in mutated(chance, [squeezed], INPUTS // 10):
+        try:
+            assert len(decompress(body, encoding, 2000)) <= 2000
+        except BadInputError:
+            continue
