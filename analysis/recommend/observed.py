@@ -10,6 +10,7 @@ import polars as pl
 
 from meshslo.analysis.config import Config
 from meshslo.analysis.policy.deployed import Deployed
+from meshslo.analysis.quantile import calls_needed
 from meshslo.analysis.rollup import Rollup, roll_up
 from meshslo.analysis.survival import LifeTable
 from meshslo.telemetry.vocabulary import OTHER, Phase
@@ -178,7 +179,8 @@ def differ(tables: Mapping[str, LifeTable], shares: Sequence[float], confidence:
     A group whose tail is hidden counts with its lower bound: it differs from those that surely end before.
     """
     for q in shares:
-        quantiles = (table.quantile(q, confidence) for table in tables.values())
+        enough = (table for table in tables.values() if table.calls >= calls_needed(q, confidence))
+        quantiles = (table.quantile(q, confidence) for table in enough)
         found = [quantile for quantile in quantiles if quantile.status != "not_identifiable"]
         if len(found) >= 2 and any(quantile.status == "ok" and quantile.high_s is not None for quantile in found):
             lows = [quantile.low_s or 0.0 for quantile in found]
