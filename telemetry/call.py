@@ -73,7 +73,10 @@ class Call:
             _OPEN.add(self)
 
     def set(self, **labels: Unpack[Labels]) -> None:
-        """State tenant, model, route, tokens, ... of this call; the first three also travel with the request from here on."""
+        """State tenant, model, route, tokens, ... of this call; the first three also travel with the request from here on.
+
+        They hold until the request's (or `hop`'s) context ends; outside of any, for as long as the task runs.
+        """
         attributes = attributes_of(labels)
         if self.span.is_recording():
             self.span.set_attributes(attributes)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from opentelemetry import propagate, trace
+from opentelemetry import baggage, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import SpanKind
@@ -31,7 +31,8 @@ class ServerSettings:
 
     `tenant_header` and `model_header` win over baggage: a proxy that authenticated the caller sets them. `trusts_callers=False`
     (for the outermost service without such a proxy) ignores both. `content` tells which chunk is the first token.
-    `skipped_paths` are requests that are no calls.
+    `skipped_paths` are requests that are no calls. FastAPI's own telemetry reads baggage before us: where callers are not
+    trusted, switch it off with `FastAPI(telemetry={"tracing": False})`.
     """
 
     tenant_header: str | None = "x-tenant-id"
@@ -58,7 +59,7 @@ class Incoming:
         """The request's context: the caller's trace, and its labels from `headers` (names in lower case) or baggage."""
         context = propagate.extract(headers, getter=_GETTER)
         if not self._settings.trusts_callers:
-            return share({}, trace.set_span_in_context(trace.get_current_span(context), Context()))
+            return share({}, baggage.clear(context))
         labels = labels_in(context)
         for name, header in self._labels.items():
             if (said := headers.get(header)) and (kept := label(name, said)):

@@ -6,7 +6,7 @@ several calls and none is counted twice. What is said here of a request lands on
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Final, TypeVar
 
 from opentelemetry import trace
@@ -50,13 +50,26 @@ def instrument_openai(
     """`client` (OpenAI or AsyncOpenAI) itself, from now on measured: a CLIENT span an attempt, to the end of its stream.
 
     The span states operation, model, attempt and token counts (those of a stream where `stream_options` ask for usage), never
-    what was asked or answered. Instrumenting twice changes nothing.
+    what was asked or answered. Copies (`with_options`) are measured too. Instrumenting twice changes nothing.
     """
     anything: Any = client
     instrument_httpx(anything._client, settings, tracer_provider=tracer_provider)  # noqa: SLF001 - no public way to it
     if not hasattr(anything.request, "__wrapped__"):
         anything.request = _stated(anything.request, str(anything.base_url))
+        for copying in ("copy", "with_options"):
+            again = partial(instrument_openai, settings=settings, tracer_provider=tracer_provider)
+            setattr(anything, copying, _then(getattr(anything, copying), again))
     return client
+
+
+def _then(make: Callable[..., Any], act: Callable[[Any], Any]) -> Callable[..., Any]:
+    """`make`, with `act` on what it makes."""
+
+    @wraps(make)
+    def made(*args: Any, **kwargs: Any) -> Any:
+        return act(make(*args, **kwargs))
+
+    return made
 
 
 def _stated(request: Callable[..., Any], base_url: str) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ that nobody closes still ends its span when it is forgotten.
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Generic, Self, TypeVar, cast, overload
+from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import Span, SpanKind
@@ -22,6 +22,8 @@ Chunk = TypeVar("Chunk")
 
 class _Observed(Generic[Chunk]):
     """What the two kinds have in common: the call that is told, and the context (if any) in which chunks are made."""
+
+    _chunks: object
 
     def __init__(self, call: Call, context: Context | None = None) -> None:
         self._call = call
@@ -43,6 +45,11 @@ class _Observed(Generic[Chunk]):
         if input_tokens is not None:
             self._call.set(input_tokens=input_tokens)
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._chunks, name)
+
     def __del__(self) -> None:
         # A constructor that failed has no call.
         if (call := getattr(self, "_call", None)) is not None:
@@ -50,7 +57,9 @@ class _Observed(Generic[Chunk]):
 
 
 class ObservedAsyncStream(_Observed[Chunk]):
-    """The chunks of an async iterator, unchanged; attributes of the wrapped object are reached through it."""
+    """The chunks of an async iterator, unchanged; what else the wrapped object can do is reached through it."""
+
+    _chunks: AsyncIterable[Chunk]
 
     def __init__(self, chunks: AsyncIterable[Chunk], call: Call, context: Context | None = None) -> None:
         super().__init__(call, context)
@@ -98,7 +107,9 @@ class ObservedAsyncStream(_Observed[Chunk]):
 
 
 class ObservedStream(_Observed[Chunk]):
-    """The chunks of an iterator, unchanged."""
+    """The chunks of an iterator, unchanged; what else the wrapped object can do is reached through it."""
+
+    _chunks: Iterable[Chunk]
 
     def __init__(self, chunks: Iterable[Chunk], call: Call, context: Context | None = None) -> None:
         super().__init__(call, context)

@@ -274,8 +274,16 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 async def test_an_outermost_service_may_trust_nobody(spans: Recorder) -> None:
     app = MeshsloMiddleware(echo, ServerSettings(trusts_callers=False), tracer_provider=spans.provider)
     parent = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    await drive(app, headers=[(b"traceparent", parent), (b"baggage", b"tenant.id=forged"), (b"x-tenant-id", b"forged")])
+    await drive(
+        app,
+        headers=[
+            (b"traceparent", parent),
+            (b"baggage", b"tenant.id=forged,meshslo.caller=forged"),
+            (b"x-tenant-id", b"forged"),
+        ],
+    )
     assert names.TENANT not in attributes(spans)
+    assert names.CALLER not in attributes(spans)
     assert f"{spans.one().context.trace_id:032x}" == "0af7651916cd43dd8448eb211c80319c"
 
 

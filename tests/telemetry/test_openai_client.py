@@ -102,6 +102,13 @@ async def test_a_plain_chat_has_its_tokens(spans: Recorder) -> None:
     assert (call[names.OUTCOME], call[names.OUTPUT_TOKENS], call[names.STREAMING]) == ("ok", 5, False)
 
 
+async def test_copies_of_a_client_are_measured_too(spans: Recorder) -> None:
+    client = client_of(spans, lambda request: httpx2.Response(200, json={}))
+    await client.with_options(timeout=3).chat.completions.create(model="large", messages=QUESTION)
+    (call,) = seen(spans)
+    assert call[names.MODEL] == "large"
+
+
 async def test_every_retry_is_a_call_of_its_own(spans: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     client = client_of(spans, answering(503, httpx2.ReadTimeout("slow"), [*words("Hi"), b"data: [DONE]\n\n"]), max_retries=2)
     monkeypatch.setattr("anyio.sleep", lambda seconds: asyncio.sleep(0))

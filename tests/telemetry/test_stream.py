@@ -199,6 +199,17 @@ def test_a_stream_says_while_it_runs_what_it_has_seen(scene: Scene) -> None:
     assert stream.outcome == "ok"
 
 
+def test_what_else_the_wrapped_stream_can_do_stays_in_reach(scene: Scene) -> None:
+    class Stream(list[str]):
+        response = "the response"
+
+    stream = ObservedStream(Stream("ab"), scene.call())
+    assert stream.response == "the response"
+    with pytest.raises(AttributeError):
+        _ = stream.nothing
+    assert list(stream) == ["a", "b"]
+
+
 def test_nothing_of_the_context_leaks_to_the_consumer(scene: Scene) -> None:
     before = trace.get_current_span()
     for _ in ObservedStream(scene.chunks(1.0, 1.0), scene.call()):
