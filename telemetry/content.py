@@ -5,6 +5,7 @@ Anthropic messages. Any other non-empty chunk is content. Nothing that is read h
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -16,6 +17,9 @@ CONTENT_KEYS: Final = ("content", "reasoning_content", "reasoning", "tool_calls"
 
 SILENT_TYPES: Final = frozenset({"ping", "message_start", "content_block_start"})
 """Event types of Anthropic's stream that announce content without carrying any."""
+
+UNREADABLE: Final = (ValueError, RecursionError)
+"""What the JSON parser raises of broken text, and of brackets nested a thousand deep."""
 
 MAX_HELD_BYTES: Final = 65_536
 """How much of an unfinished event is kept; more than that without a line's end counts as content."""
@@ -73,7 +77,7 @@ def _line_has_content(line: str) -> bool | None:
         return True
     try:
         return object_has_content(json.loads(data))
-    except ValueError:
+    except UNREADABLE:
         return None
 
 
@@ -118,14 +122,18 @@ def is_final(chunk: object) -> bool:
     if not isinstance(chunk, bytes | str):
         return _get(chunk, "type") in FINAL_EVENTS
     text = chunk if isinstance(chunk, str) else str(chunk, "latin-1")
-    last = next((line for line in reversed(text.splitlines()) if line.startswith("data:")), "").removeprefix("data:").strip()
+    last = (
+        next((line for line in reversed(text[-MAX_HELD_BYTES:].splitlines()) if line.startswith("data:")), "")
+        .removeprefix("data:")
+        .strip()
+    )
     return last == FINAL_EVENTS[0] or (last.startswith("{") and _is_final_event(last))
 
 
 def _is_final_event(data: str) -> bool:
     try:
         return _get(json.loads(data), "type") in FINAL_EVENTS
-    except ValueError:
+    except UNREADABLE:
         return False
 
 
@@ -137,6 +145,9 @@ class Usage(NamedTuple):
 
 
 NO_USAGE: Final = Usage(None, None)
+USAGE_KEY: Final = '"usage"'
+VALUE: Final = re.compile(r"\s*:\s*(?=\{)")
+"""From a key to the object that is its value."""
 
 
 def may_hold_usage(chunk: object) -> bool:
@@ -154,26 +165,29 @@ def usage_of(chunk: object) -> Usage:
     >>> usage_of(b'data: {"usage": {"prompt_tokens": 3, "completion_tokens": 5}}')
     Usage(input_tokens=3, output_tokens=5)
     """
-    if isinstance(chunk, bytes | str):
-        text = chunk if isinstance(chunk, str) else str(chunk, "latin-1")
-        found = [_usage(decoded) for decoded in _json_objects(text)]
-        return next((usage for usage in reversed(found) if usage != NO_USAGE), NO_USAGE)
-    return _usage(chunk)
+    if not isinstance(chunk, bytes | str):
+        return _counts(_get(chunk, "usage"))
+    text = chunk if isinstance(chunk, str) else str(chunk, "latin-1")
+    place = text.rfind(USAGE_KEY)
+    while place >= 0:
+        # Only this small object is parsed: the body around it may be megabytes. In a text, the key's quotes are escaped.
+        usage = _counts(_object_at(text, place + len(USAGE_KEY)))
+        if usage != NO_USAGE:
+            return usage
+        place = text.rfind(USAGE_KEY, 0, place)
+    return NO_USAGE
 
 
-def _json_objects(text: str) -> list[object]:
-    """The JSON objects of a body or of an event stream's data lines; what is not whole JSON is passed over."""
-    objects: list[object] = []
-    for line in [text] if text.lstrip().startswith("{") else text.splitlines():
-        try:
-            objects.append(json.loads(line.partition("data:")[2] if line.startswith("data:") else line))
-        except ValueError:
-            continue
-    return objects
+def _object_at(text: str, start: int) -> object:
+    """The JSON value that follows a key whose text ends at `start`; None where none is whole."""
+    value = VALUE.match(text, start)
+    try:
+        return json.JSONDecoder().raw_decode(text, value.end())[0] if value else None
+    except UNREADABLE:
+        return None
 
 
-def _usage(decoded: object) -> Usage:
-    usage = _get(decoded, "usage")
+def _counts(usage: object) -> Usage:
     return Usage(
         _count(_get(usage, "prompt_tokens"), _get(usage, "input_tokens")),
         _count(_get(usage, "completion_tokens"), _get(usage, "output_tokens")),

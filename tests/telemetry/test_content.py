@@ -110,3 +110,23 @@ def test_usage_is_read_from_bodies_events_and_objects() -> None:
     counts = SimpleNamespace(input_tokens=7, output_tokens=9)
     assert usage_of(SimpleNamespace(usage=counts)) == Usage(7, 9)
     assert not may_hold_usage(b"data: x")
+
+
+@pytest.mark.parametrize(
+    ("chunk", "usage"),
+    [
+        (b'{"data": [' + b"0.1," * 300_000 + b'0], "usage" : {"prompt_tokens": 4}}', Usage(4, None)),
+        (b'tail of a split body"}], "usage": {"prompt_tokens": 4, "completion_tokens": 2}}', Usage(4, 2)),
+        (b'{"usage": {"prompt_tokens": 4}}\n{"usage": null}', Usage(4, None)),
+        (b'{"content": "say \\"usage\\": {\\"prompt_tokens\\": 9}"}', Usage(None, None)),
+        (b'{"usage": {"prompt_tokens": true, "completion_tokens": "5"}}', Usage(None, None)),
+        (b'{"usage": {"prompt_tokens": 4', Usage(None, None)),
+        (b'{"usage": {"a": ' + b"[" * 100_000, Usage(None, None)),
+    ],
+)
+def test_usage_is_read_wherever_it_stands_and_nothing_else_is(chunk: bytes, usage: Usage) -> None:
+    assert usage_of(chunk) == usage
+
+
+def test_brackets_nested_without_end_are_no_content_and_no_harm() -> None:
+    assert not ContentWatch()(b'data: {"choices": ' + b"[" * 60_000)
