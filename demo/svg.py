@@ -24,6 +24,8 @@ HEIGHT: Final = 400
 LEFT, RIGHT, TOP, BOTTOM = 64, 500, 84, 340
 LEAST_SHARE: Final = 0.002
 """Where the logarithmic axis ends."""
+HIDDEN_SHARE: Final = 0.02
+"""A curve that ends above this share ends because a timer cut what it would have shown."""
 NAMES_AT: Final = 540
 CELLS_AT: Final = (810, 932, 1054)
 LINE: Final = 25
@@ -33,8 +35,9 @@ def draw(runs: Sequence[Run], curves: Mapping[str, Curve], cap_s: float) -> str:
     """The picture; `cap_s` is the timeout of the start."""
     longest_s = max(float(seconds[-1]) for seconds, _ in curves.values())
     parts = [*_frame(), *_axes(longest_s), *_cap(cap_s, longest_s)]
-    for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
-        parts.append(_curve(name, curve, colour, longest_s))
+    coloured = list(zip(curves.items(), COLOURS, strict=False))
+    # The first last: it is the shortest, and would lie below the others.
+    parts += [_curve(name, curve, colour, longest_s) for (name, curve), colour in reversed(coloured)]
     parts += _table(runs)
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {FONT}>\n' + "\n".join(parts) + "\n</svg>\n"
 
@@ -69,11 +72,19 @@ def _cap(cap_s: float, longest_s: float) -> Iterator[str]:
 
 
 def _curve(name: str, curve: Curve, colour: str, longest_s: float) -> str:
-    """A step line: it holds a share until the next stream ends."""
+    """A step line: it holds a share until the next stream ends; a dot where a timer ended what could be seen."""
     points = [f"M{LEFT},{_y(1.0):.1f}"]
     for second, share in zip(*curve, strict=True):
         points.append(f"H{_x(float(second), longest_s):.1f} V{_y(max(float(share), LEAST_SHARE)):.1f}")
-    return f'<path d="{" ".join(points)}" fill="none" stroke="{colour}" stroke-width="2"><title>{escape(name)}</title></path>'
+    line = f'<path d="{" ".join(points)}" fill="none" stroke="{colour}" stroke-width="2"><title>{escape(name)}</title></path>'
+    last_s, left = float(curve[0][-1]), float(curve[1][-1])
+    return line + (_end(last_s, left, colour, longest_s) if left > HIDDEN_SHARE else "")
+
+
+def _end(last_s: float, left: float, colour: str, longest_s: float) -> str:
+    x, y = _x(last_s, longest_s), _y(left)
+    note = _text(x + 10, y - 4, f"the rest ({left:.0%}) is hidden", fill=colour)
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{colour}"/>{note}'
 
 
 def _table(runs: Sequence[Run]) -> Iterator[str]:
