@@ -111,23 +111,31 @@ def _values(counts: Floats) -> pl.DataFrame:
 def as_rows(
     grown: pl.DataFrame, groups: list[Mapping[str, str]], found: Found, steps: Steps, fixed: Mapping[str, str | None]
 ) -> pl.DataFrame:
-    """`grown` (as `GROWN`) with the words of its groups in place of their numbers; groups with the same words are added."""
+    """`grown` (as `GROWN`) with the words of its groups in place of their numbers; groups with the same words are added.
+
+    In order of the groups, so that words come in long runs.
+    """
     words = words_of(groups, found.profile, found.metric)
-    number = words.select(pl.struct(pl.all()).rank("dense").cast(pl.UInt32).alias("word")).with_row_index("group")
-    told = words.with_columns(number["word"]).unique("word")
+    number = words.select(pl.struct(pl.all()).rank("dense").cast(pl.UInt32) - 1).to_series()
+    told = words.with_columns(number.alias("word")).unique("word").sort("word").drop("word")
+    if told.height < words.height:
+        place = ["group", "step", "low_s", "high_s"]
+        grown = grown.with_columns(number[grown["group"]].alias("group")).group_by(place).agg(pl.col("value").sum()).sort(place)
+    else:
+        grown = grown.with_columns(number[grown["group"]].alias("group"))
     start_ns = (pl.lit(steps.since_s, pl.Int64) + pl.col("step").cast(pl.Int64) * steps.step_s) * 10**9
-    added = grown.join(number, on="group").group_by("word", "step", "low_s", "high_s").agg(pl.col("value").sum())
-    return added.join(told, on="word").select(
-        pl.lit(found.profile.name).alias("profile"),
-        pl.lit(found.metric.metric).alias("instrument"),
-        pl.lit(found.preference, dtype=pl.UInt8).alias("preference"),
-        start_ns.cast(pl.Datetime("ns", "UTC")).alias("start"),
-        pl.lit(float(steps.step_s)).alias("step_s"),
-        *words.columns,
-        *(pl.lit(value, dtype=pl.String).alias(name) for name, value in fixed.items()),
-        "low_s",
-        "high_s",
-        "value",
+    return told[grown["group"]].hstack(
+        grown.select(
+            pl.lit(found.profile.name).alias("profile"),
+            pl.lit(found.metric.metric).alias("instrument"),
+            pl.lit(found.preference, dtype=pl.UInt8).alias("preference"),
+            start_ns.cast(pl.Datetime("ns", "UTC")).alias("start"),
+            pl.lit(float(steps.step_s)).alias("step_s"),
+            *(pl.lit(value, dtype=pl.String).alias(name) for name, value in fixed.items()),
+            "low_s",
+            "high_s",
+            "value",
+        )
     )
 
 

@@ -67,7 +67,6 @@ SERIES: Final = pl.Schema(
 """One number that a server counted in one step of time."""
 
 REQUIRED: Final = ("source", "profile", "instrument", "preference", "start", "step_s", "hop", "measure", "value")
-_ORDER: Final = [name for name in SERIES if name not in ("start", "step_s", "low_s", "high_s", "value")]
 
 
 def conform_series(frame: pl.DataFrame) -> pl.DataFrame:
@@ -104,7 +103,7 @@ class MetricStore:
         rows = conform_series(series)
         added = 0
         with write_lock(self.layout):
-            for (profile, source), part in rows.group_by("profile", "source"):
+            for (profile, source), part in rows.group_by("profile", "source", maintain_order=True):
                 folder = self.folder / _safe(str(profile)) / hashlib.sha256(str(source).encode()).hexdigest()[:16]
                 new = _outside(part, _windows(folder))
                 added += new.height
@@ -133,10 +132,10 @@ def open_metrics(path: str | Path) -> MetricStore:
 
 
 def _write(path: Path, rows: pl.DataFrame) -> None:
-    """The rows in runs of equal words, which Parquet stores in next to nothing."""
+    """The rows in the order given: sources give runs of equal words, which Parquet stores in next to nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
-    rows.sort(*_ORDER, "start", "high_s").write_parquet(buffer, compression="zstd", statistics=True)
+    rows.write_parquet(buffer, compression="zstd", statistics=True)
     write_atomically(path, buffer.getvalue())
 
 
