@@ -38,16 +38,18 @@ class EnvoyEmitter:
 
 def _patched(name: str, text: str, plan: Plan) -> Document | None:
     """The file with every callee's settings; None where it leads to none of them."""
-    manifests = [manifest for manifest in load(strip_comments(text), name) if _is_envoy(manifest)]
+    manifests = load(strip_comments(text), name)
     comments: list[str] = []
-    for manifest in manifests:
+    for manifest in filter(_is_envoy, manifests):
         _drop_added(manifest)
         for callee in plan.callees:
             if _patch(manifest, callee, plan):
                 comments += callee.comments()
     if not comments:
         return None
-    return Document(name, "\n".join(comments) + "\n" + "---\n".join(dump(manifest.body) for manifest in manifests))
+    # JSON has no comments: what was JSON becomes YAML, which Envoy tells by the suffix.
+    path = f"{name.removesuffix('.json')}.yaml" if name.endswith(".json") else name
+    return Document(path, "\n".join(comments) + "\n" + "---\n".join(dump(manifest.body) for manifest in manifests))
 
 
 def _is_envoy(manifest: Manifest) -> bool:

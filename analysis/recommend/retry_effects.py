@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshslo.analysis.interval import wilson
-from meshslo.analysis.policy.settings import IDEMPOTENT_CONDITIONS, SAFE_CONDITIONS
 
 from .failures import Attempts
 from .recommendation import Effect, Value
@@ -44,16 +43,6 @@ def same_policy(setting: str, now: Value, proposed: Value) -> bool:
 def split_conditions(text: str) -> frozenset[str]:
     """The conditions of a `retry_on` list, in any order and with or without spaces."""
     return frozenset(part.strip() for part in text.split(",") if part.strip())
-
-
-def is_safe(conditions: str) -> bool:
-    """Whether all conditions are ones after which the callee has not begun."""
-    return split_conditions(conditions) <= set(SAFE_CONDITIONS)
-
-
-def is_safe_if_idempotent(conditions: str) -> bool:
-    """Whether all conditions hold before response headers, so that repeating does no harm on an idempotent hop."""
-    return split_conditions(conditions) <= set(IDEMPOTENT_CONDITIONS)
 
 
 def effects(seen: Attempts, budget: Budget | None, confidence: float) -> dict[str, Effect]:

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -192,3 +193,17 @@ def test_a_default_of_envoy_that_nobody_contradicts_is_not_written() -> None:
     unknown = replace(item, status="not_identifiable", proposed=None, current=Current(300.0, "s", "x.yaml:1 (Envoy's default)"))
     emission = emit("envoy", advice_of(timeout(45.0), unknown), manifests={"generator.yaml": CURRENT})
     assert "idle_timeout" not in routes(body(emission))[1]["route"]
+
+
+def test_other_documents_of_a_file_stay() -> None:
+    both = f"{CURRENT}---\nkind: ConfigMap\nmetadata: {{name: other}}\n"
+    (document,) = emit("envoy", ADVICE, manifests={"generator.yaml": both}).documents
+    assert [body.get("kind") for body in yaml.safe_load_all(document.text)] == [None, "ConfigMap"]
+
+
+@pytest.mark.system
+def test_a_json_bootstrap_becomes_yaml_that_envoy_accepts(tmp_path: Path) -> None:
+    as_json = json.dumps(yaml.safe_load(CURRENT))
+    (document,) = emit("envoy", ADVICE, manifests={"generator.json": as_json}).documents
+    assert document.path == "generator.yaml"
+    validate(document.text, tmp_path)

@@ -171,3 +171,37 @@ def test_manifests_in_the_wild_are_read() -> None:
     reviews = deployed.find("retry_attempts", "reviews")
     assert reviews is not None
     assert "Istio's default" in reviews.source
+
+
+@pytest.mark.parametrize(
+    ("match", "route", "covered"),
+    [
+        ("{safe_regex: {regex: '/items/[^/]+'}}", "/items/{id}", True),
+        ("{safe_regex: {regex: '/items/[0-9]+'}}", "/items/{id}", False),
+        ("{prefix: /items}", "/items/{id}", True),
+        ("{path_separated_prefix: /items}", "/users/{id}", False),
+        ("{path: /items}", None, False),
+    ],
+)
+def test_a_template_is_matched_as_its_calls_would_be(match: str, route: str | None, covered: bool) -> None:
+    text = f"virtual_hosts: [{{name: v, routes: [{{match: {match}, route: {{cluster: generator, timeout: 7s}}}}]}}]"
+    found = read_deployed({"r.yaml": text}).find("total_timeout", "generator", route)
+    assert (found is not None) is covered
+
+
+def test_a_route_pattern_that_is_none_is_named() -> None:
+    text = "virtual_hosts: [{name: v, routes: [{match: {safe_regex: {regex: '('}}, route: {cluster: generator}}]}]"
+    with pytest.raises(BadInputError, match="is no regular expression"):
+        read_deployed({"r.yaml": text}).find("total_timeout", "generator", "/x")
+
+
+def test_weighted_clusters_lead_to_the_first() -> None:
+    weighted = "{weighted_clusters: {clusters: [{name: generator, weight: 9}, {name: canary, weight: 1}]}, timeout: 7s}"
+    text = f"virtual_hosts: [{{name: v, routes: [{{match: {{prefix: /}}, route: {weighted}}}]}}]"
+    assert value(read_deployed({"r.yaml": text}).find("total_timeout", "generator")) == 7.0
+
+
+def test_json_is_read_too() -> None:
+    route = '{"match": {"prefix": "/"}, "route": {"cluster": "generator", "timeout": "7s"}}'
+    text = f'{{"virtual_hosts": [{{"name": "v", "routes": [{route}]}}]}}'
+    assert value(read_deployed({"r.json": text}).find("total_timeout", "generator")) == 7.0
