@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach, get_current
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from .baggage import without_caller
@@ -177,7 +177,7 @@ def _request_attributes(scope: Scope, headers: Mapping[str, str]) -> dict[str, A
     return attributes | attempt_in(headers)
 
 
-def _frameworks_span() -> Any | None:
+def _frameworks_span() -> Span | None:
     """The SERVER span that another instrumentation has opened for this very request, if there is one."""
     span = trace.get_current_span()
     outer = serving(get_current())

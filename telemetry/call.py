@@ -4,8 +4,8 @@ Servers, clients and `observe_stream` each make one and tell it what happens; on
 """
 
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Unpack
 
@@ -243,20 +243,32 @@ def stated_in(context: Context | None = None) -> dict[str, AttributeValue]:
     return dict(found) if isinstance(found, dict) else {}
 
 
-def start_call(
-    name: str,
-    kind: SpanKind,
-    *,
-    context: Context | None = None,
-    tracer_provider: trace.TracerProvider | None = None,
-    clock: StreamClock | None = None,
-    attributes: Mapping[str, AttributeValue] | None = None,
-) -> Call:
-    """A call whose span starts now, as a child of `context` (default: the current one)."""
-    start_ns = time.time_ns()
-    tracer = _tracer(tracer_provider or trace.get_tracer_provider())
-    span = tracer.start_span(name, context, kind, attributes, start_time=start_ns)
-    return Call(span, clock or StreamClock(), start_ns=start_ns)
+@dataclass(frozen=True)
+class Calls:
+    """Opens calls: with whose tracer, and what counts as content in them."""
+
+    tracer_provider: trace.TracerProvider | None = None
+    content: Callable[[object], bool] | None = None
+
+    def start(
+        self,
+        name: str,
+        kind: SpanKind,
+        attributes: Mapping[str, AttributeValue],
+        context: Context | None = None,
+    ) -> Call:
+        """A call whose span starts now, as a child of `context` (default: the current one)."""
+        tracer = _tracer(self.tracer_provider or trace.get_tracer_provider())
+        start_ns = time.time_ns()
+        clock = StreamClock(content=self.content)
+        return Call(tracer.start_span(name, context, kind, attributes, start_time=start_ns), clock, start_ns=start_ns)
+
+    def join(self, span: Span, *, owns_span: bool) -> Call:
+        """A call of a span that has been started already; its times run from then."""
+        now_ns = time.time_ns()
+        start_ns = getattr(span, "start_time", None) or now_ns
+        clock = StreamClock(content=self.content, elapsed_s=(now_ns - start_ns) / 1e9)
+        return Call(span, clock, start_ns=start_ns, owns_span=owns_span)
 
 
 @lru_cache(maxsize=8)

@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
 from . import names
-from .call import Call, start_call
+from .call import Call, Calls
 from .labels import Labels, attributes_of
 from .stream import ObservedAsyncStream, ObservedStream
 
@@ -76,7 +76,7 @@ class Hop:
         of = self._attributes.get(names.MODEL) or self._attributes.get(names.DATA_SOURCE) or self._callee
         name = f"{operation} {of}" if operation else self._callee
         kind = SpanKind.CLIENT if self._remote else SpanKind.INTERNAL
-        return start_call(name, kind, attributes={PEER: self._callee, **self._attributes})
+        return Calls().start(name, kind, {PEER: self._callee, **self._attributes})
 
 
 def hop(callee: str, *, remote: bool = True, **labels: Unpack[Labels]) -> Hop:

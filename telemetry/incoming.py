@@ -1,20 +1,18 @@
 """Server side, whatever the protocol: whose request it is, and the span of serving it."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from opentelemetry import baggage, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from .baggage import caller_in, label, labels_in, share
-from .call import Call, start_call
+from .call import Call, Calls
 from .names import ATTEMPT, CALLER, MODEL, TENANT
-from .stream_clock import StreamClock
 
 PROBES: Final = frozenset(
     {"/healthz", "/livez", "/readyz", "/metrics", "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"}
@@ -47,7 +45,7 @@ class Incoming:
 
     def __init__(self, settings: ServerSettings, tracer_provider: trace.TracerProvider | None = None) -> None:
         self._settings = settings
-        self._tracer_provider = tracer_provider
+        self._calls = Calls(tracer_provider, settings.content)
         headers = {TENANT: settings.tenant_header, MODEL: settings.model_header}
         self._labels = {name: header.lower() for name, header in headers.items() if header}
 
@@ -68,22 +66,13 @@ class Incoming:
 
     def start(self, name: str, context: Context, attributes: Mapping[str, AttributeValue]) -> Call:
         """A SERVER call whose span starts now."""
-        return start_call(
-            name,
-            SpanKind.SERVER,
-            context=context,
-            tracer_provider=self._tracer_provider,
-            clock=StreamClock(content=self._settings.content),
-            attributes=attributes,
-        )
+        return self._calls.start(name, SpanKind.SERVER, attributes, context)
 
-    def join(self, span: Any, context: Context, attributes: Mapping[str, AttributeValue]) -> Call:
+    def join(self, span: Span, context: Context, attributes: Mapping[str, AttributeValue]) -> Call:
         """A call of a span that another instrumentation started for this request and will end."""
         caller = caller_in(context)
         span.set_attributes({**attributes, **labels_in(context), **({CALLER: caller} if caller else {})})
-        now_ns = time.time_ns()
-        elapsed_s = (now_ns - getattr(span, "start_time", now_ns)) / 1e9
-        return Call(span, StreamClock(content=self._settings.content, elapsed_s=elapsed_s), owns_span=False)
+        return self._calls.join(span, owns_span=False)
 
 
 def attempt_in(headers: Mapping[str, str]) -> dict[str, AttributeValue]:

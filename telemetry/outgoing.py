@@ -12,9 +12,8 @@ from opentelemetry.util.types import AttributeValue
 
 from .baggage import CARRIED, label, labels_in, with_labels
 from .boundary import is_inside
-from .call import Call, start_call, stated_in
+from .call import Call, Calls, stated_in
 from .names import ATTEMPT, CALLER, MODEL, OPERATION, TENANT
-from .stream_clock import StreamClock
 
 RESENDS: Final = "http.request.resend_count"
 TEMPLATE: Final = "url.template"
@@ -55,6 +54,7 @@ class Outgoing:
     def __init__(self, settings: ClientSettings, tracer_provider: trace.TracerProvider | None = None) -> None:
         self.settings = settings
         self._tracer_provider = tracer_provider
+        self._calls = Calls(tracer_provider, settings.content)
 
     def start(self, target: Target, headers: MutableMapping[str, str]) -> Call:
         """A CLIENT call whose span starts now; `headers` (of the request) get the trace, and inside what the callee may know.
@@ -64,14 +64,7 @@ class Outgoing:
         labels = labels_in() | _carried(stated_in()) | self._stated(headers)
         context = with_labels(labels, get_current())
         attributes = _attributes(target)
-        call = start_call(
-            _name(target, attributes),
-            SpanKind.CLIENT,
-            context=context,
-            tracer_provider=self._tracer_provider,
-            clock=StreamClock(content=self.settings.content),
-            attributes=attributes,
-        )
+        call = self._calls.start(_name(target, attributes), SpanKind.CLIENT, attributes, context)
         self._tell(call, target.host, labels, context, headers)
         return call
 

@@ -4,7 +4,6 @@ The wrappers are plain iterators, not generators: nothing of the context leaks t
 that nobody closes still ends its span when it is forgotten.
 """
 
-import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast, overload
@@ -14,8 +13,8 @@ from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from . import names
-from .call import Call, current_call, start_call
-from .stream_clock import StreamClock, StreamTimes
+from .call import Call, Calls, current_call
+from .stream_clock import StreamTimes
 
 Chunk = TypeVar("Chunk")
 
@@ -184,23 +183,17 @@ def observe_stream(
     Anthropic. Times run from the span's start. Token counts come from the last chunk with `usage`, or from `.tokens()`.
     """
     stated = {names.STREAMING: True, **(attributes or {})}
-    watch = cast("Callable[[object], bool] | None", content)
-    call = _started(stated, watch) if span is None else _joined(span, stated, watch)
+    calls = Calls(content=cast("Callable[[object], bool] | None", content))
+    if span is None:
+        call = calls.start(_name(stated), SpanKind.CLIENT if names.OPERATION in stated else SpanKind.INTERNAL, stated)
+    else:
+        span.set_attributes(stated)
+        call = calls.join(span, owns_span=span is not current_call().span)
     if isinstance(chunks, AsyncIterable):
         return ObservedAsyncStream(chunks, call)
     return ObservedStream(chunks, call)
 
 
-def _started(attributes: Mapping[str, AttributeValue], content: Callable[[object], bool] | None) -> Call:
-    operation = attributes.get(names.OPERATION)
-    name = " ".join(str(part) for part in (operation or "stream", attributes.get(names.MODEL)) if part)
-    kind = SpanKind.CLIENT if operation else SpanKind.INTERNAL
-    return start_call(name, kind, clock=StreamClock(content=content), attributes=attributes)
-
-
-def _joined(span: Span, attributes: Mapping[str, AttributeValue], content: Callable[[object], bool] | None) -> Call:
-    now_ns = time.time_ns()
-    start_ns = getattr(span, "start_time", None) or now_ns
-    span.set_attributes(dict(attributes))
-    clock = StreamClock(content=content, elapsed_s=(now_ns - start_ns) / 1e9)
-    return Call(span, clock, start_ns=start_ns, owns_span=span is not current_call().span)
+def _name(attributes: Mapping[str, AttributeValue]) -> str:
+    """The span's name: operation and model, as the GenAI conventions have it."""
+    return " ".join(str(part) for part in (attributes.get(names.OPERATION, "stream"), attributes.get(names.MODEL)) if part)
