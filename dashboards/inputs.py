@@ -42,7 +42,7 @@ def read_manifests(paths: Iterable[Path]) -> dict[str, str]:
         for name, file in _manifests(path):
             if name in texts:
                 raise BadInputError(f"two manifests are called {name}, the second at {file}; pass one folder above both")
-            texts[name] = _text(file)
+            texts[name] = read_text(file)
     return texts
 
 
@@ -58,7 +58,8 @@ def _manifests(path: Path) -> Iterator[tuple[str, Path]]:
     yield from ((str(file.relative_to(path)), file) for file in found)
 
 
-def _text(file: Path) -> str:
+def read_text(file: Path) -> str:
+    """The text of a file; BadInputError where it cannot be read."""
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

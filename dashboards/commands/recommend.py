@@ -10,6 +10,8 @@ from meshslo.dashboards.console import DEFAULT_STORE, Output, OutputOption, Stor
 from . import Command
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.console import Console
 
     from meshslo.analysis.api import CallStore
@@ -25,6 +27,12 @@ _Since = Annotated[str | None, typer.Option("--since", help="Learn from calls si
 _Until = Annotated[str | None, typer.Option("--until", help="Learn from calls before, in the same forms.")]
 
 
+_Check = Annotated[
+    Path | None,
+    typer.Option("--check", help="Say instead which timeouts of a recommendations.json the calls no longer support."),
+]
+
+
 def recommend(
     kind: _Kinds = None,
     store: StoreOption = DEFAULT_STORE,
@@ -32,6 +40,7 @@ def recommend(
     current: _Current = None,
     emit: _Emit = None,
     out_dir: _Out = None,
+    check: _Check = None,
     since: _Since = None,
     until: _Until = None,
     output: OutputOption = Output.table,
@@ -40,7 +49,7 @@ def recommend(
 
     Each answer is change, explore (a cap hides the tail: set this to see it), keep, not identifiable (so many more
     calls are needed) or not expressible (no field of the mesh does it). With --emit the values are written as policies,
-    on top of the manifests given with --current.
+    on top of the manifests given with --current. With --check it exits 1 where calls since break an earlier promise.
 
     Example: meshslo recommend timeouts --store ./meshslo-store --current k8s/ --emit istio --out policies/
     """
@@ -52,6 +61,9 @@ def recommend(
     settings, manifests = read_config(config), read_manifests(current or [])
     deployed = read_deployed(manifests, model_header=settings.emit.model_header)
     window = (moment(since), moment(until))
+    if check is not None:
+        _judge(check, _opened(store), settings, window, output)
+        return
     advice = _opened(store).recommend(kind or [], config=settings, deployed=deployed, since=window[0], until=window[1])
     if emit is not None and out_dir is not None:
         advice = _write(advice, emit, out_dir, settings, manifests)
@@ -65,6 +77,27 @@ def _opened(store: str) -> "CallStore":
     from meshslo.analysis.api import open_store
 
     return open_store(store)
+
+
+def _judge(
+    path: Path, store: "CallStore", config: "Config", window: "tuple[datetime | None, datetime | None]", output: Output
+) -> None:
+    """Print what the calls say of earlier recommendations; exit 1 where they break a promise."""
+    from meshslo.analysis.recommend import observe, parse_recommendations
+    from meshslo.analysis.recommend.drift import support, to_json
+    from meshslo.dashboards.inputs import read_text
+
+    found = support(parse_recommendations(read_text(path), name=str(path)), observe(store.scan(*window), config))
+    if output is Output.json:
+        typer.echo(to_json(found))
+    else:
+        console = out()
+        for each in found:
+            console.print(str(each), markup=False, highlight=False)
+        kept = sum(each.supported for each in found)
+        console.print(f"{kept} of {len(found)} timeouts are supported by these calls", highlight=False)
+    if not all(each.supported for each in found):
+        raise typer.Exit(1)
 
 
 def _write(

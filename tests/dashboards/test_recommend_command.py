@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 from typer.testing import CliRunner, Result
@@ -124,3 +125,14 @@ def test_manifests_of_one_name_are_told_apart(store: Path, config: Path, tmp_pat
 def test_help_ends_in_an_example() -> None:
     result = CliRunner().invoke(build(), ["recommend", "--help"])
     assert "Example: meshslo recommend timeouts" in result.stdout
+
+
+def test_earlier_advice_is_checked_against_calls(store: Path, config: Path, tmp_path: Path) -> None:
+    advice = tmp_path / "recommendations.json"
+    advice.write_text(run("--store", store, "--config", config, "--output", "json").stdout)
+    kept = run("--store", store, "--config", config, "--check", advice)
+    assert kept.exit_code == 0
+    assert "timeouts are supported by these calls" in kept.stdout
+    slower = tmp_path / "slower"
+    open_store(slower, create=True).append(chain_calls(seed=5).with_columns(pl.col("duration_s") * 20), source="scene")
+    assert run("--store", slower, "--config", config, "--check", advice, "--output", "json").exit_code == 1

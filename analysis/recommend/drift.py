@@ -1,0 +1,125 @@
+"""Do recommendations still hold? Their promised rates against calls that came later, and since when they do not."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import polars as pl
+
+from meshslo.analysis.rollup import roll_up
+from meshslo.analysis.survival import LifeTable
+from meshslo.telemetry.vocabulary import Phase
+
+from .observed import KEYS, Group, Observed, answered, silent_calls
+from .recommendation import Recommendation, Recommendations, Target
+from .words import seconds, share
+
+SCHEMA: Final = "meshslo.support/1"
+
+BLOCK: Final = "1h"
+"""Service changes by the hour: so finely the begin of a change is told."""
+
+PHASE_OF: Final[dict[str, Phase]] = {
+    "first_token_timeout": "first_token",
+    "idle_gap_timeout": "max_gap",
+    "total_timeout": "total",
+    "per_try_timeout": "first_byte",
+}
+
+
+@dataclass(frozen=True)
+class Support:
+    """What later calls say of one timeout: the share that it cuts, and whether its promise is surely broken.
+
+    since: start of the first hour whose own calls say so; None where it holds, or where only all hours together tell.
+    """
+
+    target: Target
+    setting: str
+    value_s: float
+    promised_rate: float
+    calls: int
+    observed_rate: float
+    observed_low: float
+    observed_high: float
+    supported: bool
+    since: datetime | None = None
+
+    def __str__(self) -> str:
+        """The sentence a person can repeat."""
+        rate = f"{share(self.observed_rate)} ({share(self.observed_low)} to {share(self.observed_high)})"
+        what = (
+            f"{self.target}: {self.setting} {seconds(self.value_s)} cuts {rate} of calls, {share(self.promised_rate)} promised"
+        )
+        since = f", since {self.since:%Y-%m-%d %H:%M}Z" if self.since else ""
+        return what if self.supported else f"{what}: no longer supported{since}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The support as JSON has it."""
+        return asdict(self) | {"since": self.since.isoformat() if self.since else None}
+
+
+def to_json(supports: list[Support]) -> str:
+    """The JSON that `meshslo recommend --check FILE --output json` prints."""
+    return json.dumps({"schema": SCHEMA, "items": [support.to_dict() for support in supports]}, indent=2)
+
+
+def support(advice: Recommendations, observed: Observed) -> list[Support]:
+    """What the observed calls say of each timeout of `advice` that has a value; targets without calls are left out."""
+    found: list[Support] = []
+    for setting, phase in PHASE_OF.items():
+        items = [item for item in advice.items if item.setting == setting and item.wanted is not None]
+        if items:
+            blocks = _blocks(observed, phase)
+            found += [each for item in items if (each := _support(item, blocks, observed)) is not None]
+    return sorted(found, key=lambda each: (str(each.target), each.setting))
+
+
+Blocks = Mapping[tuple[datetime, str, str | None, str | None], pl.DataFrame]
+
+
+def _blocks(observed: Observed, phase: Phase) -> Blocks:
+    """Cells of a phase by hour, hop, route and model; each hop from its outermost vantage."""
+    calls = answered(observed.calls)
+    rollup = roll_up(
+        silent_calls(calls) if phase == "max_gap" else calls, keys=KEYS, bucket=BLOCK, phases=(phase,)
+    ).pick_vantage()
+    parts = rollup.cells.partition_by("start", *KEYS, as_dict=True)
+    return {(start, str(hop), route, model): cells for (start, hop, route, model), cells in parts.items()}
+
+
+def _support(item: Recommendation, blocks: Blocks, observed: Observed) -> Support | None:
+    here = {key: cells for key, cells in blocks.items() if _is_of(item.target, key[1:])}
+    if not here or item.wanted is None:
+        return None
+    budget, value_s = observed.config.false_timeout_ratio(item.target.hop), float(item.wanted)
+    table = LifeTable.from_cells(pl.concat(list(here.values())))
+    if not table.calls:
+        return None
+    seen = table.exceedance(value_s, item.confidence)
+    return Support(
+        target=item.target,
+        setting=item.setting,
+        value_s=value_s,
+        promised_rate=budget,
+        calls=table.calls,
+        observed_rate=seen.estimate,
+        observed_low=seen.low,
+        observed_high=seen.high,
+        supported=seen.low <= budget,
+        since=None if seen.low <= budget else next(_broken(here, value_s, budget, item.confidence), None),
+    )
+
+
+def _is_of(target: Target, group: Group) -> bool:
+    return (target.hop, target.route) == group[:2] and target.model in (None, group[2])
+
+
+def _broken(blocks: Blocks, value_s: float, budget: float, confidence: float) -> Iterator[datetime]:
+    """The hours, in order, whose own calls break the promise."""
+    for start in sorted({key[0] for key in blocks}):
+        table = LifeTable.from_cells(pl.concat([cells for key, cells in blocks.items() if key[0] == start]))
+        if table.calls and table.exceedance(value_s, confidence).low > budget:
+            yield start
