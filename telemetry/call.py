@@ -3,6 +3,7 @@
 Servers, clients and `observe_stream` each make one and tell it what happens; only here is a span written and ended.
 """
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -109,9 +110,9 @@ class Call:
             return
         self.closed = True
         _OPEN.discard(self)
-        ending = self._ending or LEAVING
-        if self.span.is_recording():
-            self._write(ending)
+        self.stop(LEAVING)
+        if self.span.is_recording() and self._ending is not None:
+            self._write(self._ending)
         if self.owns_span:
             seconds = self._ended_s - self.clock.started_s
             self.span.end(self._start_ns + round(seconds * 1e9))
@@ -213,6 +214,16 @@ def abandon_open_calls() -> None:
     """End what is still open because the process ends: a stream that was never closed would be lost with it."""
     for call in list(_OPEN):
         call.abandon()
+
+
+def _leave_to_the_parent() -> None:
+    """In a forked child: the calls that were open are the parent's to end, or each would be sent twice."""
+    for call in _OPEN:
+        call.closed = True
+    _OPEN.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_the_parent)
 
 
 def current_call() -> Call:

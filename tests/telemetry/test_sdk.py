@@ -79,6 +79,27 @@ def test_a_forked_worker_sends_its_spans_too() -> None:
         assert sorted(sink.names()) == ["child", "parent", "parent"]
 
 
+def test_a_call_that_was_open_at_a_fork_is_sent_by_the_parent_alone() -> None:
+    program = """
+        import gc
+        t = setup('gateway', endpoint=os.environ['SINK'])
+        stream = observe_stream(iter('ab'))
+        next(stream)
+        child = os.fork()
+        if not child:
+            del stream
+            gc.collect()
+            t.shutdown()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        list(stream)
+    """
+    with otlp_sink() as sink:
+        run(program, SINK=sink.url, PYTHONWARNINGS="ignore::DeprecationWarning")
+        ((_, _, attributes),) = sink.spans
+    assert attributes["meshslo.outcome"].string_value == "ok"
+
+
 def test_a_collector_that_is_down_costs_the_spans_and_one_warning() -> None:
     program = f"""
         import resource

@@ -199,6 +199,14 @@ def test_a_stream_says_while_it_runs_what_it_has_seen(scene: Scene) -> None:
     assert stream.outcome == "ok"
 
 
+def test_a_call_that_is_closed_untold_was_left_then(scene: Scene) -> None:
+    call = scene.call()
+    scene.clock.pass_s(2.0)
+    call.close()
+    call.complete()
+    assert (scene.seen()[names.OUTCOME], scene.seen()["duration_s"]) == ("cancelled", pytest.approx(2.0))
+
+
 def test_what_else_the_wrapped_stream_can_do_stays_in_reach(scene: Scene) -> None:
     class Stream(list[str]):
         response = "the response"
