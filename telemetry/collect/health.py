@@ -13,6 +13,7 @@ from meshslo.telemetry.store.journal import Journal
 from meshslo.telemetry.store.layout import Layout
 from meshslo.telemetry.store.segments import all_segments
 
+from .accepted import SIGNALS
 from .intake import Intake
 from .worker_process import WorkerStats
 
@@ -46,8 +47,11 @@ class Health(Collector):
     def _received(self) -> Iterable[Metric]:
         stats = self._intake.stats
         yield _counter("batches", "Batches acknowledged.", stats.batches)
-        yield _counter("spans_received", "Spans acknowledged.", stats.spans)
-        yield _by_reason("spans_rejected", "Spans turned away in a batch whose others were taken.", stats.rejected)
+        for signal in SIGNALS:
+            noun, name = signal.noun, signal.noun.replace(" ", "_")
+            rejected = {reason: count for (of, reason), count in stats.rejected.items() if of == noun}
+            yield _counter(f"{name}_received", f"{noun.capitalize()} acknowledged.", stats.accepted[noun])
+            yield _by_reason(f"{name}_rejected", f"{noun.capitalize()} turned away, others of the batch were taken.", rejected)
         yield _by_reason("requests_refused", "Requests answered with an error.", stats.refused)
 
     def _written(self) -> Iterable[Metric]:

@@ -1,6 +1,7 @@
-"""The gRPC port: OTLP TraceService/Export on raw bytes, with the answers that OTLP exporters understand."""
+"""The gRPC port: OTLP's Export methods on raw bytes, with the answers that OTLP exporters understand."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
@@ -13,11 +14,12 @@ from google.rpc.status_pb2 import Status
 from meshslo.telemetry.errors import BadConfigError, BadInputError
 from meshslo.telemetry.store.journal import StoreBusyError
 
+from .accepted import SIGNALS
 from .access import Tokens, UnknownSenderError
 from .intake import Intake
 from .settings import CollectSettings
+from .signals import Signal
 
-EXPORT_TRACES: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 RETRY_AFTER_S: Final = 2
 _DETAILS: Final = "grpc-status-details-bin"
 
@@ -40,13 +42,10 @@ def grpc_server(intake: Intake, settings: CollectSettings) -> tuple[grpc.aio.Ser
     gRPC itself refuses what exceeds the limit, as sent or once decompressed, with RESOURCE_EXHAUSTED and in bounded memory.
     Raises BadConfigError for an address that cannot be had.
     """
-
-    async def export(request: bytes, context: Any) -> bytes:
-        return await _export(intake, settings.tokens, request, context)
-
     limits = [("grpc.max_receive_message_length", settings.max_message_bytes), ("grpc.so_reuseport", 0)]
     server = grpc.aio.server(options=limits)
-    server.add_generic_rpc_handlers((_Services({EXPORT_TRACES: export}),))
+    exports = {signal.grpc_path: _Export(signal, intake, settings.tokens).answer for signal in SIGNALS}
+    server.add_generic_rpc_handlers((_Services(exports),))
     try:
         return server, _add_port(server, settings)
     except RuntimeError as error:
@@ -65,20 +64,30 @@ def _authorization(context: Any) -> str | None:
     return next((str(value) for key, value in context.invocation_metadata() or () if key == "authorization"), None)
 
 
-async def _export(intake: Intake, tokens: Tokens, request: bytes, context: Any) -> bytes:
-    try:
-        sender = tokens.sender(_authorization(context))
-        return bytes((await intake.take(request, sender)).SerializeToString())
-    except UnknownSenderError as error:
-        intake.stats.refused["unknown sender"] += 1
-        await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
-    except BadInputError as error:
-        intake.stats.refused["bad data"] += 1
-        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-    except StoreBusyError as error:
-        intake.stats.refused["overload"] += 1
-        await _come_back(context, str(error))
-    raise AssertionError("abort raises")
+@dataclass(frozen=True)
+class _Export:
+    """The Export method of one signal."""
+
+    signal: Signal
+    intake: Intake
+    tokens: Tokens
+
+    async def answer(self, request: bytes, context: Any) -> bytes:
+        """The response, or the status that tells the exporter what to do."""
+        refused = self.intake.stats.refused
+        try:
+            sender = self.tokens.sender(_authorization(context))
+            return bytes((await self.intake.take(self.signal, request, sender)).SerializeToString())
+        except UnknownSenderError as error:
+            refused["unknown sender"] += 1
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+        except BadInputError as error:
+            refused["bad data"] += 1
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except StoreBusyError as error:
+            refused["overload"] += 1
+            await _come_back(context, str(error))
+        raise AssertionError("abort raises")
 
 
 async def _come_back(context: Any, reason: str) -> None:

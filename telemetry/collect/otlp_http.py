@@ -1,4 +1,4 @@
-"""The HTTP port: POST /v1/traces in protobuf or JSON, /healthz and /metrics.
+"""The HTTP port: POST /v1/traces and /v1/logs in protobuf or JSON, /healthz and /metrics.
 
 Errors are google.rpc.Status in the request's own encoding.
 """
@@ -10,13 +10,12 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from google.protobuf.json_format import MessageToJson
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
@@ -26,17 +25,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from meshslo.telemetry.errors import BadInputError
-from meshslo.telemetry.normalize import traces_json_to_protobuf
 from meshslo.telemetry.store.journal import StoreBusyError
 
+from .accepted import SIGNALS
 from .access import Sender, Tls, UnknownSenderError
 from .body import Budget, BufferFullError, TooLargeError, UnknownEncodingError, decompress, read_body
 from .intake import Intake
 from .settings import CollectSettings
+from .signals import Signal
 
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
 RETRY_AFTER_S: Final = 2
+_SIGNALS: Final = {signal.http_path: signal for signal in SIGNALS}
 
 
 class _UnknownTypeError(BadInputError):
@@ -65,12 +66,13 @@ class _Receiver:
     registry: CollectorRegistry
 
     async def export(self, request: Request) -> Response:
-        """Answer an export of traces."""
+        """Answer an export of the signal whose path it came by."""
         kind = _content_type(request)
+        signal = _SIGNALS[request.url.path]
         try:
             sender = self._sender(request)
-            payload = await self._payload(request, kind)
-            return _answer(await self.intake.take(payload, sender), kind)
+            payload = await self._payload(request, kind, signal)
+            return _answer(await self.intake.take(signal, payload, sender), kind)
         except (BadInputError, StoreBusyError) as error:
             return self._refuse(error, kind)
         except ClientDisconnect:
@@ -89,13 +91,13 @@ class _Receiver:
     def _sender(self, request: Request) -> Sender:
         return self.settings.tokens.sender(request.headers.get("authorization"))
 
-    async def _payload(self, request: Request, kind: str) -> bytes:
+    async def _payload(self, request: Request, kind: str, signal: Signal) -> bytes:
         """The request's message as protobuf bytes."""
         if kind not in (PROTOBUF, JSON):
             raise _UnknownTypeError(f"Content-Type {kind!r} is not read here; send {PROTOBUF} or {JSON}")
         body = await read_body(_chunks(request), self.settings.max_message_bytes, self.budget)
         opened = decompress(body, request.headers.get("content-encoding", "").strip().lower(), self.settings.max_message_bytes)
-        return await asyncio.to_thread(traces_json_to_protobuf, opened) if kind == JSON else opened
+        return await asyncio.to_thread(signal.from_json, opened) if kind == JSON else opened
 
     def _refuse(self, error: Exception, kind: str) -> Response:
         status, code, reason = next((s, c, r) for known, s, c, r in _STATUS if isinstance(error, known))
@@ -117,7 +119,7 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def _answer(message: ExportTraceServiceResponse | Status, kind: str, status: int = 200) -> Response:
+def _answer(message: Any, kind: str, status: int = 200) -> Response:
     if kind == PROTOBUF:
         return Response(message.SerializeToString(), status, media_type=PROTOBUF)
     return Response(json.dumps(json.loads(MessageToJson(message))), status, media_type=JSON)
@@ -127,7 +129,7 @@ async def _not_here(request: Request, error: Exception) -> Response:
     """Answer 404 and 405 in the request's own encoding."""
     assert isinstance(error, HTTPException)  # noqa: S101  starlette calls it for nothing else
     code = Code.NOT_FOUND if error.status_code == 404 else Code.UNIMPLEMENTED
-    message = f"{request.method} {request.url.path}: {error.detail}; this collector takes POST /v1/traces"
+    message = f"{request.method} {request.url.path}: {error.detail}; this collector takes POST {', '.join(_SIGNALS)}"
     response = _answer(Status(code=code, message=message), _content_type(request), error.status_code)
     response.headers.update(error.headers or {})
     return response
@@ -141,7 +143,7 @@ def http_app(intake: Intake, settings: CollectSettings, registry: CollectorRegis
     """The ASGI application of the port; `registry` is what /metrics shows."""
     receiver = _Receiver(intake, Budget(settings.max_buffered_bytes), settings, registry)
     routes = [
-        Route("/v1/traces", receiver.export, methods=["POST"]),
+        *(Route(path, receiver.export, methods=["POST"]) for path in _SIGNALS),
         Route("/healthz", _healthz),
         Route("/metrics", receiver.metrics),
     ]

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import polars as pl
 
-from meshslo.telemetry.normalize import to_calls
-
 from .atomic import TEMPORARY, sync_file
 from .commits import Change, carry_out, decide, pending
 from .hours import Staged, by_hour, folder_of, stage, without_repeats
@@ -21,7 +19,7 @@ from .layout import Layout
 from .locks import write_lock
 from .segments import SEALED, fresh_name, sealed
 from .snapshot import take
-from .spans import ARRIVAL, pack_arrived, read_arrived, widen
+from .spans import ARRIVAL, calls_of, pack_arrived, read_arrived
 
 _NS: int = 10**9
 
@@ -112,9 +110,10 @@ def _within(segments: list[Path], max_bytes: int) -> list[Path]:
 
 @dataclass(frozen=True)
 class _Read:
-    """What a step has read: spans to store now, spans to carry over, and what could not be read of which segment."""
+    """What a step has read: spans and logged calls to store now, spans to carry over, what could not be read of a segment."""
 
     ready: pl.DataFrame
+    logged: pl.DataFrame
     waiting: pl.DataFrame
     damaged: Mapping[Path, tuple[str, ...]]
     at_ns: int
@@ -124,11 +123,11 @@ def _read(segments: list[Path], settings: IngestSettings, *, flush: bool) -> _Re
     now_ns = time.time_ns()
     arrived = read_arrived(segments)
     ready, waiting = split_settled(arrived.spans, settings, now_ns, flush=flush)
-    return _Read(ready, waiting, arrived.damaged, now_ns)
+    return _Read(ready, arrived.logged, waiting, arrived.damaged, now_ns)
 
 
 def _store(layout: Layout, segments: list[Path], read: _Read, known: KnownRows) -> Step:
-    calls = to_calls(widen(read.ready))
+    calls = calls_of(read.ready, read.logged)
     staged = list(_stage_new(layout, calls, fresh_name(), known))
     carried = [] if read.waiting.is_empty() else [_stage_waiting(layout, read.waiting, read.at_ns)]
     evidence = [(path, layout.damaged / path.name) for path in read.damaged]

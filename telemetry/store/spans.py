@@ -9,9 +9,11 @@ from typing import Final
 import polars as pl
 
 from meshslo.telemetry.errors import BadInputError
-from meshslo.telemetry.normalize import SPANS
+from meshslo.telemetry.normalize import SPANS, resolve, to_calls
 from meshslo.telemetry.normalize.decode import decode_many
 from meshslo.telemetry.normalize.spans import FIXED
+from meshslo.telemetry.schema import FRAME
+from meshslo.telemetry.sources.otlp_logs import calls_of_logs
 
 from .wal import Kind, Record, pack, read_segment
 
@@ -24,30 +26,39 @@ _CHUNK_BYTES: Final = 4 * 2**20
 
 @dataclass(frozen=True)
 class Arrived:
-    """The spans of some segments, and for each segment that could not be read in full, why.
+    """The spans of some segments, the calls that access logs tell of, and of segments not read in full, why.
 
     The table has only those attribute columns in which something is said, and `ARRIVAL`: most of the columns of `SPANS` are
     empty, and empty ones are the larger part of its memory. `widen` makes it the span table again.
     """
 
     spans: pl.DataFrame
+    logged: pl.DataFrame
     damaged: dict[Path, tuple[str, ...]]
 
 
 def read_arrived(segments: Iterable[Path]) -> Arrived:
     """The spans of `segments`, a repeated one once (the first to arrive); FileNotFoundError where a segment has gone."""
     frames: list[pl.DataFrame] = [pl.DataFrame(schema={**FIXED, ARRIVAL: pl.Int64})]
+    logged: list[pl.DataFrame] = [pl.DataFrame(schema=FRAME)]
     damaged: dict[Path, tuple[str, ...]] = {}
     for path in segments:
         segment = read_segment(path)
         complaints = [f"{part.size_bytes} bytes at {part.offset}: {part.reason}" for part in segment.damage if not part.torn]
         frames.extend(_frames(segment.records, complaints.append))
+        logged.extend(_logged(segment.records, complaints.append))
         if complaints:
             damaged[path] = tuple(complaints)
     spans = pl.concat(frames, how="diagonal")
     if not spans.select(_IDENTITY).is_unique().all():
         spans = spans.unique(_IDENTITY, keep="first", maintain_order=True)
-    return Arrived(spans, damaged)
+    return Arrived(spans, pl.concat(logged), damaged)
+
+
+def calls_of(spans: pl.DataFrame, logged: pl.DataFrame) -> pl.DataFrame:
+    """The call rows of spans and access logs, completed from each other."""
+    calls = to_calls(widen(spans))
+    return calls if logged.is_empty() else resolve(pl.concat([calls, logged]))
 
 
 def widen(spans: pl.DataFrame) -> pl.DataFrame:
@@ -75,10 +86,20 @@ def _frames(records: Iterable[Record], complain: Callable[[str], None]) -> Itera
             received.append(record)
         elif record.kind == Kind.SPANS:
             yield pl.read_ipc_stream(record.payload)
-        else:
+        elif record.kind != Kind.OTLP_LOGS:
             complain(f"record of unknown kind {record.kind}")
     for chunk in _chunks(received):
         yield from _decode(chunk, complain)
+
+
+def _logged(records: Iterable[Record], complain: Callable[[str], None]) -> Iterator[pl.DataFrame]:
+    """The calls of each record of access logs: one by one, so that a batch sent twice gets the same ids."""
+    for record in records:
+        if record.kind == Kind.OTLP_LOGS:
+            try:
+                yield calls_of_logs(record.payload)
+            except BadInputError as error:
+                complain(f"record of {len(record.payload)} bytes: {error}")
 
 
 def _chunks(records: list[Record]) -> Iterator[list[Record]]:

@@ -9,7 +9,6 @@ from typing import Final
 import polars as pl
 
 from meshslo.telemetry.errors import StoreError
-from meshslo.telemetry.normalize import to_calls
 from meshslo.telemetry.schema import FRAME, conform
 
 from . import ingest
@@ -18,7 +17,7 @@ from .ingest import Appended
 from .layout import Layout, open_layout
 from .segments import fresh_name
 from .snapshot import Snapshot, take
-from .spans import read_arrived, widen
+from .spans import calls_of, read_arrived
 
 _TRIES: Final = 50
 _PAUSE_S: Final = 0.05
@@ -84,8 +83,8 @@ def open_store(path: str | Path, *, create: bool = False) -> Store:
 def _calls_in(view: Snapshot) -> pl.DataFrame:
     if not view.segments:
         return pl.DataFrame(schema=FRAME)
-    spans = read_arrived(view.segments).spans
-    return without_repeats(to_calls(widen(spans)))
+    arrived = read_arrived(view.segments)
+    return without_repeats(calls_of(arrived.spans, arrived.logged))
 
 
 def _within(calls: pl.LazyFrame, since: datetime | None, until: datetime | None) -> pl.LazyFrame:

@@ -30,6 +30,8 @@ class Kind(IntEnum):
     """A serialized ExportTraceServiceRequest, as it was received."""
     SPANS = 2
     """Decoded spans that still wait for their trace: an Arrow IPC stream."""
+    OTLP_LOGS = 3
+    """A serialized ExportLogsServiceRequest, as it was received."""
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ import grpc.aio
 import numpy as np
 
 from meshslo.telemetry.collect.intake import Intake
-from meshslo.telemetry.collect.otlp_grpc import EXPORT_TRACES, grpc_server
+from meshslo.telemetry.collect.otlp_grpc import grpc_server
 from meshslo.telemetry.collect.settings import Address, CollectSettings
+from meshslo.telemetry.collect.traces import TRACES
 from meshslo.telemetry.store import open_store
 from meshslo.telemetry.store.journal import Journal
 from meshslo.telemetry.store.segments import all_segments
@@ -93,7 +94,7 @@ def send(address: str, seconds: float, seed: int, told: Any) -> None:
 async def _send(address: str, seconds: float, seed: int) -> tuple[int, float]:
     batches, acknowledged = fresh(seed), 0
     async with grpc.aio.insecure_channel(address) as channel:
-        export = channel.unary_unary(EXPORT_TRACES)
+        export = channel.unary_unary(TRACES.grpc_path)
         began_s = time.monotonic()
 
         async def one_after_another() -> None:

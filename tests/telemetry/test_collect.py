@@ -258,7 +258,7 @@ def test_http_refuses_with_a_status_in_the_senders_encoding(collector: Collector
 def test_other_paths_and_methods_are_named(http: httpx.Client, method: str, path: str, status: int, code: int, headers) -> None:
     answer = http.request(method, path, headers=headers)
     assert (answer.status_code, status_of(answer).code) == (status, code)
-    assert "POST /v1/traces" in status_of(answer).message
+    assert "POST /v1/traces, /v1/logs" in status_of(answer).message
     assert status != 405 or "POST" in answer.headers["allow"]
 
 

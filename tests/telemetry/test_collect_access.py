@@ -14,7 +14,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from meshslo.telemetry.collect.access import Sender, Tls, UnknownSenderError, read_tokens
-from meshslo.telemetry.collect.intake import check
+from meshslo.telemetry.collect.traces import check
 from meshslo.telemetry.errors import BadConfigError
 from meshslo.telemetry.store import open_store
 from tests.support.collector import Collector, running

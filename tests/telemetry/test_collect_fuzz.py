@@ -11,7 +11,7 @@ import pytest
 
 from meshslo.telemetry.collect.access import Sender
 from meshslo.telemetry.collect.body import decompress
-from meshslo.telemetry.collect.intake import check
+from meshslo.telemetry.collect.traces import check
 from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.normalize import to_calls, traces_json_to_protobuf
 from meshslo.telemetry.normalize.decode import decode_many

@@ -16,9 +16,10 @@ from prometheus_client import CollectorRegistry
 
 from meshslo.telemetry.collect.body import Budget, BufferFullError, read_body
 from meshslo.telemetry.collect.intake import Intake
-from meshslo.telemetry.collect.otlp_grpc import EXPORT_TRACES, grpc_server
+from meshslo.telemetry.collect.otlp_grpc import grpc_server
 from meshslo.telemetry.collect.otlp_http import http_app
 from meshslo.telemetry.collect.settings import Address, CollectSettings, parse_address
+from meshslo.telemetry.collect.traces import TRACES
 from meshslo.telemetry.errors import BadConfigError
 from meshslo.telemetry.store.journal import Journal, StoreBusyError
 from tests.support.otlp import make_batch
@@ -42,7 +43,7 @@ async def test_http_says_429_and_retry_after(tmp_path: Path) -> None:
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
     assert "send again later" in Status.FromString(answer.content).message
     assert intake.stats.refused == {"overload": 1}
-    assert intake.stats.spans == 0
+    assert not intake.stats.accepted
 
 
 async def test_http_bodies_beyond_the_memory_for_them_are_told_to_come_back(tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ async def test_grpc_says_resource_exhausted_with_retry_info(tmp_path: Path) -> N
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await channel.unary_unary(EXPORT_TRACES)(make_batch())
+                await channel.unary_unary(TRACES.grpc_path)(make_batch())
     finally:
         await server.stop(None)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from meshslo.telemetry.store import Store, commits, ingest, open_store
+from meshslo.telemetry.store import spans as reading_spans
 from meshslo.telemetry.store.housekeeping import WorkerSettings
 from meshslo.telemetry.store.ingest import IngestSettings, Step
 from meshslo.telemetry.store.segments import OPEN, SEALED, all_segments, fresh_name, recover, sealed
@@ -226,14 +227,14 @@ def test_a_segment_that_cannot_become_calls_is_set_aside_and_the_rest_goes_on(
     acknowledge(store, batch_of(1))
     poison = acknowledge(store, batch_of(666))
     acknowledge(store, batch_of(2))
-    real = ingest.to_calls
+    real = reading_spans.to_calls
 
     def stumble(spans: pl.DataFrame) -> pl.DataFrame:
         if (666).to_bytes(8, "big") in spans["span_id"].to_list():
             raise ZeroDivisionError
         return real(spans)
 
-    monkeypatch.setattr(ingest, "to_calls", stumble)
+    monkeypatch.setattr(reading_spans, "to_calls", stumble)
     told: list[dict[str, object]] = []
     Worker(store.layout, WorkerSettings(NOW), told.append).flush()
     assert spans_of(store) == [1, 2]
