@@ -7,7 +7,7 @@ A service needs one line, `meshslo.telemetry.setup("gateway")`, and a middleware
     instrument_httpx    the client side of httpx and httpx2      (httpx_client)
     instrument_openai   models behind the openai client          (openai_client)
     observe_stream  any iterator of chunks                       (stream)
-    grpc_server_interceptor, grpc_client_interceptors            (grpc_aio)
+    grpc_server_interceptor, grpc_client_interceptors            (grpc_aio; needs grpcio, so `import *` leaves them out)
     hop             any other call: embed, retrieve, rerank      (hops)
     current_call    state model, tenant, tokens of the request   (call)
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from .asgi import MeshsloMiddleware
     from .baggage import LabelPolicy
     from .call import Call, current_call
-    from .grpc_aio import grpc_client_interceptors, grpc_server_interceptor
+    from .grpc_aio import grpc_client_interceptors as grpc_client_interceptors
+    from .grpc_aio import grpc_server_interceptor as grpc_server_interceptor
     from .hops import Hop, hop
     from .httpx_client import instrument_httpx
     from .incoming import ServerSettings
@@ -43,8 +44,6 @@ __all__ = [
     "SetupSettings",
     "Telemetry",
     "current_call",
-    "grpc_client_interceptors",
-    "grpc_server_interceptor",
     "hop",
     "instrument_httpx",
     "instrument_openai",

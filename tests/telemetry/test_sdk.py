@@ -22,7 +22,7 @@ def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     prelude = """
         import logging, os, sys
         logging.basicConfig(level=logging.WARNING)
-        from meshslo.telemetry import *
+        from meshslo.telemetry import LabelPolicy, SetupSettings, current_call, observe_stream, setup
     """
     source = textwrap.dedent(prelude) + textwrap.dedent(program)
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, env=clean | environment, timeout=60)
@@ -35,6 +35,20 @@ def test_one_line_sends_a_services_spans_and_the_end_loses_none() -> None:
         done = run(f"setup('gateway', endpoint={sink.url!r})\nlist(observe_stream(iter('ab')))")
         assert [(service, name) for service, name, _ in sink.spans] == [("gateway", "stream")]
     assert done.stderr == ""
+
+
+def test_nothing_but_opentelemetry_is_needed() -> None:
+    others = ("grpc", "httpx", "httpx2", "openai", "starlette", "fastapi", "polars", "numpy", "opentelemetry.instrumentation")
+    program = f"""
+        for name in {others!r}:
+            sys.modules[name] = None
+        import meshslo.telemetry
+        for name in meshslo.telemetry.__all__:
+            getattr(meshslo.telemetry, name)
+        setup('x')
+        list(observe_stream(iter('ab')))
+    """
+    run(program, OTEL_TRACES_EXPORTER="none")
 
 
 def test_standard_variables_hold() -> None:
