@@ -115,14 +115,7 @@ def as_rows(
 
     In order of the groups, so that words come in long runs.
     """
-    words = words_of(groups, found.profile, found.metric)
-    number = words.select(pl.struct(pl.all()).rank("dense").cast(pl.UInt32) - 1).to_series()
-    told = words.with_columns(number.alias("word")).unique("word").sort("word").drop("word")
-    if told.height < words.height:
-        place = ["group", "step", "low_s", "high_s"]
-        grown = grown.with_columns(number[grown["group"]].alias("group")).group_by(place).agg(pl.col("value").sum()).sort(place)
-    else:
-        grown = grown.with_columns(number[grown["group"]].alias("group"))
+    told, grown = _by_words(grown, words_of(groups, found.profile, found.metric))
     start_ns = (pl.lit(steps.since_s, pl.Int64) + pl.col("step").cast(pl.Int64) * steps.step_s) * 10**9
     return told[grown["group"]].hstack(
         grown.select(
@@ -137,6 +130,17 @@ def as_rows(
             "value",
         )
     )
+
+
+def _by_words(grown: pl.DataFrame, words: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The distinct rows of `words`, and `grown` with their number as its group, those of equal words added."""
+    number = words.select(pl.struct(pl.all()).rank("dense").cast(pl.UInt32) - 1).to_series()
+    told = words.with_columns(number.alias("word")).unique("word").sort("word").drop("word")
+    numbered = grown.with_columns(number[grown["group"]].alias("group"))
+    if told.height == words.height:
+        return told, numbered
+    place = ["group", "step", "low_s", "high_s"]
+    return told, numbered.group_by(place).agg(pl.col("value").sum()).sort(place)
 
 
 def _unknown_beginnings(found: Found, grown: _Grown) -> Iterator[str]:

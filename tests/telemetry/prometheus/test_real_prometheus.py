@@ -58,6 +58,8 @@ HISTORIES = {
     "came_with_its_target": two_buckets(
         [*[None] * 10, *steady(7, 1, 31)], [*[None] * 10, *steady(0, 0, 31)], {**CALL, "instance": "c"}
     ),
+    "two_pods": two_buckets(steady(0, 1, 41), steady(0, 1, 41))
+    + two_buckets(steady(9, 2, 41), steady(0, 0, 41), {**CALL, "instance": "b"}),
     "counter": series("calls_total", {**CALL, "code": "504"}, scrapes(steady(0, 1, 41))),
 }
 
@@ -108,6 +110,12 @@ def test_steps_of_any_length_count_the_same_calls(servers: Prometheus) -> None:
         step_s: pulled(servers, "plain", Steps(T0, step_s, 600 // step_s))["value"].sum() for step_s in (60, 120, 300, 600)
     }
     assert set(totals.values()) == {120.0}
+
+
+def test_pods_of_a_service_are_added_after_each_ones_growth(servers: Prometheus) -> None:
+    rows = pulled(servers, "two_pods")
+    assert by_minute(rows, 0.1) == [12] * 10
+    assert by_minute(rows, np.inf) == [4] * 10
 
 
 def test_a_restart_between_two_steps_is_found_though_the_value_rose(servers: Prometheus) -> None:
