@@ -71,10 +71,19 @@ class Town:
 
     def start(self) -> None:
         """Start the collector and every replica; returns when all of them listen."""
+        self.start_collector()
+        self.start_replicas()
+
+    def start_collector(self) -> None:
+        """Start `meshslo collect`; returns when it listens."""
         meshslo = [sys.executable, "-c", "from meshslo.dashboards.cli import main; main()"]
         where = ["--http", f"127.0.0.1:{self.collector_port}", "--grpc", "127.0.0.1:0"]
         settle = ["--settle", f"{self.settings.settle_s:g}"]
         self.processes.start("collector", [*meshslo, "collect", "--store", str(self.store), *where, *settle])
+        self.processes.wait_for(lambda: listens(self.collector_port), "the collector's start")
+
+    def start_replicas(self) -> None:
+        """Start every replica; returns when all of them listen."""
         exporter = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{self.collector_port}",
             "OTEL_BSP_SCHEDULE_DELAY": "500",
@@ -82,8 +91,8 @@ class Town:
         for replica in self.replicas:
             command = [sys.executable, "-m", "meshslo.demo.services", replica.to_json()]
             self.processes.start(replica.name, command, {**process_name(replica), **exporter})
-        ports = [self.collector_port, *(replica.port for replica in self.replicas)]
-        self.processes.wait_for(lambda: all(map(listens, ports)), "the collector's and the services' start")
+        ports = [replica.port for replica in self.replicas]
+        self.processes.wait_for(lambda: all(map(listens, ports)), "the services' start")
 
     def mesh(self, bootstraps: Mapping[str, Path]) -> None:
         """Run the four Envoys with these bootstraps, in place of those that run."""
