@@ -196,11 +196,6 @@ class _Traces:
             self._writer.add(result.calls)
 
 
-def total_bytes(inputs: Sequence[Input]) -> int:
-    """Bytes of the inputs on disk, for a progress bar."""
-    return sum(each.size_bytes for each in inputs)
-
-
 def formats() -> list[str]:
     """What `LoadSettings.source` may be."""
     return [AUTO, *sources()]
