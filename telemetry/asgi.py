@@ -23,6 +23,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
 """Methods that may be attribute values; others become `_OTHER`, so that no caller invents labels."""
 
+INNER_TELEMETRY: Final = {"fastapi.telemetry": None, "starlette.opentelemetry": True}
+"""What FastAPI and Starlette read in the scope as: this request is observed already, start no span of your own."""
+
 MAX_WRAPPERS: Final = 8
 """How many layers of middleware are looked through for the server."""
 
@@ -38,7 +41,8 @@ class MeshsloMiddleware:
     """Pure ASGI middleware: one SERVER span a request, ended with the body, none a chunk.
 
     Below another instrumentation's SERVER span (FastAPI's own, opentelemetry-instrumentation-asgi) it makes none of its own
-    but writes what it sees to that one.
+    but writes what it sees to that one. Around an application that has its own telemetry it takes that one's place; add it with
+    `app.add_middleware` to keep FastAPI's metrics and logs.
     """
 
     def __init__(
@@ -70,6 +74,8 @@ class MeshsloMiddleware:
         attributes = _request_attributes(scope, headers)
         span = _frameworks_span()
         if span is None:
+            for key, value in INNER_TELEMETRY.items():
+                scope.setdefault(key, value)
             return self._incoming.start(str(attributes["http.request.method"]), context, attributes)
         return self._incoming.join(span, context, attributes)
 

@@ -13,6 +13,8 @@ from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.trace import SpanKind
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
+from starlette.middleware import Middleware
+from starlette.middleware.opentelemetry import OpenTelemetryMiddleware as StarletteTelemetry
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
@@ -380,6 +382,23 @@ async def test_below_fastapis_own_telemetry_its_span_is_written_to(spans: Record
     seen = attributes(spans)
     assert (seen[names.OUTCOME], seen[names.CHUNKS], seen["http.route"]) == ("ok", 2, "/chat/{item}")
     assert (seen[names.TENANT], seen[names.MODEL]) == ("acme", "small")
+
+
+@pytest.mark.parametrize("framework", ["fastapi", "starlette"])
+async def test_around_a_framework_with_telemetry_there_is_one_server_span(spans: Recorder, framework: str) -> None:
+    async def endpoint(request: Request) -> Response:
+        return PlainTextResponse("x")
+
+    if framework == "fastapi":
+        app: Any = FastAPI(telemetry={"tracer_provider": spans.provider, "operation_spans": False})
+        app.get("/chat/{item}")(endpoint)
+    else:
+        telemetry = Middleware(StarletteTelemetry, tracer_provider=spans.provider)
+        app = Starlette(routes=[Route("/chat/{item}", endpoint)], middleware=[telemetry])
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    await ask(MeshsloMiddleware(app, tracer_provider=spans.provider), "/chat/7", headers={"traceparent": parent})
+    assert len(spans.spans(SpanKind.SERVER)) == 1
+    assert (attributes(spans)[names.OUTCOME], attributes(spans)["http.route"]) == ("ok", "/chat/{item}")
 
 
 async def test_the_context_is_as_before_after_a_request(spans: Recorder) -> None:
