@@ -13,6 +13,7 @@ import yaml
 
 from meshslo.analysis import open_store
 from meshslo.analysis.recommend import parse_recommendations
+from meshslo.demo.flow import BUSY_S
 from meshslo.demo.processes import validate_bootstrap
 from meshslo.demo.settings import QUICK, ROUTES
 from tests.support.net import wait_for
@@ -36,9 +37,20 @@ def alive_below(folder: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("demo") / "out"
-    done = subprocess.run([*DEMO, "--out", str(folder)], capture_output=True, text=True, timeout=240)
+    done = played(folder)
+    if busy(folder):
+        # A machine that stalls stretches every simulated duration: its runs do not compare. One more try.
+        done = played(folder)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return folder, done
+
+
+def played(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*DEMO, "--out", str(folder)], capture_output=True, text=True, timeout=240)
+
+
+def busy(folder: Path) -> bool:
+    return any(run["lag_s"] > BUSY_S for run in json.loads((folder / "runs.json").read_text())["runs"])
 
 
 @pytest.fixture(scope="module")
