@@ -23,8 +23,7 @@ _PAGE_BITS: Final = 6
 _IN_PAGE: Final = (1 << _PAGE_BITS) - 1
 _CACHE_BITS: Final = 22
 _CACHE_SHIFT: Final = np.uint64(64 - _CACHE_BITS)
-_BATCH_ROWS: Final = 200_000
-_PENDING_ROWS: Final = 4_000_000
+_BATCH_ROWS: Final = 50_000
 MAX_PAGES: Final = 500_000
 """Beyond this many pages (of 512 bytes) the counts are too sparse for pages to pay: `count` gives up."""
 
@@ -48,10 +47,8 @@ def count(rows: pl.LazyFrame, words: Sequence[str], *, weighted: bool) -> Counte
         hashed = hashed.xor(pl.col(word).hash(seed))
     query = rows.select(hashed.alias("hash"), slot.alias("slot"), *words, *(["weight"] if weighted else []))
     counts = _Counts(list(words), weighted=weighted)
-    for batch in query.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=False, engine="streaming"):
-        if not counts.add(batch):
-            return None
-    return counts.counted(rows.select(words).collect_schema())
+    query.sink_batches(counts.add, chunk_size=_BATCH_ROWS, maintain_order=False, engine="streaming")
+    return None if counts.too_many else counts.counted(rows.select(words).collect_schema())
 
 
 class _Pages:
@@ -98,46 +95,38 @@ class _Pages:
 
 
 class _Counts:
-    """Counts by page and slot; weights beside them where calls have any."""
+    """Counts by page and slot; sums of weights and of their squares beside them where calls have any."""
 
     def __init__(self, words: list[str], *, weighted: bool) -> None:
         self.pages = _Pages(words)
-        self.weighted = weighted
-        self._sums: list[NDArray[Any]] = []
-        self._keys: list[Ints] = []
-        self._weights: list[NDArray[np.float64]] = []
-        self._pending = 0
+        self._sums: list[NDArray[Any]] = [np.zeros(0, np.int64), *([np.zeros(0), np.zeros(0)] if weighted else [])]
+
+    @property
+    def too_many(self) -> bool:
+        """Whether there are more pages than pay."""
+        return len(self.pages.known) > MAX_PAGES
 
     def add(self, batch: pl.DataFrame) -> bool:
-        """Count a batch; False once there are too many pages."""
-        slot = batch["slot"].to_numpy()
+        """Count a batch; True where the rest need not be counted, since there are too many pages."""
         key = self.pages.of(batch["hash"].to_numpy(), batch)
         key <<= _PAGE_BITS
-        key |= slot & _IN_PAGE
-        self._keys.append(key)
-        if self.weighted:
-            self._weights.append(batch["weight"].to_numpy())
-        self._pending += len(key)
-        if self._pending >= _PENDING_ROWS:
-            self._flush()
-        return len(self.pages.known) <= MAX_PAGES
+        key |= batch["slot"].to_numpy() & _IN_PAGE
+        self._grow(len(self.pages.known) << _PAGE_BITS)
+        np.add.at(self._sums[0], key, 1)
+        if len(self._sums) > 1:
+            weight = batch["weight"].to_numpy()
+            np.add.at(self._sums[1], key, weight)
+            np.add.at(self._sums[2], key, weight**2)
+        return self.too_many
 
-    def _flush(self) -> None:
-        if self._sums and not self._keys:
-            return
-        keys = np.concatenate(self._keys) if self._keys else np.empty(0, np.int64)
-        cells = len(self.pages.known) << _PAGE_BITS
-        added: list[NDArray[Any]] = [np.bincount(keys, minlength=cells)]
-        if self.weighted:
-            weight = np.concatenate(self._weights) if self._weights else np.empty(0)
-            added += [np.bincount(keys, weights=power, minlength=cells) for power in (weight, weight**2)]
-        for old, new in zip(self._sums, added, strict=False):
-            new[: len(old)] += old
-        self._sums, self._keys, self._weights, self._pending = added, [], [], 0
+    def _grow(self, cells: int) -> None:
+        """Room for `cells`, and for half as many again where that takes a copy."""
+        if cells > len(self._sums[0]):
+            room = [np.zeros(cells // 2 + cells - len(column), column.dtype) for column in self._sums]
+            self._sums = [np.concatenate(pair) for pair in zip(self._sums, room, strict=True)]
 
     def counted(self, types: pl.Schema) -> Counted:
         """What was counted; `types` are those of the words."""
-        self._flush()
         first = pl.concat([pl.DataFrame(schema={**types, "slot": histogram.INDEX_TYPE}), *self.pages.first_rows])
         words = first.select(self.pages.words).unique(maintain_order=True)
         numbered = words.with_row_index("group")
@@ -146,7 +135,7 @@ class _Counts:
             "group", pl.col("slot") & ~_IN_PAGE
         )
         order = page.select(pl.arg_sort_by("group", "slot")).to_series().to_numpy()
-        sums = [column.reshape(-1, _IN_PAGE + 1)[order].ravel() for column in self._sums]
+        sums = [column[: page.height << _PAGE_BITS].reshape(-1, _IN_PAGE + 1)[order].ravel() for column in self._sums]
         cell = np.flatnonzero(sums[0])
         cells = page[order][cell >> _PAGE_BITS].with_columns(
             pl.col("slot") + pl.Series((cell & _IN_PAGE).astype(np.int16)),

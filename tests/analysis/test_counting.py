@@ -59,7 +59,6 @@ def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch, batch_rows: int
         }
     )
     monkeypatch.setattr(counting, "_BATCH_ROWS", batch_rows)
-    monkeypatch.setattr(counting, "_PENDING_ROWS", 100)
     counted = count(frame.lazy(), WORDS, weighted=True)
     assert counted is not None
     named = counted.words[counted.cells["group"]].hstack(counted.cells.drop("group"))

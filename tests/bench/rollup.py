@@ -1,0 +1,187 @@
+"""Rollup and p95/p99 of 20 M calls in 9,600 groups, beside engines that sort every group, and beside reading alone.
+
+    .venv/bin/python -m tests.bench rollup
+
+The same answer from all: p95 and p99 of the `ok` calls of each (vantage, hop, route, model, tenant). Ours gives besides: the
+survival estimate with its interval and the calls of every outcome. Contenders take turns; the seconds are medians. Times are
+of one machine at one moment: read the ratios.
+"""
+
+import json
+import math
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from meshslo.analysis import histogram
+from meshslo.analysis.rollup import roll_up
+from meshslo.analysis.tables import life_tables
+from meshslo.telemetry.schema import CALLS
+from meshslo.telemetry.store.hours import scan_files
+
+ROWS = 20_000_000
+SHAPE = {"hop": 8, "route": 10, "model": 6, "tenant": 20}
+GROUP = ["vantage", *SHAPE]
+NEEDED = [*GROUP, "outcome", "duration_s", "weight"]
+QUANTILES = (0.95, 0.99)
+ROUNDS = 5
+FILE = Path("build") / f"bench-rollup-{ROWS}.parquet"
+_CHUNK_ROWS = 500_000
+
+
+def make(path: Path = FILE, rows: int = ROWS) -> None:
+    """Write the calls once, as the store writes them: dictionary-encoded words, zstd, plain strings to readers."""
+    if path.exists():
+        return
+    path.parent.mkdir(exist_ok=True)
+    names = ["start", *NEEDED]
+    partial = path.with_suffix(".partial")
+    rng = np.random.default_rng(20261102)
+    with pq.ParquetWriter(
+        partial, pa.schema([CALLS.field(name) for name in names]), compression="zstd", compression_level=1, store_schema=False
+    ) as writer:
+        for first in range(0, rows, _CHUNK_ROWS):
+            writer.write_table(_chunk(rng, first, names), row_group_size=_CHUNK_ROWS // 4)
+    partial.rename(path)
+
+
+def _chunk(rng: np.random.Generator, first: int, names: list[str]) -> pa.Table:
+    codes = {key: rng.integers(0, size, _CHUNK_ROWS) for key, size in SHAPE.items()}
+    # Log-normal around a median of the group's own, and one call in a hundred three times as slow.
+    median_s = 0.15 * 1.35 ** codes["hop"] * 1.2 ** codes["model"] * 1.02 ** codes["tenant"]
+    slow = np.where(rng.random(_CHUNK_ROWS) < 0.01, 3.0, 1.0)
+    ending = np.searchsorted([0.97, 0.985, 0.995], rng.random(_CHUNK_ROWS))
+    columns = {
+        "start": pa.array(1_793_610_000_000_000_000 + (first + np.arange(_CHUNK_ROWS)) * 4_000_000, pa.timestamp("ns", "UTC")),
+        "vantage": _words(np.zeros(_CHUNK_ROWS), ["server"]),
+        "hop": _words(codes["hop"], [f"service-{n}>service-{n + 1}" for n in range(SHAPE["hop"])]),
+        "route": _words(codes["route"], [f"/v1/route-{n}" for n in range(SHAPE["route"])]),
+        "model": _words(codes["model"], [f"model-{n}" for n in range(SHAPE["model"])]),
+        "tenant": _words(codes["tenant"], [f"tenant-{n}" for n in range(SHAPE["tenant"])]),
+        "outcome": _words(ending, ["ok", "error", "timeout", "cancelled"]),
+        "duration_s": pa.array(median_s * slow * rng.lognormal(0, 0.45, _CHUNK_ROWS)),
+        "weight": pa.array(np.ones(_CHUNK_ROWS)),
+    }
+    return pa.table(columns, schema=pa.schema([CALLS.field(name) for name in names]))
+
+
+def _words(codes: np.ndarray, words: list[str]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(words))
+
+
+def ours(path: Path = FILE) -> pl.DataFrame:
+    """The report's way: rollup, life tables of all groups, two quantiles with intervals."""
+    rollup = roll_up(scan_files([path]), keys=tuple(SHAPE), bucket=None, phases=["total"], extremes=False)
+    groups, tables = life_tables(rollup, "total")
+    found = {q: tables.quantiles(q) for q in QUANTILES}
+    return groups.with_columns(pl.Series(f"q{q}", answer.completed_value_s) for q, answer in found.items())
+
+
+def duckdb_sql(function: str) -> str:
+    """One statement for both quantiles: the list form sorts a group once."""
+    keys, quantiles = ", ".join(GROUP), ", ".join(map(str, QUANTILES))
+    return f"SELECT {keys}, {function}(duration_s, [{quantiles}]) AS q FROM '{FILE}' WHERE outcome = 'ok' GROUP BY ALL"
+
+
+def polars_exact() -> pl.DataFrame:
+    """Polars' own quantile in a group-by."""
+    quantiles = [pl.col("duration_s").quantile(q, "linear").alias(f"q{q}") for q in QUANTILES]
+    return scan_files([FILE]).filter(pl.col("outcome") == "ok").group_by(GROUP).agg(quantiles).collect(engine="streaming")
+
+
+CONTENDERS: dict[str, Callable[[], object]] = {
+    "ours_s": ours,
+    "duckdb_exact_s": lambda: duckdb.sql(duckdb_sql("quantile_cont")).pl(),
+    "duckdb_approximate_s": lambda: duckdb.sql(duckdb_sql("approx_quantile")).pl(),
+    "polars_exact_s": polars_exact,
+    "read_s": lambda: scan_files([FILE]).select(NEEDED).collect(engine="streaming"),
+}
+
+
+def run(rounds: int = ROUNDS) -> dict[str, float]:
+    """Seconds of each contender, the ratios, ours' largest error and its peak memory in a process of its own."""
+    make()
+    seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    for _ in range(rounds):
+        for name, contender in CONTENDERS.items():
+            began = time.perf_counter()
+            contender()
+            seconds[name].append(time.perf_counter() - began)
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    exact_s = min(medians["duckdb_exact_s"], medians["polars_exact_s"])
+    return {
+        **medians,
+        "times_faster_than_fastest_exact": exact_s / medians["ours_s"],
+        "times_read_floor": medians["ours_s"] / medians["read_s"],
+        **errors(),
+        "error_bound": histogram.relative_error(),
+        **_alone(),
+    }
+
+
+def errors() -> dict[str, float]:
+    """The largest relative error of any group's p95 and p99: against the exact order statistic, and against interpolation.
+
+    Ours answers with the bucket of the order statistic of rank ceil(q n). `quantile_cont` interpolates towards the next one,
+    which no histogram can: `rank_interpolation` is the largest step between the two in any group.
+    """
+    duration = pl.col("duration_s").sort()
+    ranks = {q: (q * pl.len() - 1e-9).ceil().cast(pl.Int64) - 1 for q in QUANTILES}
+    exact = (
+        scan_files([FILE])
+        .filter(pl.col("outcome") == "ok")
+        .group_by(GROUP)
+        .agg(
+            *(duration.get(rank).alias(f"rank{q}") for q, rank in ranks.items()),
+            *(pl.col("duration_s").quantile(q, "linear").alias(f"linear{q}") for q in QUANTILES),
+        )
+        .with_columns(pl.col("vantage").cast(pl.String))
+        .collect()
+    )
+    both = ours().with_columns(pl.col("vantage").cast(pl.String)).join(exact, on=GROUP, validate="1:1")
+    if both.height != math.prod(SHAPE.values()):
+        raise AssertionError(f"{both.height} groups in both answers, not {math.prod(SHAPE.values())}")
+
+    def worst(got: str, wanted: str) -> float:
+        apart = [both.select((pl.col(f"{got}{q}") / pl.col(f"{wanted}{q}") - 1.0).abs().max()).item() for q in QUANTILES]
+        return float(max(apart))
+
+    return {
+        "worst_relative_error": worst("q", "rank"),
+        "worst_error_against_interpolated": worst("q", "linear"),
+        "rank_interpolation": worst("linear", "rank"),
+    }
+
+
+def _alone() -> dict[str, float]:
+    """Peak memory of ours in a fresh process, and processor seconds of it and of DuckDB, which other load disturbs less."""
+    told = subprocess.run([sys.executable, "-m", "tests.bench.rollup"], check=True, capture_output=True, text=True).stdout
+    return {name: float(value) for name, value in json.loads(told.splitlines()[-1]).items()}
+
+
+def _measure_alone() -> dict[str, float]:
+    ours()
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    spent = {}
+    for name in ("ours_s", "duckdb_exact_s"):
+        times = []
+        for _ in range(3):
+            began = time.process_time()
+            CONTENDERS[name]()
+            times.append(time.process_time() - began)
+        spent[name.replace("_s", "_cpu_s")] = statistics.median(times)
+    return {"peak_rss_mib": peak_mib, **spent}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_measure_alone()))
