@@ -3,9 +3,9 @@
 A GenAI client's span wraps an HTTP client's; a framework's server span wraps an inference server's. They are one row:
 
 * one innermost span: the outermost span gives identity and start, and every column it has; what it lacks comes from inside;
-* several innermost client spans to one peer, one after the other: attempts of one operation, a row each. They share the
-  outermost span's model, tenant and the like; the last attempt takes its end, chunks, tokens and id;
-* several innermost client spans to different peers or side by side: the outer span is a frame around calls, and no call;
+* several innermost client spans to one peer, one after the other, of which all but the last failed: attempts of one operation,
+  a row each. They share the outermost span's model, tenant and the like; the last attempt takes its end, chunks, tokens and id;
+* several innermost client spans otherwise: the outer span is a frame around calls, and no call;
 * several innermost server spans: the outermost one is the call.
 """
 
@@ -18,6 +18,7 @@ import polars as pl
 from .columns import IDENTITY
 from .graph import Flags, Rows, flagged, follow, marked, nearest, take
 from .roles import Roles
+from .spans import FAILED
 
 _DEEPEST: Final = 16
 """Layers of one service around a call; more are a recursion, of which the outer ones stay as they are."""
@@ -99,17 +100,30 @@ def _root(above: Rows) -> Rows:
 
 
 def _composites(roles: Roles, above: Rows) -> Flags:
-    """Roots of client nests whose innermost spans go to different peers, do different things, or overlap."""
+    """Roots of client nests whose innermost spans are no attempts of one call.
+
+    They go to different peers, do different things, overlap, or one went well and still was not the last.
+    """
     height = roles.spans.height
     leaves = np.flatnonzero((above >= 0) & roles.client & ~marked(above, height))
     table = pl.DataFrame({"row": leaves, "root": _root(above)[leaves]})
     table = table.with_columns(take(roles.spans[name], leaves) for name in ("peer", "operation", "start_ns", "end_ns"))
+    table = table.with_columns(take(roles.spans.select(failed=_FAILED)["failed"], leaves))
     table = table.sort("root", "start_ns").with_columns(before=pl.col("end_ns").cum_max().shift(1).over("root"))
     split = table.group_by("root").agg(
         differ=(pl.col("peer").n_unique() > 1) | (pl.col("operation").n_unique() > 1),
         overlap=(pl.col("start_ns") < pl.col("before")).any(),
+        settled=~pl.col("failed").slice(0, pl.len() - 1).all(),
     )
-    return marked(split.filter(pl.col("differ") | pl.col("overlap"))["root"].to_numpy(), height)
+    return marked(split.filter(pl.col("differ") | pl.col("overlap") | pl.col("settled"))["root"].to_numpy(), height)
+
+
+_FAILED: Final = (
+    (pl.col("status") == FAILED)
+    | pl.col("error_type").is_not_null()
+    | (pl.col("status_code") >= 400).fill_null(False)
+    | (pl.col("outcome") != "ok").fill_null(False)
+)
 
 
 def fold(measured: pl.DataFrame, nests: Nests) -> pl.DataFrame:

@@ -195,6 +195,17 @@ def test_retries_inside_a_gen_ai_span_are_a_row_each() -> None:
     ]
 
 
+def test_a_second_call_after_a_good_one_is_no_retry() -> None:
+    inner = {"server.address": "api.openai.com", "gen_ai.operation.name": "chat"}
+    result = normalized(
+        spec(1, "agent", CLIENT, duration_s=6),
+        spec(2, "agent", CLIENT, 1, at_s=0, attributes={**inner, "http.status_code": 200}),
+        spec(3, "agent", CLIENT, 1, at_s=2, attributes={**inner, "http.status_code": 200}),
+    )
+    assert result.calls["attempt"].to_list() == [1, 1]
+    assert result.left_out == {"frame around calls": 1}
+
+
 def test_a_span_around_calls_to_several_peers_is_no_call() -> None:
     result = normalized(
         spec(1, "rag", CLIENT, attributes={"gen_ai.operation.name": "retrieval"}, duration_s=3),
