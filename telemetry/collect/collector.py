@@ -16,6 +16,7 @@ from meshslo.telemetry.store.layout import Layout, open_layout
 from meshslo.telemetry.store.locks import collector_lock
 from meshslo.telemetry.store.segments import recover
 
+from .call_metrics import CallMetrics
 from .events import Say, sayer
 from .health import Health
 from .intake import Intake
@@ -60,6 +61,7 @@ async def _run(settings: CollectSettings, layout: Layout, say: Say) -> None:
     intake = Intake(journal)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Health(layout, intake, journal, worker.stats))
+    registry.register(CallMetrics(layout))
     try:
         async with _serving(settings, intake, registry) as listening:
             if settings.ready_file is not None:

@@ -13,6 +13,7 @@ import polars as pl
 
 from .atomic import TEMPORARY, sync_file
 from .commits import Change, carry_out, decide, pending
+from .counted import add_counts, count_calls, read_counts, stage_counts
 from .hours import Staged, by_hour, folder_of, stage, without_repeats
 from .known import KnownRows
 from .layout import Layout
@@ -89,7 +90,7 @@ def append(layout: Layout, calls: pl.DataFrame, stem: str) -> Appended:
     with write_lock(layout):
         for commit in pending(layout):
             carry_out(layout, commit)
-        staged = list(_stage_new(layout, calls, stem, KnownRows()))
+        staged = [file for file, _ in _stage_new(layout, calls, stem, KnownRows())]
         if staged:
             carry_out(layout, decide(layout, Change(publish=_published(layout, staged))))
     rows = sum(file.rows for file in staged)
@@ -128,11 +129,14 @@ def _read(segments: list[Path], settings: IngestSettings, *, flush: bool) -> _Re
 
 def _store(layout: Layout, segments: list[Path], read: _Read, known: KnownRows) -> Step:
     calls = calls_of(read.ready, read.logged)
-    staged = list(_stage_new(layout, calls, fresh_name(), known))
+    written = list(_stage_new(layout, calls, fresh_name(), known))
+    staged = [file for file, _ in written]
+    counts = [stage_counts(layout, _counted(layout, [new for _, new in written]))] if written else []
     carried = [] if read.waiting.is_empty() else [_stage_waiting(layout, read.waiting, read.at_ns)]
     evidence = [(path, layout.damaged / path.name) for path in read.damaged]
     change = Change(
-        publish=_published(layout, staged) + tuple((layout.relative(a), layout.relative(b)) for a, b in [*carried, *evidence]),
+        publish=_published(layout, staged)
+        + tuple((layout.relative(a), layout.relative(b)) for a, b in [*counts, *carried, *evidence]),
         drop=tuple(layout.relative(path) for path in segments if path not in read.damaged),
     )
     carry_out(layout, decide(layout, change))
@@ -176,14 +180,19 @@ def _next_due_s(waiting: pl.DataFrame, settings: IngestSettings) -> float | None
     return float(earliest_ns) / _NS + settings.settle_s  # type: ignore[arg-type]  # of an Int64 column that is not empty
 
 
-def _stage_new(layout: Layout, calls: pl.DataFrame, stem: str, known: KnownRows) -> Iterator[Staged]:
-    """Write those of `calls` that no file holds yet, a file an hour."""
+def _stage_new(layout: Layout, calls: pl.DataFrame, stem: str, known: KnownRows) -> Iterator[tuple[Staged, pl.DataFrame]]:
+    """Write those of `calls` that no file holds yet, a file an hour; each with its rows."""
     stored = take(layout).calls
     for hour, part in by_hour(without_repeats(calls)):
         folder = folder_of(layout, hour)
         new = known.without_stored(part, hour, [path for path in stored if path.parent == folder])
         if not new.is_empty():
-            yield stage(layout, hour, new, stem)
+            yield stage(layout, hour, new, stem), new
+
+
+def _counted(layout: Layout, written: list[pl.DataFrame]) -> pl.DataFrame:
+    """The store's running counts with the rows that are being written."""
+    return add_counts(read_counts(layout), pl.concat([count_calls(new) for new in written]))
 
 
 def _stage_waiting(layout: Layout, waiting: pl.DataFrame, now_ns: int) -> tuple[Path, Path]:

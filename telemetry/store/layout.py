@@ -3,6 +3,7 @@
 STORE/meshslo-store.json                              marker with the format's version
 STORE/wal/TIME-ID.open, .seg                          acknowledged spans not yet in Parquet: being written, sealed
 STORE/calls/date=YYYY-MM-DD/hour=HH/*.parquet         call rows by their own start hour (UTC)
+STORE/counted.arrow                                   running counts of the calls collected, for /metrics
 STORE/commits/*.json                                  changes decided but not yet carried out in full
 STORE/damaged/                                        segments that could not be read in full, kept as evidence
 STORE/collector.lock, write.lock                      held by a running collector; by whoever changes the calls now

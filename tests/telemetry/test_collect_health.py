@@ -121,3 +121,25 @@ def test_grpc_senders_are_told_when_to_come_back_to_a_full_disk(small_disk: Path
 
 def readable(store: Path) -> list[int]:
     return sorted(int.from_bytes(span, "big") for span in open_store(store).scan().collect()["span_id"])
+
+
+def test_metrics_count_the_stored_calls_right_across_a_kill(tmp_path: Path) -> None:
+    def calls_and_buckets(collector: Collector) -> tuple[float, list[float]]:
+        text = httpx.get(f"http://{collector.http}/metrics").text
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        buckets = [sample for sample in samples if sample.name == "meshslo_call_seconds_bucket"]
+        assert all(sample.labels["hop"] == "ingress>generator" for sample in buckets)
+        wanted = [
+            sample.value for sample in buckets if sample.labels["phase"] == "total" and sample.labels["le"] in ("0.5", "1.0")
+        ]
+        return sum(sample.value for sample in samples if sample.name == "meshslo_calls_total"), wanted
+
+    with running(tmp_path, "--settle", "0") as collector:
+        send(collector, make_batch([make_span(1), make_span(2)]))
+        wait_for(lambda: calls_and_buckets(collector) == (2, [0, 2]), what="counting two calls", timeout_s=60)
+        send(collector, make_batch([make_span(3)]))
+        collector.kill()
+    with running(tmp_path, "--settle", "0") as collector:
+        wait_for(lambda: calls_and_buckets(collector) == (3, [0, 3]), what="counting the third after the kill", timeout_s=60)
+        openmetrics = httpx.get(f"http://{collector.http}/metrics", headers={"Accept": "application/openmetrics-text"}).text
+    assert f'# {{trace_id="{(3).to_bytes(16, "big").hex()}"}} 1.0' in openmetrics

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import grpc
 import httpx
+import polars as pl
 import pytest
 
 from meshslo.telemetry.store import open_store
+from meshslo.telemetry.store.counted import read_counts
 from tests.support.collector import Collector, running
 from tests.support.otlp import make_batch, make_span
 
@@ -98,5 +100,7 @@ def test_what_was_acknowledged_survives_sigkill_and_counts_once(tmp_path: Path) 
     acknowledged = set().union(*(sender.acknowledged for sender in senders))
     assert len(acknowledged) >= SPANS_A_BATCH * KILLS, "the senders were starved: nothing was tested"
     assert sorted(readable(collector.store)) == sorted(acknowledged)
+    counts = read_counts(open_store(collector.store).layout).filter(pl.col("measure") == "calls")
+    assert counts["count"].sum() == len(acknowledged), "the counts of /metrics survive it too"
     assert not list((collector.store / "wal").iterdir())
     assert not list((collector.store / "damaged").iterdir())

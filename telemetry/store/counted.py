@@ -1,0 +1,121 @@
+"""Running counts of the calls that a collector has stored, for its /metrics.
+
+They change in the same commit as the calls themselves, so they are right across restarts and kills: a call is in the counts
+exactly when it is in a file. Calls that an import adds are not counted; those that retention drops stay counted.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from meshslo.telemetry.vocabulary import OTHER, PHASE_COLUMNS
+
+from .atomic import TEMPORARY, sync_file
+from .layout import Layout
+
+LABELS: Final = ("vantage", "hop", "route", "model", "tenant", "outcome")
+EDGES_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0)
+"""Upper bucket edges: from a reranker's 5 ms to a stream of a quarter of an hour; above the last is one more bucket."""
+
+MAX_GROUPS: Final = 500
+"""Combinations of labels that are told apart; what comes later is counted as `__other__`."""
+
+COUNTS: Final = pl.Schema(
+    {
+        **dict.fromkeys(LABELS, pl.String()),
+        "measure": pl.String(),
+        "edge": pl.UInt8(),
+        "count": pl.UInt64(),
+        "sum_s": pl.Float64(),
+        "trace_id": pl.Binary(),
+        "value_s": pl.Float64(),
+    }
+)
+"""One number: how many values of a phase (`measure`) fell into the bucket of an edge, their sum, the last one and its trace.
+
+Or a counter (`calls`, `retries`, `cut_streams`, `input_tokens`, `output_tokens`), with edge 0. Unset labels are empty."""
+
+_CELL: Final = (*LABELS, "measure", "edge")
+
+
+def count_calls(calls: pl.DataFrame) -> pl.DataFrame:
+    """The counts of some call rows."""
+    labelled = calls.with_columns(pl.col(label).fill_null("") for label in LABELS)
+    cut = pl.col("streaming").fill_null(False) & (pl.col("outcome") == "timeout")
+    parts = [
+        *(_phase(labelled, phase, column) for phase, column in PHASE_COLUMNS.items()),
+        _counter(labelled, "calls", pl.lit(1)),
+        _counter(labelled, "retries", pl.col("attempt").fill_null(1) > 1),
+        _counter(labelled, "cut_streams", cut),
+        _counter(labelled, "input_tokens", pl.col("input_tokens")),
+        _counter(labelled, "output_tokens", pl.col("output_tokens")),
+    ]
+    return pl.concat(parts)
+
+
+def add_counts(before: pl.DataFrame, new: pl.DataFrame, max_groups: int = MAX_GROUPS) -> pl.DataFrame:
+    """`before` and `new` together; combinations of labels beyond `max_groups` are counted as `__other__`."""
+    known = before.select(LABELS).unique()
+    fresh = new.select(LABELS).unique(maintain_order=True).join(known, on=LABELS, how="anti", maintain_order="left")
+    surplus = fresh.slice(max(0, max_groups - known.height)).with_columns(pl.lit(True).alias("_surplus"))
+    told = new.join(surplus, on=LABELS, how="left", maintain_order="left")
+    folded = [
+        pl.when(pl.col("_surplus").is_null()).then(label).otherwise(pl.lit(OTHER)).alias(label)
+        for label in LABELS
+        if label not in ("vantage", "outcome")
+    ]
+    return _added(pl.concat([before, told.with_columns(folded).drop("_surplus")]))
+
+
+def read_counts(layout: Layout) -> pl.DataFrame:
+    """The counts up to the last commit; empty where a collector has stored nothing yet."""
+    path = _path(layout)
+    return pl.read_ipc(path.read_bytes()) if path.exists() else pl.DataFrame(schema=COUNTS)
+
+
+def stage_counts(layout: Layout, counts: pl.DataFrame) -> tuple[Path, Path]:
+    """Write `counts` durably under a temporary name: (temporary, final)."""
+    final = _path(layout)
+    temporary = final.with_name(f".{final.name}{TEMPORARY}")
+    counts.write_ipc(temporary, compression="zstd")
+    sync_file(temporary)
+    return temporary, final
+
+
+def _path(layout: Layout) -> Path:
+    return layout.root / "counted.arrow"
+
+
+def _phase(calls: pl.DataFrame, phase: str, column: str) -> pl.DataFrame:
+    seen = calls.filter(pl.col(column).is_not_null())
+    edge = pl.Series("edge", EDGES_S).search_sorted(seen[column], side="left").alias("edge")
+    cells = seen.select(
+        *LABELS,
+        pl.lit(phase).alias("measure"),
+        pl.Series("edge", edge, dtype=pl.UInt8),
+        pl.lit(1, dtype=pl.UInt64).alias("count"),
+        pl.col(column).alias("sum_s"),
+        "trace_id",
+        pl.col(column).alias("value_s"),
+    )
+    return _added(cells)
+
+
+def _counter(calls: pl.DataFrame, name: str, amount: pl.Expr) -> pl.DataFrame:
+    cells = calls.select(
+        *LABELS,
+        pl.lit(name).alias("measure"),
+        pl.lit(0, dtype=pl.UInt8).alias("edge"),
+        amount.cast(pl.UInt64).fill_null(0).alias("count"),
+        pl.lit(0.0).alias("sum_s"),
+        pl.lit(None, dtype=pl.Binary).alias("trace_id"),
+        pl.lit(None, dtype=pl.Float64).alias("value_s"),
+    )
+    return _added(cells).filter(pl.col("count") > 0)
+
+
+def _added(cells: pl.DataFrame) -> pl.DataFrame:
+    grouped = cells.group_by(_CELL, maintain_order=True)
+    last = (pl.col(name).drop_nulls().last() for name in ("trace_id", "value_s"))
+    return grouped.agg(pl.col("count", "sum_s").sum(), *last).select(COUNTS.names()).cast(COUNTS)
