@@ -1,7 +1,7 @@
 """Would the promise have held? Timeouts fitted on the first part of the calls, judged on the rest, beside naive rules.
 
-A fit takes the same bound that `recommend` takes. The judged part says which share of its calls a timer of that value would
-have cut, calls cut by others counted as censored.
+A fit takes the same bound that `recommend` takes (by its keys; by others, calls of one minute count as independent). The judged
+part says which share of its calls a timer of that value would have cut, calls cut by others counted as censored.
 """
 
 import json
@@ -19,12 +19,12 @@ from meshslo.telemetry.vocabulary import Phase
 from . import histogram
 from .config import Config
 from .policy.durations import round_up
-from .recommend.observed import answered, silent_calls
+from .recommend.observed import KEYS, Tables, answered, silent_calls
 from .rollup import roll_up
 from .survival import LifeTable
 
 SCHEMA: Final = "meshslo.backtest/1"
-BY: Final = ("hop", "route", "model")
+BY: Final = KEYS
 JUDGED_AT: Final = 0.95
 """Confidence, two-sided, of the observed rate's interval."""
 
@@ -139,9 +139,19 @@ def _folds(calls: pl.LazyFrame, split: Split) -> Iterator[tuple[pl.LazyFrame, pl
 
 def _fold(fit: pl.LazyFrame, rest: pl.LazyFrame, since: datetime, config: Config, by: tuple[str, ...]) -> Iterator[Row]:
     for setting, phase in PHASE_OF.items():
-        learned, judged = _tables(fit, phase, by), _tables(rest, phase, by)
+        learned, judged = _fitted(fit, phase, by), _tables(rest, phase, by)
         for group, table in learned.items():
             yield _row(dict(zip(by, group, strict=True)), setting, table, judged.get(group), since, config)
+
+
+def _fitted(calls: pl.LazyFrame, phase: Phase, by: tuple[str, ...]) -> dict[Group, LifeTable]:
+    """Tables to fit on: where the keys are those of recommendations, with the bursts of calls in them."""
+    tables = _tables(calls, phase, by)
+    if by != KEYS:
+        return tables
+    seen = silent_calls(answered(calls)) if phase == "max_gap" else answered(calls)
+    careful = Tables(roll_up(seen, keys=KEYS, bucket=None, phases=(phase,)), phase, seen)
+    return {(hop, route, model): careful.careful(str(hop), route, model) for hop, route, model in tables}
 
 
 def _tables(calls: pl.LazyFrame, phase: Phase, by: tuple[str, ...]) -> dict[Group, LifeTable]:

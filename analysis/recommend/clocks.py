@@ -17,6 +17,9 @@ from .words import count, seconds, share
 NOISE_RATIO: Final = 1.1
 """Values closer than this ratio are the same: two significant digits round up by as much."""
 
+WORTH_SAYING: Final = 0.95
+"""Below this share of their number it is said what bursts or sampling leave of calls."""
+
 DOUBLING: Final = 2.0
 """By what a timer is raised that hides everything beyond it and where nothing else bounds the call."""
 
@@ -68,9 +71,11 @@ class Timer:
         return calls_needed(1.0 - self.budget, self.confidence)
 
     def words(self) -> str:
-        """How many calls there are and how many of them were cut."""
+        """How many calls there are, how many of them were cut, and how many independent ones they are worth."""
         cut = f", {count(self.table.censored)} of them cut" if self.table.censored else ""
-        return f"{count(self.table.calls)} calls{cut}"
+        fewer = self.table.effective_calls < self.table.calls * WORTH_SAYING
+        worth = f", worth {count(self.table.effective_calls)} independent ones" if fewer else ""
+        return f"{count(self.table.calls)} calls{cut}{worth}"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import Final
 
 import polars as pl
 
-from .observed import KEYS, Group, Observed
+from .bursts import Group
+from .observed import KEYS, Observed
 from .recommendation import Current, Target
 from .words import count, seconds
 

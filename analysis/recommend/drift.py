@@ -12,7 +12,8 @@ from meshslo.analysis.rollup import roll_up
 from meshslo.analysis.survival import LifeTable
 from meshslo.telemetry.vocabulary import Phase
 
-from .observed import KEYS, Group, Observed, answered, silent_calls
+from .bursts import Group
+from .observed import KEYS, Observed, answered, silent_calls
 from .recommendation import Recommendation, Recommendations, Target
 from .words import seconds, share
 

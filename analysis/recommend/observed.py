@@ -1,39 +1,42 @@
 """What recommenders look at: rolled-up calls, the calls themselves for what needs traces, the config, what is deployed."""
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from meshslo.analysis import histogram
 from meshslo.analysis.config import Config
+from meshslo.analysis.lifetables import LifeTables
 from meshslo.analysis.policy.deployed import Deployed
 from meshslo.analysis.quantile import calls_needed
 from meshslo.analysis.rollup import Rollup, roll_up
 from meshslo.analysis.survival import LifeTable
 from meshslo.telemetry.vocabulary import OTHER, Phase
 
-KEYS: Final = ("hop", "route", "model")
+from .bursts import LONG, Group, design_effects
 
-Group = tuple[str, str | None, str | None]
-"""Hop, route, model."""
+KEYS: Final = ("hop", "route", "model")
 
 
 class Tables:
     """Life tables of one phase by hop, route and model, each hop from its outermost vantage; counted once, asked often."""
 
-    def __init__(self, rollup: Rollup, phase: Phase) -> None:
-        """Take the cells of `phase` from a rollup by `KEYS`."""
+    def __init__(self, rollup: Rollup, phase: Phase, calls: pl.LazyFrame) -> None:
+        """Take the cells of `phase` from a rollup by `KEYS`; `calls` are those that it counted."""
+        self._source = (calls, phase)
         picked = rollup.where(pl.col("phase") == phase).by(KEYS).coarsen(None).pick_vantage()
         self._cells: Mapping[Group, pl.DataFrame] = picked.cells.partition_by(KEYS, as_dict=True)
         self._empty = picked.cells.clear()
         self._made: dict[Group, LifeTable] = {}
         self._outcomes: dict[Group, dict[str, int]] = {}
         by_outcome = picked.cells.group_by(*KEYS, pl.col("outcome").cast(pl.String)).agg(pl.col("count").sum())
-        for *group, outcome, calls in by_outcome.iter_rows():
-            self._outcomes.setdefault((group[0], group[1], group[2]), {})[outcome] = calls
+        for *group, outcome, number in by_outcome.iter_rows():
+            self._outcomes.setdefault((group[0], group[1], group[2]), {})[outcome] = number
         self._models: dict[tuple[str, str | None], list[str | None]] = {}
         for hop, route, model in self._cells:
             self._models.setdefault((hop, route), []).append(model)
@@ -50,6 +53,33 @@ class Tables:
             longest_s = max((self._longest_s.get(group) or 0.0 for group in groups), default=0.0)
             self._made[hop, route, model] = LifeTable.from_cells(cells, longest_s=longest_s)
         return self._made[hop, route, model]
+
+    def careful(self, hop: str, route: str | None, model: str | None = None) -> LifeTable:
+        """`of`, its calls counting for fewer where those of one minute go together (see `bursts`)."""
+        table = self.of(hop, route, model)
+        effect = self._effects.get((hop, route, model), 1.0)
+        return table if effect == 1.0 else LifeTable(replace(table.tables, weight_sq=table.tables.weight_sq * effect))
+
+    @cached_property
+    def _effects(self) -> dict[Group, float]:
+        if not self._cells:
+            return {}
+        limits_s = dict(self._long_s(KEYS)) | {(hop, route, None): limit for (hop, route), limit in self._long_s(KEYS[:2])}
+        return design_effects(*self._source, limits_s, self._vantage)
+
+    def _long_s(self, keys: tuple[str, ...]) -> Iterator[tuple[Any, float]]:
+        """For each group the duration that a share `LONG` of the calls seen to their end stay within."""
+        ended = (
+            pl.concat(list(self._cells.values()))
+            .filter("event")
+            .group_by(*keys, "index")
+            .agg(pl.col("count").sum())
+            .sort("index")
+        )
+        through = pl.col("count").cum_sum() >= LONG * pl.col("count").sum()
+        found = ended.group_by(*keys).agg(pl.col("index").filter(through).first())
+        for *group, index in found.with_columns(histogram.midpoint_expr(pl.col("index")).alias("index")).iter_rows():
+            yield tuple(group), float(index)
 
     def outcomes(self, hop: str, route: str | None, model: str | None = None) -> dict[str, int]:
         """Number of calls by outcome, those without a duration among them."""
@@ -104,19 +134,20 @@ class Observed:
 
     @cached_property
     def _all_tables(self) -> dict[Phase, Tables]:
-        return {phase: Tables(self.rollup, phase) for phase in self.rollup.phases}
+        return {phase: Tables(self.rollup, phase, answered(self.calls)) for phase in self.rollup.phases}
 
     @cached_property
     def silences(self) -> Tables:
         """Tables of the longest silence of each call as an idle timer sees it; see `silent_calls`."""
-        return Tables(roll_up(silent_calls(answered(self.calls)), keys=KEYS, bucket=None, phases=("max_gap",)), "max_gap")
+        calls = silent_calls(answered(self.calls))
+        return Tables(roll_up(calls, keys=KEYS, bucket=None, phases=("max_gap",)), "max_gap", calls)
 
     @cached_property
     def chunk_times(self) -> Tables:
         """Tables of each stream's mean time per chunk after the first; cut streams show it as well as whole ones."""
         streams = answered(self.calls).filter(pl.col("first_token_s").is_not_null() & (pl.col("chunks") >= MIN_CHUNKS))
         timed = streams.with_columns(_PER_CHUNK.alias("duration_s"), pl.lit("ok").alias("outcome"))
-        return Tables(roll_up(timed, keys=KEYS, bucket=None, phases=("total",)), "total")
+        return Tables(roll_up(timed, keys=KEYS, bucket=None, phases=("total",)), "total", timed)
 
     @cached_property
     def answer_lengths(self) -> Mapping[str | None, int]:
@@ -179,11 +210,31 @@ def differ(tables: Mapping[str, LifeTable], shares: Sequence[float], confidence:
     A group whose tail is hidden counts with its lower bound: it differs from those that surely end before.
     """
     for q in shares:
-        enough = (table for table in tables.values() if table.calls >= calls_needed(q, confidence))
-        quantiles = (table.quantile(q, confidence) for table in enough)
-        found = [quantile for quantile in quantiles if quantile.status != "not_identifiable"]
-        if len(found) >= 2 and any(quantile.status == "ok" and quantile.high_s is not None for quantile in found):
-            lows = [quantile.low_s or 0.0 for quantile in found]
-            highs = [quantile.high_s or math.inf for quantile in found]
-            return max(lows) > min(highs)
+        enough = [table.tables for table in tables.values() if table.calls >= calls_needed(q, confidence)]
+        if len(enough) < 2:
+            continue
+        found = _side_by_side(enough).quantiles(q, confidence)
+        told = found.status != "not_identifiable"
+        highs = found.high_s[told & (found.status == "ok") & np.isfinite(found.high_s)]
+        if told.sum() >= 2 and len(highs):
+            return bool(np.nanmax(found.low_s[told]) > highs.min())
     return False
+
+
+def _side_by_side(tables: Sequence[LifeTables]) -> LifeTables:
+    """Several life tables as one of as many groups, so that one pass answers for all."""
+
+    def joined(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(table, name) for table in tables])
+
+    return LifeTables(
+        offsets=np.concatenate([[0], np.cumsum([len(table.index) for table in tables])]),
+        index=joined("index"),
+        events=joined("events"),
+        censored=joined("censored"),
+        event_counts=joined("event_counts"),
+        censored_counts=joined("censored_counts"),
+        weight_sq=joined("weight_sq"),
+        longest_s=joined("longest_s"),
+        scale=tables[0].scale,
+    )

@@ -176,7 +176,7 @@ class _Run:
         return Timer(
             setting=setting,
             target=target,
-            table=tables.of(*at),
+            table=tables.careful(*at),
             calls=sum(tables.outcomes(*at).values()),
             timed_out=self.timers.cut_by(setting, target),
             own_cuts=self.timers.cut_here(setting, target) > 0,

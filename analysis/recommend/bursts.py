@@ -1,0 +1,87 @@
+"""Calls of one minute are not independent: by how much that widens an interval.
+
+A slow minute is slow for all its calls, so a thousand calls of twenty minutes know less than a thousand calls by themselves.
+The design effect says how much less: the variance between minutes of the share of long calls, over what independent calls
+would have.
+Sources: Kish 1965 (design effect); Cochran 1977, section 6.3 (variance of a ratio of totals over clusters).
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from meshslo.analysis.phases import timed
+from meshslo.telemetry.vocabulary import Phase
+
+Group = tuple[str, str | None, str | None]
+
+BLOCK: Final = "1m"
+
+FEWEST_BLOCKS: Final = 20
+"""Fewer minutes do not show how minutes differ. Source: methods of block bootstrap ask for as many."""
+
+LONG: Final = 0.95
+"""Calls beyond this quantile are long: near enough to the tail to share its bursts, frequent enough to count them."""
+
+SURE: Final = 0.95
+"""Minutes must differ by more than independent calls do with this confidence, else nothing is widened."""
+
+
+def design_effects(
+    calls: pl.LazyFrame, phase: Phase, limits_s: Mapping[Group, float], vantages: Mapping[str, str]
+) -> dict[Group, float]:
+    """For each group whose minutes differ more than chance, the factor (> 1) by which its calls count for fewer.
+
+    limits_s: above how many seconds a call of the group is long; a group without a model is all models of its route.
+    vantages: who is asked of each hop.
+    """
+    value_s, event, censored = timed(phase)
+    seen = pl.LazyFrame(
+        {"hop": list(vantages), "vantage": list(vantages.values())}, schema={"hop": pl.String, "vantage": pl.String}
+    )
+    rows = calls.join(seen, on=["hop", "vantage"], how="semi").select(
+        "hop", "route", "model", pl.col("start").dt.truncate(BLOCK).alias("minute"), value_s.alias("value_s"),
+        (event | censored).alias("timed"), event.alias("event"),
+    )  # fmt: skip
+    if int(rows.select(pl.col("minute").n_unique()).collect().item()) < FEWEST_BLOCKS:
+        return {}
+    effects: dict[Group, float] = {}
+    for keys in (("hop", "route"), ("hop", "route", "model")):
+        chosen = [(*group[: len(keys)], limit) for group, limit in limits_s.items() if (group[2] is None) == (len(keys) == 2)]
+        for group, minutes in _minutes(rows, keys, chosen):
+            effect = _effect(minutes["calls"].to_numpy().astype(np.float64), minutes["long"].to_numpy().astype(np.float64))
+            if effect > 1.0:
+                effects[group] = effect
+    return effects
+
+
+def _minutes(
+    rows: pl.LazyFrame, keys: tuple[str, ...], limits: list[tuple[str | float | None, ...]]
+) -> list[tuple[Group, pl.DataFrame]]:
+    """Calls and long calls of each group by minute; one cut before the limit is neither, since nobody knows."""
+    schema = dict.fromkeys(keys, pl.String()) | {"limit_s": pl.Float64()}
+    is_long = pl.col("timed") & (pl.col("value_s") > pl.col("limit_s"))
+    counted = (
+        rows.join(pl.LazyFrame(limits, schema=schema, orient="row"), on=keys, nulls_equal=True)
+        .group_by(*keys, "minute")
+        .agg((pl.col("event") | is_long).sum().alias("calls"), is_long.sum().alias("long"))
+        .filter(pl.col("calls") > 0)
+        .collect()
+    )
+    groups = counted.partition_by(keys, as_dict=True).items()
+    return [((str(key[0]), key[1], key[2] if len(keys) == 3 else None), frame) for key, frame in groups]
+
+
+def _effect(calls: NDArray[np.float64], long: NDArray[np.float64]) -> float:
+    """Variance between minutes over that of independent calls, where it is surely above 1; else 1."""
+    blocks, total = len(calls), calls.sum()
+    share = long.sum() / total
+    if blocks < FEWEST_BLOCKS or not 0.0 < share < 1.0:
+        return 1.0
+    between = blocks / (blocks - 1) * float(((long - share * calls) ** 2).sum())
+    effect = between / (total * share * (1.0 - share))
+    return float(effect) if effect * (blocks - 1) > chi2.ppf(SURE, blocks - 1) else 1.0

@@ -1,0 +1,60 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from meshslo.analysis.config import parse_config
+from meshslo.analysis.recommend import observe, recommend
+from meshslo.analysis.recommend.bursts import design_effects
+from tests.support.scenes import plain_calls
+
+CONFIG = parse_config("[objectives]\nfalse_timeout_ratio = 0.01")
+GROUP = ("gateway>generator", "/v1/chat", None)
+
+
+def effect(durations: np.ndarray) -> float:
+    """The design effect of calls a second apart, those above 1 s being long."""
+    calls = plain_calls(durations).lazy()
+    return design_effects(calls, "total", {GROUP: 1.0}, {"gateway>generator": "client"}).get(GROUP, 1.0)
+
+
+def test_independent_calls_count_in_full() -> None:
+    seeds = range(40)
+    widened = [seed for seed in seeds if effect(np.random.default_rng(seed).exponential(1 / 3, 3600)) > 1.0]
+    assert len(widened) <= 6  # 5 % of 40 by chance
+
+
+def test_minutes_that_are_slow_as_a_whole_count_for_little() -> None:
+    """One minute of twenty is slow and all its 60 calls are long: 3,600 calls are worth 60 minutes."""
+    durations = np.full(3600, 0.5)
+    for minute in range(0, 60, 20):
+        durations[60 * minute : 60 * (minute + 1)] = 2.0
+    # All of a minute's calls alike: the effect is a minute's calls, 60, by B / (B - 1).
+    assert effect(durations) == pytest.approx(60 * 60 / 59)
+
+
+def test_few_minutes_do_not_show_how_minutes_differ() -> None:
+    durations = np.full(1080, 0.5)
+    durations[:60] = 2.0
+    assert effect(durations) == 1.0
+
+
+def test_bursts_widen_what_is_recommended_and_are_said() -> None:
+    rng = np.random.default_rng(7)
+    slow = np.repeat(rng.random(240) < 0.1, 60)
+    bursty = rng.exponential(1.0, 14_400) * np.where(slow, 3.0, 1.0)
+    shuffled = np.random.default_rng(12).permutation(bursty)
+
+    def total(durations: np.ndarray) -> tuple[float, str]:
+        (item,) = recommend(observe(plain_calls(durations).lazy(), CONFIG), ["timeouts"]).items
+        assert item.proposed is not None
+        return float(item.proposed.value), item.reason
+
+    (in_bursts, why), (mixed, plain) = total(bursty), total(shuffled)
+    assert in_bursts > mixed
+    assert "independent ones" in why
+    assert "independent ones" not in plain
+
+
+def test_calls_cut_before_the_limit_are_neither_long_nor_short() -> None:
+    calls = pl.concat([plain_calls(np.full(1800, 0.5)), plain_calls(np.full(1800, 0.2), outcome="cancelled")])
+    assert design_effects(calls.lazy(), "total", {GROUP: 1.0}, {"gateway>generator": "client"}) == {}
