@@ -45,9 +45,13 @@ class CallStore:
         phases: Sequence[Phase] = PHASES,
         since: datetime | None = None,
         until: datetime | None = None,
+        extremes: bool = True,
     ) -> Rollup:
-        """Histograms of the calls in [since, until) by time bucket, vantage and the keys `by`; pulled metrics are a vantage."""
-        calls = roll_up(self.scan(since, until), keys=by, bucket=bucket, phases=phases)
+        """Histograms of the calls in [since, until) by time bucket, vantage and the keys `by`; pulled metrics are a vantage.
+
+        Without `extremes` the totals may lack exact sums, shortest and longest durations, which can spare a second pass.
+        """
+        calls = roll_up(self.scan(since, until), keys=by, bucket=bucket, phases=phases, extremes=extremes)
         series = None if self.series is None else self.series(since, until)
         return calls if series is None else calls.merge(roll_up_series(series, keys=by, bucket=bucket, phases=phases))
 
@@ -69,9 +73,10 @@ class CallStore:
         _check(by, quantiles, vantage)
         first, last = self._extent(since, until)
         kept = tuple(dict.fromkeys(by))
-        whole = self.rollup(by=tuple(dict.fromkeys([*kept, "hop"])), bucket=None, phases=[phase], since=since, until=until)
+        keys = tuple(dict.fromkeys([*kept, "hop"]))
+        whole = self.rollup(by=keys, bucket=None, phases=[phase], since=since, until=until, extremes=False)
         seen = whole.pick_vantage() if vantage is None else whole.where(pl.col("vantage") == vantage)
-        if seen.cells.is_empty():
+        if seen.totals.is_empty():
             there = ", ".join(whole.vantages()) or "none"
             raise BadInputError(f"{self.name}: {phase} was not seen from vantage {vantage or 'any'}; there are {there}")
         limits = {"route": self.limits.routes, "tenant": self.limits.tenants, "model": self.limits.models}
@@ -155,7 +160,14 @@ def _check(by: Sequence[str], quantiles: Sequence[float], vantage: str | None) -
 
 
 def open_store(path: str | PathLike[str], *, limits: Limits = Limits()) -> CallStore:  # noqa: B008 - a frozen value
-    """The store at `path`, for reading; StoreError where there is none."""
+    """The store at `path`, for reading: a directory, or clickhouse://HOST:PORT/DB?table=otel_traces, read where it is.
+
+    StoreError where there is none, SourceError where no server answers.
+    """
+    if str(path).startswith(("clickhouse:", "chdb:")):
+        from .clickhouse import open_calls
+
+        return open_calls(str(path), limits)
     from meshslo.telemetry.store import open_store as open_files
     from meshslo.telemetry.store.metrics import MetricStore
 
