@@ -7,6 +7,7 @@ server alone takes to answer the same range queries, to a client that throws the
 """
 
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -32,6 +33,8 @@ from tests.support.prometheus import binary, running
 GROUPS = 200
 CALLS_A_MINUTE = 30
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+SETTLE_S = 20
+"""Prometheus merges the week's blocks when it starts."""
 PART = timedelta(hours=12)
 WEEK = timedelta(days=7)
 FOLDER = Path("build/bench-prometheus")
@@ -87,6 +90,7 @@ def run() -> dict[str, dict[str, float]]:
     """Seconds of the pull, the report and the server alone, at the step chosen by itself and at a minute."""
     make_week(FOLDER)
     with running(FOLDER, "") as url:
+        time.sleep(SETTLE_S)
         return {step: measured(url, step) for step in ("auto", "60s")}
 
 
@@ -95,12 +99,16 @@ def measured(url: str, step: str) -> dict[str, float]:
     server = Server(url, limits=Limits(timeout_s=300))
     ask = Ask(server, SINCE, SINCE + WEEK - timedelta(minutes=1), Settings(step=step))
     with tempfile.TemporaryDirectory() as name:
+        cpu_s, server_cpu_s = time.process_time(), server_cpu(server)
         took_s, pulled = seconds(lambda: pull(PULLER, ask, Path(name) / "store", now=datetime.now(UTC)))
+        cpu_s, server_cpu_s = time.process_time() - cpu_s, server_cpu(server) - server_cpu_s
         report_s, told = seconds(lambda: open_store(Path(name) / "store").report(by=["hop"]))
         size_bytes = sum(path.stat().st_size for path in Path(name).rglob("*.parquet"))
     steps = steps_of(ask.since, ask.until, step)
     return {
         "pull_s": took_s,
+        "pull_cpu_s": cpu_s,
+        "server_cpu_s": server_cpu_s,
         "report_s": report_s,
         "together_s": took_s + report_s,
         "server_alone_s": seconds(lambda: discard(server, steps))[0],
@@ -121,6 +129,12 @@ def discard(server: Server, steps: Steps) -> None:
     for part in slices(api, found, steps):
         fields = {"query": f"{found[0].name}_bucket", "start": part.since_s, "end": part.until_s, "step": part.step_s}
         pool.request("GET", f"{server.url}/api/v1/query_range", fields=fields)
+
+
+def server_cpu(server: Server) -> float:
+    """Seconds of processor time that the server has used so far, as it says itself."""
+    text = server.get("/metrics", accept="text/plain").body.decode()
+    return float(re.search(r"^process_cpu_seconds_total (\S+)", text, re.MULTILINE)[1])
 
 
 def seconds(work: Callable[[], object]) -> tuple[float, object]:
