@@ -5,7 +5,7 @@ timer hides the tail, a bound from chunks stands in for the estimate until calls
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -46,9 +46,10 @@ class TimeoutRecommender:
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """One pass over what was observed."""
+    """One pass over what was observed; `early` remembers whether a target's headers come early."""
 
     observed: Observed
+    early: dict[Target, bool] = field(default_factory=dict)
 
     @cached_property
     def links(self) -> list[Link]:
@@ -101,10 +102,12 @@ class _Run:
 
     def _headers_come_early(self, target: Target) -> bool:
         """Whether headers come well before the first token: the guard of a proxy's per-try timer ends with the headers."""
-        at = (target.hop, target.route, target.model)
-        headers = self.observed.tables("first_byte").of(*at).quantile(0.5)
-        first = self.observed.tables("first_token").of(*at).quantile(0.5)
-        return bool(headers.value_s and first.value_s and headers.value_s < first.value_s * EARLY_HEADERS_RATIO)
+        if target not in self.early:
+            at = (target.hop, target.route, target.model)
+            headers = self.observed.tables("first_byte").of(*at).quantile(0.5).value_s
+            first = self.observed.tables("first_token").of(*at).quantile(0.5).value_s
+            self.early[target] = bool(headers and first and headers < first * EARLY_HEADERS_RATIO)
+        return self.early[target]
 
     def _longest_wait(self, target: Target) -> str:
         if not self._headers_come_early(target):
