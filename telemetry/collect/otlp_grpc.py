@@ -21,6 +21,8 @@ from .settings import CollectSettings
 from .signals import Signal
 
 RETRY_AFTER_S: Final = 2
+MAX_AT_ONCE: Final = 100
+"""Exports that one connection may have under way; gRPC clients wait for their turn by themselves."""
 _DETAILS: Final = "grpc-status-details-bin"
 
 
@@ -42,7 +44,11 @@ def grpc_server(intake: Intake, settings: CollectSettings) -> tuple[grpc.aio.Ser
     gRPC itself refuses what exceeds the limit, as sent or once decompressed, with RESOURCE_EXHAUSTED and in bounded memory.
     Raises BadConfigError for an address that cannot be had.
     """
-    limits = [("grpc.max_receive_message_length", settings.max_message_bytes), ("grpc.so_reuseport", 0)]
+    limits = [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_concurrent_streams", MAX_AT_ONCE),
+        ("grpc.so_reuseport", 0),
+    ]
     server = grpc.aio.server(options=limits)
     exports = {signal.grpc_path: _Export(signal, intake, settings.tokens).answer for signal in SIGNALS}
     server.add_generic_rpc_handlers((_Services(exports),))

@@ -37,6 +37,8 @@ from .signals import Signal
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
 RETRY_AFTER_S: Final = 2
+MAX_AT_ONCE: Final = 1000
+"""Connections; beyond them uvicorn answers 503, which exporters take for "send again"."""
 _SIGNALS: Final = {signal.http_path: signal for signal in SIGNALS}
 
 
@@ -179,6 +181,7 @@ def http_server(app: Starlette, tls: Tls | None) -> HttpServer:
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=5,
+            limit_concurrency=MAX_AT_ONCE,
             ssl_certfile=tls.certificate if tls else None,
             ssl_keyfile=tls.key if tls else None,
             ssl_ca_certs=str(tls.client_ca) if tls and tls.client_ca else None,
