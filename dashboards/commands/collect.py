@@ -40,6 +40,10 @@ def collect(
             help="File of lines TOKEN or TOKEN TENANT,TENANT: senders must show one as bearer token.", show_default=False
         ),
     ] = None,
+    forward: Annotated[
+        str | None,
+        typer.Option(help="OTLP endpoint (gRPC) that gets everything too, such as https://tempo:4317.", show_default=False),
+    ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen on other than loopback addresses unencrypted.")] = False,
 ) -> None:
     """Receive OTLP traces over gRPC and HTTP into a store.
@@ -52,6 +56,7 @@ def collect(
     from meshslo.telemetry.collect import CollectSettings, parse_address
     from meshslo.telemetry.collect import collect as run
     from meshslo.telemetry.collect.access import read_tokens
+    from meshslo.telemetry.collect.settings import parse_target
     from meshslo.telemetry.store.housekeeping import KeepSettings, WorkerSettings
     from meshslo.telemetry.store.ingest import IngestSettings
     from meshslo.telemetry.store.journal import JournalSettings
@@ -64,6 +69,7 @@ def collect(
             insecure=insecure,
             tls=_tls(tls_cert, tls_key, tls_client_ca),
             tokens=read_tokens(tokens),
+            forward=None if forward is None else parse_target(forward),
             ready_file=ready_file,
             max_message_bytes=max_message_mib * 2**20,
             journal=JournalSettings(min_free_bytes=min_free_mib * 2**20),

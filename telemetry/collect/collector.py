@@ -5,7 +5,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -18,7 +18,8 @@ from meshslo.telemetry.store.segments import recover
 
 from .call_metrics import CallMetrics
 from .events import Say, sayer
-from .health import Health
+from .forward import Forwarder
+from .health import Forwarded, Health
 from .intake import Intake
 from .otlp_grpc import grpc_server
 from .otlp_http import http_app, http_server
@@ -58,12 +59,18 @@ def collect(settings: CollectSettings) -> None:
 async def _run(settings: CollectSettings, layout: Layout, say: Say) -> None:
     journal = Journal(layout, settings.journal)
     worker = WorkerProcess(layout.root, settings.worker, say)
-    intake = Intake(journal)
+    forwarder = None if settings.forward is None else Forwarder(settings.forward, settings.max_forward_bytes)
+    intake = Intake(journal, forwarder)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Health(layout, intake, journal, worker.stats))
+    if forwarder is not None:
+        registry.register(Forwarded(forwarder))
     registry.register(CallMetrics(layout))
     try:
-        async with _serving(settings, intake, registry) as listening:
+        async with AsyncExitStack() as stack:
+            if forwarder is not None:
+                await stack.enter_async_context(forwarder.running(say))
+            listening = await stack.enter_async_context(_serving(settings, intake, registry))
             if settings.ready_file is not None:
                 write_atomically(settings.ready_file, listening.to_json().encode())
             say("ready", **json.loads(listening.to_json()), store=str(layout.root))

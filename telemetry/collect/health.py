@@ -14,6 +14,7 @@ from meshslo.telemetry.store.layout import Layout
 from meshslo.telemetry.store.segments import all_segments
 
 from .accepted import SIGNALS
+from .forward import Forwarder
 from .intake import Intake
 from .worker_process import WorkerStats
 
@@ -87,6 +88,21 @@ class Health(Collector):
             sizes.append(status.st_size)
             ages_s.append(now_s - int(path.name.split("-")[0]) / 1e9)
         return sizes, ages_s
+
+
+class Forwarded(Collector):
+    """What a forwarder has done with the batches it was offered."""
+
+    def __init__(self, forwarder: Forwarder) -> None:
+        self._forwarder = forwarder
+
+    def collect(self) -> Iterable[Metric]:
+        """Batches by what became of them, and what waits."""
+        family = CounterMetricFamily(f"{_PREFIX}forwarded_batches", "Batches offered for forwarding.", labels=["result"])
+        for result in ("forwarded", "refused", "dropped"):
+            family.add_metric([result], self._forwarder.batches[result])
+        yield family
+        yield _gauge("forward_queue_bytes", "Bytes that wait to be forwarded.", self._forwarder.waiting_bytes)
 
 
 def _counter(name: str, what: str, value: float) -> Metric:

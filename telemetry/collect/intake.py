@@ -8,6 +8,7 @@ from typing import Any, Final
 from meshslo.telemetry.store.journal import Journal
 
 from .access import Sender
+from .forward import Forwarder
 from .signals import Signal
 
 _LARGE_BYTES: Final = 2**20
@@ -24,10 +25,11 @@ class IntakeStats:
 
 
 class Intake:
-    """Takes batches into a journal."""
+    """Takes batches into a journal, and offers what is in it to a forwarder."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, forwarder: Forwarder | None = None) -> None:
         self._journal = journal
+        self._forwarder = forwarder
         self.stats = IntakeStats()
 
     async def take(self, signal: Signal, payload: bytes, sender: Sender) -> Any:
@@ -39,6 +41,8 @@ class Intake:
         checked = await asyncio.to_thread(signal.check, payload, sender) if large else signal.check(payload, sender)
         if checked.accepted:
             await asyncio.wrap_future(self._journal.append(signal.kind, checked.payload))
+            if self._forwarder is not None:
+                self._forwarder.offer(signal, checked.payload)
         self.stats.batches += 1
         self.stats.accepted[signal.noun] += checked.accepted
         self.stats.rejected.update({(signal.noun, reason): count for reason, count in checked.rejected.items()})

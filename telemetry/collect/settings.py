@@ -51,6 +51,26 @@ def parse_address(text: str) -> Address:
 
 
 @dataclass(frozen=True)
+class Target:
+    """An OTLP endpoint over gRPC to pass batches on to, with or without TLS.
+
+    >>> str(Target(Address("tempo", 4317), tls=True))
+    'https://tempo:4317'
+    """
+
+    address: Address
+    tls: bool = False
+
+    def __str__(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.address}"
+
+
+def parse_target(text: str) -> Target:
+    """The endpoint in "HOST:PORT", "http://HOST:PORT" or, for TLS, "https://HOST:PORT"; BadConfigError for anything else."""
+    return Target(parse_address(text.removeprefix("https://").removeprefix("http://").rstrip("/")), text.startswith("https://"))
+
+
+@dataclass(frozen=True)
 class CollectSettings:
     """Settings of a collector.
 
@@ -65,6 +85,8 @@ class CollectSettings:
     insecure: bool = False
     tls: Tls | None = None
     tokens: Tokens = field(default_factory=Tokens)
+    forward: Target | None = None
+    max_forward_bytes: int = 64 * _MIB
     ready_file: Path | None = None
     max_message_bytes: int = 20 * _MIB
     max_buffered_bytes: int = 128 * _MIB
@@ -83,6 +105,11 @@ class CollectSettings:
                     f"{name} {address} can be reached from other machines without encryption: pass --tls-cert and --tls-key, "
                     "listen on 127.0.0.1, or pass --insecure if the network in between is trusted"
                 )
+        if self.forward is not None and not (self.forward.tls or self.forward.address.is_loopback or self.insecure):
+            raise BadConfigError(
+                f"--forward {self.forward} would go over the network without encryption: write https://{self.forward.address}, "
+                "or pass --insecure if the network in between is trusted"
+            )
         if self.tls is not None:
             self.tls.check()
 
