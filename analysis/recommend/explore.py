@@ -17,6 +17,9 @@ from .words import count, seconds, share
 SHARES: Final = (0.99, 0.95)
 """Shares at which a part is bounded where calls are too few for the budget's own."""
 
+FEWEST: Final = 10
+"""Where they are too few for these too, the longest of so many stands in: a bound to look under, not one to promise."""
+
 
 def longest_stream(observed: Observed, target: Target, timer: Timer) -> tuple[float, str] | None:
     """Seconds that a stream of the target takes at most, and why; None where streams do not show its parts.
@@ -37,20 +40,19 @@ def _of_model(observed: Observed, place: tuple[str, str | None], model: str | No
         return None
     chunks, why_chunks = length
     bound_s = first[0] + chunks * per_chunk[0]
-    why = (
-        f"first token within {seconds(first[0])} ({share(first[1])} of calls) and {why_chunks} at up to "
-        f"{seconds(per_chunk[0])} a chunk ({share(per_chunk[1])} of streams) end within {seconds(bound_s)}"
-    )
+    parts = f"first token within {seconds(first[0])} ({first[1]} calls)"
+    each = f"{why_chunks} at up to {seconds(per_chunk[0])} a chunk ({per_chunk[1]} streams)"
+    why = f"{parts} and {each} end within {seconds(bound_s)}"
     return bound_s, why if model is None else f"model {model}: {why}"
 
 
-def _upper(table: LifeTable, timer: Timer) -> tuple[float, float] | None:
-    """The upper bound of the highest share that calls can tell, and that share."""
+def _upper(table: LifeTable, timer: Timer) -> tuple[float, str] | None:
+    """The upper bound of the highest share that calls can tell, and of which of them; else the longest of a few."""
     for q in (1.0 - timer.budget, *(lower for lower in SHARES if lower < 1.0 - timer.budget)):
         quantile: Quantile = table.quantile(q, timer.confidence)
         if quantile.status == "ok" and quantile.upper_s is not None:
-            return quantile.upper_s, q
-    return None
+            return quantile.upper_s, f"{share(q)} of"
+    return (table.longest_s, f"the slowest of {count(table.calls)}") if table.calls >= FEWEST else None
 
 
 def _longest_answer(observed: Observed, model: str | None) -> tuple[int, str] | None:

@@ -142,6 +142,16 @@ def test_a_cap_is_explored_up_to_the_longest_answer_the_model_may_give() -> None
     assert item.effect["longest_hold_s"].after == value(item)
 
 
+def test_a_few_streams_bound_what_to_look_under() -> None:
+    few = advise(
+        chain_calls(100, cap_s=3.0), parse_config("[objectives]\nfalse_timeout_ratio = 0.05\n[models.large]\nmax_tokens = 256")
+    )
+    item = find(few, "total_timeout", model="large")
+    assert item.status == "explore"
+    assert "(the slowest of 50 streams)" in item.reason
+    assert value(item) >= max(r.stream_s for r in requests(100, cap_s=None) if r.model == "large")
+
+
 def test_the_next_run_tightens_what_was_explored() -> None:
     first = find(advise(chain_calls(cap_s=3.0), CONFIG), "total_timeout", model="large")
     now = deployed(total_timeout=value(first))
