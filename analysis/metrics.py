@@ -39,7 +39,7 @@ _OK: Final = pl.col("outcome") == "ok"
 def roll_up_series(
     series: pl.LazyFrame, *, keys: Sequence[str] = KEYS, bucket: str | None = "1m", phases: Sequence[Phase] = PHASES
 ) -> Rollup:
-    """Count metric series (rows of `telemetry.store.metrics.SERIES`) by time bucket and `keys`; vantage is `metric`.
+    """Count metric series (rows of `telemetry.store.metrics.STEPS`) by time bucket and `keys`; vantage is `metric`.
 
     A key that metrics do not have is null. Steps longer than `bucket` count where they begin.
     """

@@ -111,18 +111,17 @@ def _values(counts: Floats) -> pl.DataFrame:
 def as_rows(
     grown: pl.DataFrame, groups: list[Mapping[str, str]], found: Found, steps: Steps, fixed: Mapping[str, str | None]
 ) -> pl.DataFrame:
-    """`grown` (as `GROWN`) with the words of its groups in place of their numbers; groups with the same words are added.
-
-    In order of the groups, so that words come in long runs.
-    """
+    """`grown` (as `GROWN`) as series with the words of its groups; groups with the same words are added."""
     told, grown = _by_words(grown, words_of(groups, found.profile, found.metric))
     start_ns = (pl.lit(steps.since_s, pl.Int64) + pl.col("step").cast(pl.Int64) * steps.step_s) * 10**9
-    return told[grown["group"]].hstack(
-        grown.select(
+    timed = grown.with_columns(start_ns.cast(pl.Datetime("ns", "UTC")).alias("start"))
+    series = timed.group_by("group", "low_s", "high_s", maintain_order=True).agg("start", "value")
+    return told[series["group"]].hstack(
+        series.select(
             pl.lit(found.profile.name).alias("profile"),
             pl.lit(found.metric.metric).alias("instrument"),
             pl.lit(found.preference, dtype=pl.UInt8).alias("preference"),
-            start_ns.cast(pl.Datetime("ns", "UTC")).alias("start"),
+            "start",
             pl.lit(float(steps.step_s)).alias("step_s"),
             *(pl.lit(value, dtype=pl.String).alias(name) for name, value in fixed.items()),
             "low_s",
@@ -139,7 +138,7 @@ def _by_words(grown: pl.DataFrame, words: pl.DataFrame) -> tuple[pl.DataFrame, p
     numbered = grown.with_columns(number[grown["group"]].alias("group"))
     if told.height == words.height:
         return told, numbered
-    place = ["group", "step", "low_s", "high_s"]
+    place = ["group", "low_s", "high_s", "step"]
     return told, numbered.group_by(place).agg(pl.col("value").sum()).sort(place)
 
 

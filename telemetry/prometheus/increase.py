@@ -52,6 +52,8 @@ def increase(values: Floats, group: Ints, target: Ints, up: Bools | None = None)
 
 def _last_seen(values: Floats, seen: Bools) -> Floats:
     """The latest value up to each column; NaN before the first."""
+    if seen.all():
+        return values
     at = np.where(seen, np.arange(values.shape[1]), -1)
     latest = np.maximum.accumulate(at, axis=1)
     return np.where(latest >= 0, np.take_along_axis(values, np.maximum(latest, 0), axis=1), np.nan)

@@ -88,15 +88,19 @@ def process_matchers(labels: Labels) -> tuple[str, ...]:
 
 
 def _matrix(series: Sequence[Series], times_s: Floats) -> Matrix:
-    number = {identity: place for place, identity in enumerate(dict.fromkeys(_identity(one.metric) for one in series))}
-    group = np.array([number[_identity(one.metric)] for one in series], dtype=np.int64)
-    edge = np.array([float(one.metric.get("le", "nan")) for one in series])
-    values = np.full((len(series), len(times_s)), np.nan)
-    for row, one in zip(values, series, strict=True):
+    identities = [_identity(one.metric) for one in series]
+    number = {identity: place for place, identity in enumerate(dict.fromkeys(identities))}
+    edges = [float(one.metric.get("le", "nan")) for one in series]
+    # An edge that was once written "1" and later "1.0" makes two series of one row.
+    rows = {key: row for row, key in enumerate(dict.fromkeys(zip(identities, map(_key, edges), strict=True)))}
+    values = np.full((len(rows), len(times_s)), np.nan)
+    for identity, edge, one in zip(identities, edges, series, strict=True):
         points = one.points
-        row[np.searchsorted(times_s, points[:, 0] - 1e-3)] = points[:, 1]
-    order = np.lexsort((edge, group))
-    return Matrix(times_s, values[order], group[order], edge[order], [dict(identity) for identity in number])
+        values[rows[identity, _key(edge)], np.searchsorted(times_s, points[:, 0] - 1e-3)] = points[:, 1]
+    group = np.array([number[identity] for identity, _ in rows], dtype=np.int64)
+    edge_of = np.array([np.nan if edge is None else edge for _, edge in rows])
+    order = np.lexsort((edge_of, group))
+    return Matrix(times_s, values[order], group[order], edge_of[order], [dict(identity) for identity in number])
 
 
 def _recall(matrix: Matrix, known: Sequence[Sample]) -> None:

@@ -38,7 +38,7 @@ class Batch:
     calls: "pl.DataFrame | None" = None
     """Rows of `telemetry.schema.FRAME`."""
     series: "pl.DataFrame | None" = None
-    """Histograms and counters in the layout of `telemetry.store.metrics`."""
+    """Histograms and counters, rows of `telemetry.store.metrics.SERIES`."""
     notes: tuple[str, ...] = ()
     """Sentences the user must see: what came back partial, what the server warned of, what the figures cannot say."""
 

@@ -25,7 +25,10 @@ Measure = Literal[
 ]
 """What `value` is: calls in (low_s, high_s]; the seconds of all calls; calls by outcome; and events that calls met."""
 
-SERIES: Final = pl.Schema(
+Window = tuple[datetime, datetime]
+"""From the first on, and before the second."""
+
+STEPS: Final = pl.Schema(
     {
         # Who said it: the server and selection pulled, the profile that read it, the metric and its place in the profile
         # (0 is the best for what it measures), the side that measured.
@@ -64,7 +67,12 @@ SERIES: Final = pl.Schema(
         "value": pl.Float64(),
     }
 )
-"""One number that a server counted in one step of time."""
+"""One number that a server counted in one step of time, as `MetricStore.scan` gives it."""
+
+_LISTS: Final = ("start", "value")
+SERIES: Final = pl.Schema({name: pl.List(kind) if name in _LISTS else kind for name, kind in STEPS.items()})
+"""The same, all steps of a number in one row: `start` and `value` are lists of equal length. As sources give it, and files hold
+it: the words of a series are written once."""
 
 REQUIRED: Final = ("source", "profile", "instrument", "preference", "start", "step_s", "hop", "measure", "value")
 
@@ -99,24 +107,27 @@ class MetricStore:
         return self.layout.root / "metrics"
 
     def append(self, series: pl.DataFrame, *, since: datetime, until: datetime) -> Appended:
-        """Add what sources said of [since, until), durably; steps of which it spoke before (same profile) are left out."""
+        """Add what sources said of [since, until), durably; steps of which it spoke before (same profile) are left out.
+
+        `series` are rows of `SERIES`; what is counted are steps. Raises ValueError where they are not.
+        """
         rows = conform_series(series)
         added = 0
         with write_lock(self.layout):
             for (profile, source), part in rows.group_by("profile", "source", maintain_order=True):
                 folder = self.folder / _safe(str(profile)) / hashlib.sha256(str(source).encode()).hexdigest()[:16]
-                new = _outside(part, _windows(folder))
-                added += new.height
+                new = _outside(part, [held for held in _windows(folder) if held[0] < until and since < held[1]])
+                added += _steps(new)
                 if not new.is_empty():
                     _write(folder / f"{_seconds(since)}-{_seconds(until)}.parquet", new)
-        return Appended(added, rows.height - added)
+        return Appended(added, _steps(rows) - added)
 
     def scan(self, since: datetime | None = None, until: datetime | None = None) -> pl.LazyFrame:
-        """Every series row whose step begins in [since, until); None is an open end."""
-        files = sorted(self.folder.glob("*/*/*.parquet"))
+        """Every number of a step that begins in [since, until), rows of `STEPS`; None is an open end."""
+        files = [path for path in sorted(self.folder.glob("*/*/*.parquet")) if _touches(_window(path), since, until)]
         if not files:
-            return pl.DataFrame(schema=SERIES).lazy()
-        rows = pl.scan_parquet(files, hive_partitioning=False).cast(SERIES)
+            return pl.DataFrame(schema=STEPS).lazy()
+        rows = stepwise(pl.scan_parquet(files, hive_partitioning=False))
         if since is not None:
             rows = rows.filter(pl.col("start") >= since)
         return rows if until is None else rows.filter(pl.col("start") < until)
@@ -131,25 +142,51 @@ def open_metrics(path: str | Path) -> MetricStore:
     return MetricStore(open_layout(path))
 
 
+def stepwise(series: pl.LazyFrame) -> pl.LazyFrame:
+    """Rows of `SERIES` as rows of `STEPS`."""
+    return series.explode(_LISTS)
+
+
+def as_series(steps: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `STEPS` as rows of `SERIES`."""
+    words = [name for name in steps.columns if name not in _LISTS]
+    return steps.group_by(words, maintain_order=True).agg(_LISTS).select(steps.columns)
+
+
 def _write(path: Path, rows: pl.DataFrame) -> None:
-    """The rows in the order given: sources give runs of equal words, which Parquet stores in next to nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     rows.write_parquet(buffer, compression="zstd", statistics=True)
     write_atomically(path, buffer.getvalue())
 
 
-def _windows(folder: Path) -> list[tuple[datetime, datetime]]:
-    ends = (path.stem.split("-") for path in folder.glob("*.parquet"))
-    return [(datetime.fromtimestamp(int(since), UTC), datetime.fromtimestamp(int(until), UTC)) for since, until in ends]
+def _steps(series: pl.DataFrame) -> int:
+    return int(series["value"].list.len().sum())
 
 
-def _outside(rows: pl.DataFrame, windows: list[tuple[datetime, datetime]]) -> pl.DataFrame:
-    """The rows whose step touches none of `windows`."""
+def _windows(folder: Path) -> list[Window]:
+    return [_window(path) for path in folder.glob("*.parquet")]
+
+
+def _window(path: Path) -> Window:
+    since, until = path.stem.split("-")
+    return datetime.fromtimestamp(int(since), UTC), datetime.fromtimestamp(int(until), UTC)
+
+
+def _touches(window: Window, since: datetime | None, until: datetime | None) -> bool:
+    """Whether a step within `window` may begin in [since, until)."""
+    return (since is None or window[1] > since) and (until is None or window[0] < until)
+
+
+def _outside(series: pl.DataFrame, windows: list[Window]) -> pl.DataFrame:
+    """The steps that touch none of `windows`."""
+    if not windows:
+        return series
     end = pl.col("start") + pl.duration(nanoseconds=(pl.col("step_s") * 1e9).cast(pl.Int64))
+    steps = stepwise(series.lazy())
     for since, until in windows:
-        rows = rows.filter((end <= since) | (pl.col("start") >= until))
-    return rows
+        steps = steps.filter((end <= since) | (pl.col("start") >= until))
+    return as_series(steps.collect())
 
 
 def _seconds(moment: datetime) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from meshslo.telemetry.store.metrics import conform_series
+from meshslo.telemetry.store.metrics import STEPS, as_series
 from meshslo.telemetry.vocabulary import hop
 from tests.support.calls import EPOCH
 
@@ -47,6 +47,13 @@ def make_histogram(edges_s: Sequence[float], counts: Sequence[float], **columns:
     ]
 
 
+def make_steps(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """What a scan of the metric store gives, from the dicts of `make_row`."""
+    there = pl.from_dicts(list(rows), infer_schema_length=None)
+    missing = [pl.lit(None).alias(name) for name in STEPS if name not in there.columns]
+    return there.with_columns(missing).select(STEPS.names()).cast(STEPS)
+
+
 def make_series(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """A frame of the metric store from the dicts of `make_row`."""
-    return conform_series(pl.from_dicts(list(rows), infer_schema_length=None))
+    """What a source gives, from the dicts of `make_row`."""
+    return as_series(make_steps(rows))

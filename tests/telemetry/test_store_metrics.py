@@ -8,9 +8,9 @@ import pytest
 
 from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.store import open_store
-from meshslo.telemetry.store.metrics import SERIES, MetricStore, conform_series, open_metrics
+from meshslo.telemetry.store.metrics import STEPS, MetricStore, as_series, conform_series, open_metrics
 from tests.support.calls import EPOCH
-from tests.support.series import make_histogram, make_row, make_series
+from tests.support.series import make_histogram, make_row, make_series, make_steps
 
 MINUTE = timedelta(minutes=1)
 
@@ -30,15 +30,15 @@ def append(store: MetricStore, series: pl.DataFrame, first: int, end: int) -> tu
 
 
 def test_what_goes_in_comes_out(store: MetricStore) -> None:
-    rows = make_series(
+    rows = make_steps(
         [*make_histogram([0.5, 1.0], [1, 2, 3], outcome="timeout", mtls=True), make_row(measure="sum_s", value=9.0)]
     )
-    append(store, rows, 0, 1)
+    append(store, as_series(rows), 0, 1)
     assert open_metrics(store.layout.root).scan().collect().sort("measure", "high_s").equals(rows.sort("measure", "high_s"))
 
 
 def test_a_store_that_nothing_was_pulled_into_has_none(store: MetricStore) -> None:
-    assert store.scan().collect().schema == SERIES
+    assert store.scan().collect().schema == STEPS
     assert store.scan_any() is None
 
 

@@ -14,7 +14,7 @@ from meshslo.telemetry.prometheus.profile import Histogram, Profile
 from meshslo.telemetry.prometheus.profiles import chosen
 from meshslo.telemetry.prometheus.reader import find, read_slices
 from meshslo.telemetry.pull.http import Server
-from meshslo.telemetry.store.metrics import conform_series
+from meshslo.telemetry.store.metrics import conform_series, stepwise
 from tests.support.envoy import envoy_before
 from tests.support.exposition import PROTOBUF, exposing, native_histogram
 from tests.support.net import wait_for
@@ -35,7 +35,7 @@ def pulled(api: Prometheus, profiles: list[Profile], since_s: int) -> pl.DataFra
     steps = Steps(since_s, 1, now_s() + 1 - since_s)
     found = find(api, profiles, steps.since_s, steps.until_s)
     rows = pl.concat([part.rows for part in read_slices(api, found, steps)], how="diagonal_relaxed")
-    return conform_series(rows.with_columns(source=pl.lit(api.server.url)))
+    return stepwise(conform_series(rows.with_columns(source=pl.lit(api.server.url))).lazy()).collect()
 
 
 def times(text: str, factor: int) -> bytes:

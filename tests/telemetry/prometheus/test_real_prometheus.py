@@ -11,6 +11,7 @@ from meshslo.telemetry.prometheus.profile import Counter, Histogram, Outcomes, P
 from meshslo.telemetry.prometheus.profiles import chosen
 from meshslo.telemetry.prometheus.reader import find, read_slices
 from meshslo.telemetry.pull.http import Server
+from meshslo.telemetry.store.metrics import stepwise
 from tests.support.prometheus import Sample, histogram, series, with_history
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("prometheus")]
@@ -60,6 +61,16 @@ HISTORIES = {
     ),
     "two_pods": two_buckets(steady(0, 1, 41), steady(0, 1, 41))
     + two_buckets(steady(9, 2, 41), steady(0, 0, 41), {**CALL, "instance": "b"}),
+    # The same edge, written in another way since scrape 20.
+    "edge_respelled": histogram(
+        "call_ms",
+        CALL,
+        {
+            "100": scrapes([*steady(0, 1, 20), *[None] * 21]),
+            "100.0": scrapes([*[None] * 20, *steady(20, 1, 21)]),
+            "+Inf": scrapes(steady(0, 1, 41)),
+        },
+    ),
     "counter": series("calls_total", {**CALL, "code": "504"}, scrapes(steady(0, 1, 41))),
 }
 
@@ -85,7 +96,7 @@ def pulled(api: Prometheus, name: str, steps: Steps = MINUTES) -> pl.DataFrame:
         }
     )
     found = find(api, [profile], steps.since_s, steps.until_s)
-    return pl.concat(part.rows for part in read_slices(api, found, steps))
+    return pl.concat(stepwise(part.rows.lazy()).collect() for part in read_slices(api, found, steps))
 
 
 def by_minute(rows: pl.DataFrame, high_s: float, hop: str = "unknown>x") -> list[float]:
@@ -116,6 +127,12 @@ def test_pods_of_a_service_are_added_after_each_ones_growth(servers: Prometheus)
     rows = pulled(servers, "two_pods")
     assert by_minute(rows, 0.1) == [12] * 10
     assert by_minute(rows, np.inf) == [4] * 10
+
+
+def test_an_edge_that_is_written_in_two_ways_is_one(servers: Prometheus) -> None:
+    rows = pulled(servers, "edge_respelled").filter(pl.col("measure") == "bucket")
+    assert by_minute(rows, 0.1) == [4] * 10
+    assert rows["value"].sum() == 40
 
 
 def test_a_restart_between_two_steps_is_found_though_the_value_rose(servers: Prometheus) -> None:
