@@ -21,9 +21,8 @@ Hashes = NDArray[np.uint64]
 _SHIFT: Final = 2048
 _PAGE_BITS: Final = 6
 _IN_PAGE: Final = (1 << _PAGE_BITS) - 1
-_CACHE_BITS: Final = 22
-_CACHE_SHIFT: Final = np.uint64(64 - _CACHE_BITS)
-_BATCH_ROWS: Final = 50_000
+_TABLE_BITS: Final = 22
+_BATCH_ROWS: Final = 250_000
 MAX_PAGES: Final = 500_000
 """Beyond this many pages (of 512 bytes) the counts are too sparse for pages to pay: `count` gives up."""
 
@@ -52,46 +51,58 @@ def count(rows: pl.LazyFrame, words: Sequence[str], *, weighted: bool) -> Counte
 
 
 class _Pages:
-    """Numbers the hashes it is shown from 0. A direct-mapped table answers most; what misses it is searched for."""
+    """Numbers the hashes it is shown from 0: a hash table with linear probing, asked for many at once."""
 
     def __init__(self, words: list[str]) -> None:
         self.words = words
+        self.number = 0
         self.first_rows: list[pl.DataFrame] = []
-        self.known: Hashes = np.empty(0, np.uint64)
-        self._sorted: Hashes = np.empty(0, np.uint64)
-        self._order: Ints = np.empty(0, np.int64)
-        self._table = np.zeros(1 << _CACHE_BITS, np.int32)
+        self._known: Hashes = np.zeros(MAX_PAGES + _BATCH_ROWS, np.uint64)
+        self._table = np.full(1 << _TABLE_BITS, -1, np.int32)
 
     def of(self, hashes: Hashes, batch: pl.DataFrame) -> Ints:
         """The number of each hash; `batch` holds the words and slot of each, for pages seen for the first time."""
-        if not len(self.known):
-            self._learn(hashes, np.arange(len(hashes)), batch)
-        number: Ints = self._table[hashes >> _CACHE_SHIFT].astype(np.int64)
-        missed = np.flatnonzero(self.known[number] != hashes)
+        place = (hashes >> np.uint64(64 - _TABLE_BITS)).astype(np.int64)
+        number: Ints = self._table[place].astype(np.int64)
+        missed = np.flatnonzero((self._known[number] != hashes) | (number < 0))
         if len(missed):
-            number[missed] = self._search(hashes[missed], missed, batch)
+            number[missed] = self._search(hashes[missed], place[missed], missed, batch)
         return number
 
-    def _search(self, hashes: Hashes, rows: Ints, batch: pl.DataFrame) -> Ints:
-        at = np.minimum(np.searchsorted(self._sorted, hashes), len(self._sorted) - 1)
-        new = self._sorted[at] != hashes
-        if new.any():
-            self._learn(hashes[new], rows[new], batch)
-            at = np.searchsorted(self._sorted, hashes)
-        number: Ints = self._order[at]
+    def _search(self, hashes: Hashes, place: Ints, rows: Ints, batch: pl.DataFrame) -> Ints:
+        number = self._probe(hashes, place)
+        new = np.flatnonzero(number < 0)
+        if len(new):
+            found, first = np.unique(hashes[new], return_index=True)
+            self.first_rows.append(batch.select(*self.words, "slot")[rows[new[first]]])
+            self._insert(found, place[new[first]])
+            number[new] = self._probe(hashes[new], place[new])
         return number
 
-    def _learn(self, hashes: Hashes, rows: Ints, batch: pl.DataFrame) -> None:
-        """Number the new pages among `hashes`, of which none is known; `rows` are their rows in `batch`."""
-        new, first = np.unique(hashes, return_index=True)
-        self.first_rows.append(batch.select(*self.words, "slot")[rows[first]])
-        number = np.arange(len(self.known), len(self.known) + len(new))
-        self.known = np.concatenate([self.known, new])
-        at = np.searchsorted(self._sorted, new)
-        self._sorted, self._order = np.insert(self._sorted, at, new), np.insert(self._order, at, number)
-        # What came early is what is common: it keeps its place in the table.
-        free = self._table[new >> _CACHE_SHIFT] == 0
-        self._table[new[free] >> _CACHE_SHIFT] = number[free]
+    def _probe(self, hashes: Hashes, place: Ints) -> Ints:
+        """The number of each hash, or -1: steps on from its place until it is found or a free place is."""
+        number = self._table[place].astype(np.int64)
+        going = np.flatnonzero((number >= 0) & (self._known[number] != hashes))
+        at = place[going]
+        while len(going):
+            at = (at + 1) & ((1 << _TABLE_BITS) - 1)
+            there = self._table[at].astype(np.int64)
+            number[going] = there
+            on = (there >= 0) & (self._known[there] != hashes[going])
+            going, at = going[on], at[on]
+        return number
+
+    def _insert(self, hashes: Hashes, place: Ints) -> None:
+        """Number `hashes`, each given once and none of them known, and put each in the first free place from its own."""
+        numbers = np.arange(self.number, self.number + len(hashes), dtype=np.int32)
+        self._known[self.number : self.number + len(hashes)] = hashes
+        self.number += len(hashes)
+        while len(numbers):
+            free = self._table[place] < 0
+            self._table[place[free]] = numbers[free]
+            # Of several that wanted one place the last has it now; the others go on.
+            left = self._table[place] != numbers
+            numbers, place = numbers[left], (place[left] + 1) & ((1 << _TABLE_BITS) - 1)
 
 
 class _Counts:
@@ -99,31 +110,31 @@ class _Counts:
 
     def __init__(self, words: list[str], *, weighted: bool) -> None:
         self.pages = _Pages(words)
-        self._sums: list[NDArray[Any]] = [np.zeros(0, np.int64), *([np.zeros(0), np.zeros(0)] if weighted else [])]
+        # Room for all pages that may come: memory that is never written to is never taken.
+        cells = (MAX_PAGES + _BATCH_ROWS) << _PAGE_BITS
+        self._sums: list[NDArray[Any]] = [np.zeros(cells, np.int64), *(np.zeros(cells) for _ in range(2 * weighted))]
 
     @property
     def too_many(self) -> bool:
         """Whether there are more pages than pay."""
-        return len(self.pages.known) > MAX_PAGES
+        return self.pages.number > MAX_PAGES
 
     def add(self, batch: pl.DataFrame) -> bool:
         """Count a batch; True where the rest need not be counted, since there are too many pages."""
+        for part in batch.iter_slices(_BATCH_ROWS):
+            if not self.too_many:
+                self._add(part)
+        return self.too_many
+
+    def _add(self, batch: pl.DataFrame) -> None:
         key = self.pages.of(batch["hash"].to_numpy(), batch)
         key <<= _PAGE_BITS
         key |= batch["slot"].to_numpy() & _IN_PAGE
-        self._grow(len(self.pages.known) << _PAGE_BITS)
         np.add.at(self._sums[0], key, 1)
         if len(self._sums) > 1:
             weight = batch["weight"].to_numpy()
             np.add.at(self._sums[1], key, weight)
             np.add.at(self._sums[2], key, weight**2)
-        return self.too_many
-
-    def _grow(self, cells: int) -> None:
-        """Room for `cells`, and for half as many again where that takes a copy."""
-        if cells > len(self._sums[0]):
-            room = [np.zeros(cells // 2 + cells - len(column), column.dtype) for column in self._sums]
-            self._sums = [np.concatenate(pair) for pair in zip(self._sums, room, strict=True)]
 
     def counted(self, types: pl.Schema) -> Counted:
         """What was counted; `types` are those of the words."""

@@ -66,8 +66,7 @@ def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch, batch_rows: int
 
 
 def test_pages_that_share_a_place_in_the_table_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "_CACHE_BITS", 1)
-    monkeypatch.setattr(counting, "_CACHE_SHIFT", np.uint64(63))
+    monkeypatch.setattr(counting, "_TABLE_BITS", 7)
     frame = pl.DataFrame([(str(n % 30), "m", True, n % 90, 1.0) for n in range(900)], schema=SCHEMA, orient="row")
     counted = count(frame.lazy(), WORDS, weighted=False)
     assert counted is not None
