@@ -1,6 +1,8 @@
 """How numbers read: durations with a unit that suits them, shares as per cent."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 
 def seconds_text(seconds: float | None) -> str:
@@ -34,3 +36,37 @@ def share_text(part: float, whole: float) -> str:
     if 99.9 < percent < 100.0:
         return ">99.9 %"
     return f"{percent:.1f} %".replace(".0 %", " %")
+
+
+def quantile_text(row: Mapping[str, Any]) -> str:
+    """A quantile of a report (value_s, low_s, high_s, status, needs_calls): with its interval, or what is known instead.
+
+    >>> known = {"value_s": 8.1, "low_s": 7.9, "high_s": 8.4, "status": "ok", "needs_calls": None}
+    >>> quantile_text(known), quantile_text(known | {"high_s": None})
+    ('8.1 s (7.9 s to 8.4 s)', '8.1 s (7.9 s to ?)')
+    >>> quantile_text({"value_s": 3.0, "status": "at_least"}), quantile_text({"status": "not_identifiable", "needs_calls": 287})
+    ('>= 3.0 s', 'needs 287 more calls')
+    """
+    if row.get("timed") == 0:
+        return "not seen"
+    if row["status"] == "not_identifiable":
+        return f"needs {row['needs_calls']:,} more call{'s' * (row['needs_calls'] != 1)}"
+    if row["status"] == "at_least":
+        return f">= {seconds_text(row['value_s'])}"
+    low, high = (seconds_text(row[name]) for name in ("low_s", "high_s"))
+    return f"{seconds_text(row['value_s'])} ({low} to {'?' if high == '-' else high})"
+
+
+def amount_text(value: float | str, unit: str) -> str:
+    """The value of a setting with its unit, as `analysis.policy.settings` names units.
+
+    >>> amount_text(0.31, "s"), amount_text(2, "1"), amount_text(0.0012, "ratio"), amount_text("a,b", "conditions")
+    ('310 ms', '2', '0.12 %', 'a, b')
+    """
+    from meshslo.analysis.recommend.words import seconds, share
+
+    if isinstance(value, str):
+        return value.replace(",", ", ")
+    if unit == "s":
+        return seconds(float(value))
+    return share(float(value)) if unit == "ratio" else f"{float(value):g}{'/s' if unit == 'per_s' else ''}"

@@ -1,0 +1,130 @@
+"""Answers of the library to one store, window and version of what is in it, kept until one of these changes."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+import streamlit as st
+
+from meshslo.analysis.api import CallStore, open_store
+from meshslo.analysis.config import Config
+from meshslo.analysis.doctor import Diagnosis, examine
+from meshslo.analysis.policy.deployed import Deployed, read_deployed
+from meshslo.analysis.recommend import Observed, Recommendations, observe, recommend
+from meshslo.analysis.rollup import Rollup
+from meshslo.dashboards.inputs import read_config, read_manifests
+from meshslo.telemetry.errors import StoreError
+from meshslo.telemetry.store.layout import open_layout
+from meshslo.telemetry.vocabulary import Phase
+
+from .start import Start
+
+KEPT: Final = 32
+"""Answers of a kind that are kept; the oldest give way."""
+
+_NOT_CALLS: Final = (".lock", "counted.arrow")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A store as it was started with, the version of what it holds, and a window of time."""
+
+    start: Start
+    version: str
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def version_of(store: str, now: datetime) -> str:
+    """What changes when the store's calls change; of a store on a server, the minute. StoreError where there is none."""
+    if store.startswith(("clickhouse:", "chdb:")):
+        return f"{now:%Y-%m-%dT%H:%M}"
+    layout = open_layout(Path(store))
+    digest = hashlib.sha256()
+    for line in sorted(_files(layout.root)):
+        digest.update(line.encode())
+    return digest.hexdigest()
+
+
+def _files(root: Path) -> Iterator[str]:
+    for path in root.rglob("*"):
+        try:
+            about = path.stat()
+        except FileNotFoundError:
+            # A collector has just merged it into another, which the next look finds.
+            continue
+        if path.is_file() and not path.name.endswith(_NOT_CALLS):
+            yield f"{path.relative_to(root)} {about.st_size} {about.st_mtime_ns}\n"
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner=False)
+def opened(start: Start) -> CallStore:
+    """The store, for reading, with the config's limits."""
+    return open_store(start.store, limits=read_config(None if start.config is None else Path(start.config)).limits)
+
+
+def calls(asked: Asked) -> pl.LazyFrame:
+    """The rows of the window."""
+    return opened(asked.start).scan(asked.since, asked.until)
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner=False)
+def config(asked: Asked) -> Config:
+    """The config as it is now."""
+    return read_config(None if asked.start.config is None else Path(asked.start.config))
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner=False)
+def manifests(asked: Asked) -> dict[str, str]:
+    """The manifests in use, by name."""
+    return read_manifests(Path(path) for path in asked.start.current)
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner=False)
+def extent(asked: Asked) -> tuple[datetime, datetime]:
+    """First and last start of a call in the window; StoreError where it holds none."""
+    # Without an end of its own a report names the first and last call; the window's ends are no calls.
+    answer = opened(asked.start).report(by=["hop"], since=asked.since, until=asked.until)
+    if answer.start is None or answer.end is None:
+        raise StoreError(f"{asked.start.store}: no calls in this window: widen it")
+    return answer.start, answer.end
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner="Counting calls ...")
+def rollup(asked: Asked, phase: Phase, keys: tuple[str, ...], bucket: str | None) -> Rollup:
+    """The rollup of one phase."""
+    store = opened(asked.start)
+    return store.rollup(by=keys, bucket=bucket, phases=[phase], since=asked.since, until=asked.until)
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner="Looking at calls ...")
+def observed(asked: Asked, budget: float | None) -> Observed:
+    """The evidence that recommendations rest on; `budget` in the place of the config's false-timeout budget."""
+    settings = config(asked)
+    if budget is not None:
+        objectives = settings.objectives.model_copy(update={"false_timeout_ratio": budget})
+        hops = {name: hop.model_copy(update={"false_timeout_ratio": None}) for name, hop in settings.hops.items()}
+        settings = settings.model_copy(update={"objectives": objectives, "hops": hops})
+    return observe(calls(asked), settings, _deployed(asked, settings))
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner="Working out recommendations ...")
+def recommendations(asked: Asked, budget: float | None) -> Recommendations:
+    """What the calls of the window justify."""
+    return recommend(observed(asked, budget))
+
+
+def _deployed(asked: Asked, settings: Config) -> Deployed:
+    return read_deployed(manifests(asked), model_header=settings.emit.model_header)
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner="Examining calls ...")
+def diagnosis(asked: Asked) -> Diagnosis:
+    """What `doctor` says."""
+    store = opened(asked.start)
+    by_hop = store.rollup(by=("hop",), bucket=None, phases=("total",), since=asked.since, until=asked.until)
+    return examine(store.scan(asked.since, asked.until), by_hop)

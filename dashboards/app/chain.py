@@ -1,0 +1,67 @@
+"""The chain: who calls whom, how often, how long it takes, how it ends."""
+
+from typing import Any, Final
+
+import polars as pl
+import streamlit as st
+
+from meshslo.dashboards.figures import call_graph, quantile_dots
+from meshslo.dashboards.text import quantile_text, share_text
+from meshslo.telemetry.vocabulary import INGRESS
+
+from . import Page
+from .frames import hop_rows, labelled, quantile_table
+from .shell import choose
+from .view import View
+
+GRAPH: Final = "call_graph"
+
+
+def render(view: View) -> None:
+    """The call graph of all hops, then the quantiles of those chosen."""
+    everything = view.every_hop().report(["hop"])
+    _headline(everything)
+    st.plotly_chart(
+        call_graph(hop_rows(everything)),
+        key=GRAPH,
+        on_select=_clicked,
+        selection_mode="points",
+        config={"displayModeBar": False},
+    )
+    st.caption("Beside each hop: calls and p99 of their whole duration. Click a triangle to see that hop alone.")
+    report = view.report(["hop"])
+    st.subheader("How long each hop takes")
+    st.plotly_chart(quantile_dots(labelled(report, ["hop"]), "group", "duration of the whole call"), key="dots")
+    st.dataframe(quantile_table(report, ["hop"]), hide_index=True, width="stretch")
+    st.caption(
+        "Quantiles count calls that were cut as longer than what was seen of them; in brackets the 95 % confidence interval. "
+        "`>= 3.0 s`: cut calls hide what is beyond. `needs 12 more calls`: fewer calls cannot tell. "
+        "Quantiles of hops do not add up."
+    )
+
+
+def _headline(report: pl.DataFrame) -> None:
+    """The figures of the entry hop, which are what users feel."""
+    entry = report.filter(pl.col("hop").str.starts_with(f"{INGRESS}>")).sort("calls", descending=True)
+    if entry.is_empty():
+        return
+    rows = entry.filter(pl.col("hop") == entry["hop"][0]).sort("q")
+    first = rows.row(0, named=True)
+    cells = st.columns(2 + rows.height)
+    cells[0].metric(f"calls of {first['hop']}", f"{first['calls']:,}", border=True)
+    cells[1].metric("ended well", share_text(first["ok"], first["calls"]), border=True)
+    for cell, row in zip(cells[2:], rows.iter_rows(named=True), strict=True):
+        value, _, interval = quantile_text(row).partition(" (")
+        cell.metric(
+            f"p{100 * row['q']:g}", value, border=True, help=f"95 % interval: {interval.rstrip(')')}" if interval else None
+        )
+
+
+def _clicked() -> None:
+    """Show the hop whose triangle was clicked, all where the click took the choice back."""
+    picked: Any = st.session_state[GRAPH]
+    names = [point["customdata"][0] for point in picked["selection"]["points"] if point.get("customdata")]
+    choose("hop", names)
+
+
+PAGE: Final = Page("Chain", "chain", ":material/account_tree:", 10, render)

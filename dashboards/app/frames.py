@@ -1,0 +1,136 @@
+"""From answers of the library to the frames that figures draw and tables show. Pure; no Streamlit in here."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from meshslo.analysis import histogram
+from meshslo.analysis.policy.settings import SETTINGS
+from meshslo.analysis.recommend import Observed, Recommendation, Recommendations
+from meshslo.analysis.rollup import Rollup
+from meshslo.analysis.survival import LifeTable
+from meshslo.dashboards.figures import Limit
+from meshslo.dashboards.figures.theme import NOT_SET
+from meshslo.dashboards.text import quantile_text, share_text
+from meshslo.telemetry.vocabulary import OUTCOMES, Phase
+
+POINTS: Final = 120
+"""Moments at which a curve is drawn."""
+
+HEAT_SCALE: Final = 2
+"""Four duration buckets for each doubling: a picture shows no finer ones."""
+
+GROUP: Final = "group"
+
+
+def labelled(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """The frame with the column `group`: the words of `keys` that differ within it, else of the last of them."""
+    apart = [key for key in keys if frame[key].n_unique() > 1] or list(keys[-1:])
+    words = [pl.col(key).cast(pl.String).fill_null(NOT_SET) for key in apart]
+    return frame.with_columns(pl.concat_str(words, separator="  ").alias(GROUP))
+
+
+def largest(frame: pl.DataFrame, most: int) -> pl.DataFrame:
+    """The rows of the `most` groups with the most calls."""
+    sizes = frame.group_by(GROUP).agg(pl.col("calls").max()).sort("calls", GROUP, descending=[True, False])
+    return frame.filter(pl.col(GROUP).is_in(sizes[GROUP].head(most).to_list()))
+
+
+def quantile_table(report: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """One row a group: the keys, who saw it, calls, the share that ended well, each quantile as text."""
+    shares = report["q"].unique().sort().to_list()
+    rows = []
+    for _, group in report.group_by([*keys, "vantage"], maintain_order=True):
+        first = group.row(0, named=True)
+        told = {f"p{100 * row['q']:g}": quantile_text(row) for row in group.iter_rows(named=True)}
+        rows.append(
+            {key: first[key] for key in keys}
+            | {"seen by": str(first["vantage"]), "calls": first["calls"], "ok": share_text(first["ok"], first["calls"])}
+            | told
+        )
+    schema = dict.fromkeys([*keys, "seen by"], pl.String) | {"calls": pl.Int64, "ok": pl.String}
+    return pl.DataFrame(rows, schema=schema | {f"p{100 * share:g}": pl.String for share in shares})
+
+
+def outcome_counts(report: pl.DataFrame) -> pl.DataFrame:
+    """One row a group: calls and the number of each outcome."""
+    return report.unique([GROUP], keep="first", maintain_order=True).select(GROUP, "calls", *OUTCOMES)
+
+
+def hop_rows(report: pl.DataFrame) -> pl.DataFrame:
+    """One row a hop for the call graph: hop, caller, callee, calls, ok, label with the highest quantile asked for."""
+    q = report["q"].max()
+    rows = report.filter(pl.col("q") == q)
+    labels = [f"{row['calls']:,} · p{100 * row['q']:g} {_short(row)}" for row in rows.iter_rows(named=True)]
+    pair = pl.col("hop").str.splitn(">", 2).struct
+    return rows.select("hop", pair[0].alias("caller"), pair[1].alias("callee"), "calls", "ok", pl.Series("label", labels))
+
+
+def _short(row: dict[str, object]) -> str:
+    return quantile_text(row).partition(" (")[0]
+
+
+def heat_cells(rollup: Rollup) -> pl.DataFrame:
+    """Calls of a rollup of one phase in time buckets, by time and duration: start, low_s, high_s, calls."""
+    coarse = rollup.downscale(HEAT_SCALE)
+    timed = coarse.cells.filter(pl.col("index").is_not_null() & (pl.col("event") | pl.col("censored")))
+    cells = timed.group_by("start", "index").agg(pl.col("count").sum().cast(pl.Int64).alias("calls")).sort("start", "index")
+    index = cells["index"].to_numpy().astype(np.int64)
+    low_s, high_s = histogram.lower_edge(index, HEAT_SCALE), histogram.upper_edge(index, HEAT_SCALE)
+    return cells.select("start", pl.Series("low_s", low_s), pl.Series("high_s", high_s), "calls")
+
+
+def curves(rollup: Rollup, keys: Sequence[str], groups: Sequence[str]) -> pl.DataFrame:
+    """The share of calls still running after each moment, of those groups of a rollup of one phase that `groups` names."""
+    words = labelled(rollup.by(keys).totals, keys)[GROUP]
+    parts = []
+    for group in groups:
+        chosen = rollup.by(keys).where(pl.lit(words == group))
+        timed = chosen.totals.filter(pl.col("event") | pl.col("censored"))
+        longest_s = timed["max_s"].max()
+        table = LifeTable.from_cells(
+            chosen.cells, scale=chosen.scale, longest_s=longest_s if isinstance(longest_s, float) else None
+        )
+        parts.append(curve(table, group))
+    return pl.concat(parts) if parts else curve(LifeTable.from_durations([]), "")
+
+
+def curve(table: LifeTable, group: str, upto_s: float = 0.0) -> pl.DataFrame:
+    """group, t_s, share, low, high of a life table, from where calls begin to end to the longest seen, or `upto_s`."""
+    empty = {GROUP: pl.String, "t_s": pl.Float64, "share": pl.Float64, "low": pl.Float64, "high": pl.Float64}
+    if not table.calls:
+        return pl.DataFrame(schema=empty)
+    begin_s = max(float(histogram.lower_edge(int(table.index[0]), table.scale)), table.longest_s / 1000)
+    end_s = max(table.longest_s, upto_s, begin_s * 1.01)
+    moments = np.geomspace(begin_s, end_s, POINTS).tolist()
+    shares = [table.exceedance(moment) for moment in moments]
+    rows = [(group, at, share.estimate, share.low, share.high) for at, share in zip(moments, shares, strict=True)]
+    return pl.DataFrame(rows, schema=empty, orient="row")
+
+
+def limits(found: Recommendations, phase: Phase) -> list[Limit]:
+    """The timeouts on a phase that are deployed now and proposed: one of each value."""
+    drawn: dict[tuple[str, float], Limit] = {}
+    for item in found.items:
+        if SETTINGS[item.setting].phase == phase:
+            for limit in item_limits(item):
+                drawn.setdefault((limit.name, limit.value_s), limit)
+    return list(drawn.values())
+
+
+def item_limits(item: Recommendation) -> list[Limit]:
+    """The value deployed now and the one proposed, of a timeout."""
+    named = [] if item.target.model is None else [item.target.model]
+    now = [] if item.current is None else [Limit(" ".join(["now", *named]), float(item.current.value))]
+    if item.proposed is None:
+        return now
+    return [*now, Limit(" ".join(["proposed", *named]), float(item.proposed.value), proposed=True)]
+
+
+def table_of(observed: Observed, item: Recommendation) -> LifeTable:
+    """The life table that a timeout was learned from, its calls counting for fewer where they come in bursts."""
+    phase = SETTINGS[item.setting].phase or "total"
+    tables = observed.silences if phase == "max_gap" else observed.tables(phase)
+    return tables.careful(item.target.hop, item.target.route, item.target.model)

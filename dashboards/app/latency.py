@@ -1,0 +1,86 @@
+"""Latency: any phase, told apart by any key: quantiles, their course, where calls fall, how long they last."""
+
+from typing import Final
+
+import polars as pl
+import streamlit as st
+
+from meshslo.analysis.rollup import KEYS
+from meshslo.dashboards.figures import heat_map, over_time, quantile_dots, still_running
+from meshslo.telemetry.vocabulary import PHASES, Phase
+
+from . import Page
+from .frames import GROUP, curves, heat_cells, labelled, largest, limits, quantile_table
+from .view import View
+
+MOST_LINES: Final = 6
+"""Curves that one picture holds, as many as there are colours."""
+
+NAMES: Final[dict[Phase, str]] = {
+    "total": "whole call",
+    "first_byte": "response headers",
+    "first_token": "first token",
+    "max_gap": "longest gap between chunks",
+}
+
+FURTHER_KEYS: Final = ("version", "zone", "pod", "cluster")
+
+
+def render(view: View) -> None:
+    """Two choices, then four pictures and the table."""
+    left, right = st.columns([3, 2])
+    phase: Phase = left.segmented_control(
+        "Phase", PHASES, format_func=lambda name: NAMES[name], default="total", required=True, key="phase"
+    )
+    key = right.selectbox("Tell apart by", [*KEYS, *FURTHER_KEYS], key="by")
+    keys = list(dict.fromkeys(["hop", key]))
+    report = labelled(view.report(keys, phase=phase), keys)
+    if not report["timed"].sum():
+        st.info(
+            f"Nobody saw the {NAMES[phase]} of these calls. Data quality says which vantages see what.", icon=":material/info:"
+        )
+        return
+    drawn = largest(report.filter(pl.col("timed") > 0), MOST_LINES)
+    names = drawn[GROUP].unique(maintain_order=True).to_list()
+    _quantiles(report, drawn, keys, phase)
+    _course(view, keys, phase, names)
+    _lasting(view, keys, phase, names)
+
+
+def _quantiles(report: pl.DataFrame, drawn: pl.DataFrame, keys: list[str], phase: Phase) -> None:
+    groups = report[GROUP].n_unique()
+    st.subheader(f"Quantiles of the {NAMES[phase]}")
+    if groups > MOST_LINES:
+        st.caption(f"The pictures show the {drawn[GROUP].n_unique()} largest of {groups} groups; the table shows all.")
+    st.plotly_chart(quantile_dots(drawn, GROUP, NAMES[phase]), key="quantile_dots")
+    with st.expander("As a table", expanded=False):
+        st.dataframe(quantile_table(report, keys), hide_index=True, width="stretch")
+
+
+def _course(view: View, keys: list[str], phase: Phase, names: list[str]) -> None:
+    report = labelled(view.report(keys, phase=phase, quantiles=(0.5, 0.95), timed=True), keys)
+    shown = report.filter(pl.col(GROUP).is_in(names) & (pl.col("timed") > 0))
+    left, right = st.columns(2)
+    with left:
+        st.subheader("Over time")
+        st.plotly_chart(over_time(shown, GROUP, NAMES[phase]), key="over_time")
+        unknown = (shown["status"] == "not_identifiable").sum()
+        gaps = f" {unknown} of {shown.height} points have too few calls to tell and are left out." if unknown else ""
+        st.caption(f"p50 dotted, p95 solid, each {view.bucket}; bands are 95 % intervals.{gaps}")
+    with right:
+        st.subheader("Where calls fall")
+        st.plotly_chart(heat_map(heat_cells(view.rollup(phase, keys=keys, timed=True)), NAMES[phase]), key="heat")
+        st.caption("Cut calls stand where they were cut.")
+
+
+def _lasting(view: View, keys: list[str], phase: Phase, names: list[str]) -> None:
+    st.subheader("How many are still running")
+    rows = curves(view.rollup(phase, keys=keys), keys, names)
+    one_hop = view.rollup(phase).totals["hop"].n_unique() == 1
+    lines = limits(view.recommendations(), phase) if one_hop else []
+    st.plotly_chart(still_running(rows, NAMES[phase], lines), key="survival")
+    where = "Timeouts deployed now are dashed, proposed ones solid." if one_hop else "Filter one hop to see its timeouts here."
+    st.caption(f"A curve that ends above 0.1 % ends where the longest call was cut: what is beyond was not seen. {where}")
+
+
+PAGE: Final = Page("Latency", "latency", ":material/show_chart:", 20, render)

@@ -1,0 +1,14 @@
+"""Plotly figures as pure functions of frames: the dashboard and the notebooks draw with the same ones.
+
+A function takes frames whose columns its docstring names (durations in seconds, shares from 0 to 1) and returns a figure. It
+estimates nothing: what is in the picture was answered by `meshslo.analysis`.
+"""
+
+from .chain import call_graph
+from .endings import endings
+from .heat import heat_map
+from .quantiles import over_time, quantile_dots
+from .survival import Limit, still_running
+from .trade_off import trade_off
+
+__all__ = ["Limit", "call_graph", "endings", "heat_map", "over_time", "quantile_dots", "still_running", "trade_off"]

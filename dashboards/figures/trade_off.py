@@ -1,0 +1,26 @@
+"""The price of a timeout: the shorter it is, the more calls it cuts that would have ended well."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+import polars as pl
+
+from .survival import LOWEST, Limit, add_curve, add_limit
+from .theme import COLOURS, GREY, duration_axis, share_axis, styled
+
+
+def trade_off(curve: pl.DataFrame, budget: float, limits: Sequence[Limit] = ()) -> go.Figure:
+    """The share of calls that a timeout of each length cuts, with its band; the budget as a horizontal line.
+
+    curve: group, t_s, share, low, high, as in `still_running`: a call is cut where it is still running.
+    """
+    figure = go.Figure()
+    for rows in curve.partition_by("group", maintain_order=True):
+        add_curve(figure, rows, str(rows["group"][0]), COLOURS[0])
+    text = f"budget {100 * budget:.3g} %"
+    figure.add_hline(y=budget, line={"color": GREY, "dash": "dot", "width": 2}, annotation_text=text)
+    for place, limit in enumerate(limits):
+        add_limit(figure, limit, place)
+    figure.update_xaxes(**duration_axis([*curve["t_s"], *(limit.value_s for limit in limits)], "timeout"))
+    figure.update_yaxes(**share_axis("share of calls it cuts falsely", min(LOWEST, budget / 2)))
+    return styled(figure, height=420)
