@@ -32,6 +32,9 @@ OTHER = "__other__"
 INGRESS = "ingress"
 """The caller of the entry hop: whoever is outside the mesh."""
 
+UNKNOWN = "unknown"
+"""Stands in a hop's name for a side that nobody told of; the column `caller` or `callee` itself stays null."""
+
 
 def hop(caller: str, callee: str) -> str:
     """The name of a caller-callee pair.

@@ -16,7 +16,7 @@ from meshslo.analysis.policy.deployed import Deployed
 from meshslo.analysis.quantile import calls_needed
 from meshslo.analysis.rollup import Rollup, roll_up
 from meshslo.analysis.survival import LifeTable
-from meshslo.telemetry.vocabulary import OTHER, Phase
+from meshslo.telemetry.vocabulary import OTHER, UNKNOWN, Phase
 
 from .bursts import LONG, Group, design_effects
 
@@ -199,8 +199,12 @@ def silent_calls(calls: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def observe(calls: pl.LazyFrame, config: Config | None = None, deployed: Deployed | None = None) -> Observed:
-    """Roll calls up for the recommenders. Routes and models beyond the config's limits count with those that have none."""
-    named = calls.with_columns(pl.when(pl.col(key) != OTHER).then(pl.col(key)).alias(key) for key in ("route", "model"))
+    """Roll calls up for the recommenders. Routes and models beyond the config's limits count with those that have none.
+
+    Calls of which one side is unknown stay out: a policy needs both, and their other half counts under the true hop.
+    """
+    whole = calls.filter(~pl.col("hop").str.starts_with(f"{UNKNOWN}>"), ~pl.col("hop").str.ends_with(f">{UNKNOWN}"))
+    named = whole.with_columns(pl.when(pl.col(key) != OTHER).then(pl.col(key)).alias(key) for key in ("route", "model"))
     return Observed(roll_up(answered(named), keys=KEYS, bucket=None), named, config or Config(), deployed or Deployed())
 
 

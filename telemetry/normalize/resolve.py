@@ -10,12 +10,9 @@ import numpy as np
 import polars as pl
 
 from meshslo.telemetry.schema import COLUMNS
-from meshslo.telemetry.vocabulary import CENSORED, INGRESS
+from meshslo.telemetry.vocabulary import CENSORED, INGRESS, UNKNOWN
 
 from .graph import Flags, Rows, flagged, nearest, parents, take
-
-UNKNOWN: Final = "unknown"
-"""Stands in a hop's name for a side that no span told of; the column `caller` or `callee` itself stays null."""
 
 _DEEPEST: Final = 4
 """Proxies one behind the other that a verdict passes through."""

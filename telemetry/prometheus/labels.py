@@ -9,7 +9,7 @@ import polars as pl
 
 from meshslo.telemetry.outcome import outcome_of_flags, outcome_of_status
 from meshslo.telemetry.store.metrics import SERIES
-from meshslo.telemetry.vocabulary import Outcome, hop
+from meshslo.telemetry.vocabulary import UNKNOWN, Outcome, hop
 
 from .profile import Label, Metric, Outcomes, Profile
 
@@ -17,8 +17,6 @@ Values = Mapping[str, str]
 
 ABSENT: Final = frozenset({"", "unknown", "-"})
 """Values that meshes write where they do not know."""
-UNKNOWN: Final = "unknown"
-"""Caller or callee in the name of a hop whose end is not known."""
 
 
 def words_of(groups: Sequence[Values], profile: Profile, metric: Metric) -> pl.DataFrame:

@@ -10,9 +10,9 @@ import polars as pl
 
 from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.normalize.outcomes import EVIDENCE, outcomes
-from meshslo.telemetry.normalize.resolve import UNKNOWN, resolve
+from meshslo.telemetry.normalize.resolve import resolve
 from meshslo.telemetry.schema import COLUMNS, FRAME, conform
-from meshslo.telemetry.vocabulary import OUTCOMES, VANTAGES
+from meshslo.telemetry.vocabulary import OUTCOMES, UNKNOWN, VANTAGES
 
 from .column_map import ColumnMap, Target
 from .identity import with_ids

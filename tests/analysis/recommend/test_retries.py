@@ -207,3 +207,9 @@ def test_one_call_is_counted_from_one_vantage() -> None:
     assert isinstance(both, pl.DataFrame)
     item = find(recommend(observe(both.lazy()), ["retry"]), "retry_attempts")
     assert item.evidence.calls == 300
+
+
+def test_halves_of_traces_that_never_met_are_no_target() -> None:
+    lost = attempts(400, caller=None, hop="unknown>generator")
+    assert advise(attempts(990) + unreachable(10) + lost) == advise(attempts(990) + unreachable(10))
+    assert not advise(lost).items
