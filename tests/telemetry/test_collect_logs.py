@@ -312,7 +312,7 @@ def test_a_real_envoys_access_log_tells_a_stream_that_a_timer_cut(collector: Col
     assert seen.select("callee", "vantage", "route", "model", "pod").unique().rows() == [
         ("generator", "proxy_in", "chat", "large", "pod-1")
     ]
-    assert seen["duration_s"][1] >= 0.3, "Envoy's own timer cut it"
+    assert seen["duration_s"][1] > 0.25, "its timer of 0.3 s cut it, not something earlier"
 
 
 def real_calls(collector: Collector) -> pl.DataFrame:
