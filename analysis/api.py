@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from os import PathLike
 from pathlib import Path
 
 import polars as pl
 
-from meshslo.telemetry.errors import BadInputError, StoreError
+from meshslo.telemetry.errors import BadConfigError, BadInputError, StoreError
 from meshslo.telemetry.schema import conform
 from meshslo.telemetry.vocabulary import PHASES, VANTAGES, Phase, Vantage
 
@@ -21,6 +21,8 @@ from .policy.deployed import Deployed
 from .recommend import Recommendations, observe, recommend
 from .report import Report, report
 from .rollup import KEYS, Rollup, roll_up
+from .slo.objective import NO_OBJECTIVES
+from .slo.status import SloReport, slo
 
 Scan = Callable[[datetime | None, datetime | None], pl.LazyFrame]
 """Call rows that started in [since, until); None is an open end."""
@@ -115,6 +117,17 @@ class CallStore:
         """
         self._need_calls(since, until)
         return backtest(self.scan(since, until), config, split=split, by=by)
+
+    def slo(self, config: Config, *, at: datetime | None = None) -> SloReport:
+        """How the objectives of `config` (its `slo` tables) stand at `at`, just after the last call where it is not given.
+
+        Raises BadConfigError where the config has no objective, StoreError where the store holds no single calls.
+        """
+        if not config.slo:
+            raise BadConfigError(NO_OBJECTIVES)
+        self._need_calls(None, at)
+        last = self._extent(None, at)[1] if at is None else at
+        return slo(self.scan, config.slo, last + timedelta(microseconds=1) if at is None else at)
 
     def _need_calls(self, since: datetime | None, until: datetime | None) -> None:
         """StoreError where the window holds no single calls; pulled metrics are none."""

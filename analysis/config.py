@@ -13,18 +13,28 @@ max_tokens = 2048
 
 [hops."gateway>retriever"]
 idempotent = true               # repeating a call that may have begun does no harm
+
+[[slo]]                         # what is promised of calls: see `slo.objective`
+name = "chat-first-token"
+hop = "gateway>generator"
+sli = "first_token"
+threshold_s = 2.0
+target = 0.99
 """
 
 import difflib
 import re
 import tomllib
 import types
+from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
 
 from meshslo.telemetry.errors import BadConfigError
+
+from .slo.objective import Objective, contradictions
 
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 
@@ -111,6 +121,8 @@ class Config(_Table):
     emit: Emit = Emit()
     models: dict[str, Model] = {}
     hops: dict[str, Hop] = {}
+    slo: tuple[Objective, ...] = ()
+    """What is promised of calls: `meshslo slo` says how it stands, `meshslo rules` alerts when it is at risk."""
     profiles: dict[str, dict[str, Any]] = {}
     """Metrics of your own that `meshslo pull prometheus --config` reads: the keys of `telemetry.prometheus.profile.Profile`."""
 
@@ -150,10 +162,31 @@ class Config(_Table):
                     f'hops."{name}".deadline_s = {hop.deadline_s:g} is longer than chain.deadline_s = {whole_s:g}, '
                     "inside which it must end; lower the first or raise the second"
                 )
+        yield from contradictions(self.slo)
+        for objective in self.slo:
+            yield from self._beyond_timers(objective)
         try:
             self.emit.host.format(callee="callee", namespace="namespace")
         except (KeyError, IndexError, ValueError) as error:
             yield f'emit.host = "{self.emit.host}" uses {error}; only {{callee}} and {{namespace}} are filled in'
+
+    def _beyond_timers(self, objective: Objective) -> Iterator[str]:
+        """What deadlines and timers, as configured, make impossible."""
+        for name, deadline_s in (
+            ("chain.deadline_s", self.chain.deadline_s),
+            (f'hops."{objective.hop}".deadline_s', self.hop(objective.hop).deadline_s),
+        ):
+            if objective.threshold_s is not None and deadline_s is not None and objective.threshold_s > deadline_s:
+                yield (
+                    f'slo "{objective.name}".threshold_s = {objective.threshold_s:g} is longer than {name} = {deadline_s:g}, '
+                    "which cuts calls before it; lower the first or raise the second"
+                )
+        ratio = self.false_timeout_ratio(objective.hop)
+        if objective.sli == "success" and ratio > objective.budget:
+            yield (
+                f'slo "{objective.name}".target = {objective.target:g} lets a share of {objective.budget:g} fail, but '
+                f"false_timeout_ratio = {ratio:g} lets timers alone cut more than that; lower the second"
+            )
 
 
 def parse_config(text: str, *, name: str = "meshslo.toml") -> Config:
@@ -182,7 +215,8 @@ def _sentence(problem: Any, text: str, name: str) -> str:
     where = f"{name}:{line}" if line else name
     if problem["type"] == "extra_forbidden":
         return f"{where}: {_unknown(path)}"
-    return f"{where}: {_dotted(path)} = {problem['input']!r}: {message}"
+    given = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
+    return f"{where}: {_dotted(path)}{given}: {message}"
 
 
 def _unknown(path: tuple[str, ...]) -> str:
@@ -202,8 +236,8 @@ def _known_keys(path: tuple[str, ...]) -> set[str]:
 
 
 def _table_of(annotation: Any) -> type[BaseModel] | None:
-    """The table class an annotation holds: itself, or the values of a dict of tables."""
-    if get_origin(annotation) in (dict, types.UnionType, Literal):
+    """The table class an annotation holds: itself, or the values of a dict or an array of tables."""
+    if get_origin(annotation) in (dict, tuple, types.UnionType, Literal):
         return next((kind for kind in get_args(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
@@ -220,9 +254,13 @@ def line_of(text: str, path: tuple[str, ...]) -> int | None:
     """
     table: tuple[str, ...] = ()
     best: int | None = None
+    arrays: Counter[tuple[str, ...]] = Counter()
     for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[+\s*(.+?)\s*\]+", line):
-            table = _keys(header[1])
+        if header := re.match(r"\s*(\[+)\s*(.+?)\s*\]+", line):
+            table = _keys(header[2])
+            if header[1] == "[[":
+                arrays[table] += 1
+                table = (*table, str(arrays[table] - 1))
         elif key := re.match(r"\s*((?:[\w.-]+|\"[^\"]*\"|'[^']*'|\s*\.\s*)+?)\s*=", line):
             here = (*table, *_keys(key[1]))
             if here == path or path[: len(here)] == here:
