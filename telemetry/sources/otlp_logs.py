@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.schema import FRAME
+from meshslo.telemetry.vocabulary import UNKNOWN
 
 from . import Reading
 from .envoy_log import FIELDS, calls_of_fields
@@ -133,4 +134,4 @@ def _owned(calls: pl.DataFrame, service: str | None, pod: str | None) -> pl.Data
         callee=pl.when(outbound).then("callee").otherwise(pl.coalesce(pl.lit(name, pl.String), "callee")),
         pod=pl.coalesce("pod", pl.lit(pod, pl.String)),
     )
-    return calls.with_columns(hop=pl.col("caller").fill_null("unknown") + ">" + pl.col("callee").fill_null("unknown"))
+    return calls.with_columns(hop=pl.col("caller").fill_null(UNKNOWN) + ">" + pl.col("callee").fill_null(UNKNOWN))
