@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from . import histogram
+from .blocks import blocks
 from .interval import log_log_band, order_ranks
-from .quantile import Quantiles, calls_needed, check_share
+from .quantile import Quantiles, calls_needed, check_share, joined
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -117,6 +118,8 @@ class LifeTables:
         """
         check_share("q", q)
         check_share("confidence", confidence)
+        if self._blocks:
+            return joined([block.quantiles(q, confidence) for block in self._blocks])
         low, high, upper = self._interval_rows(q, confidence)
         row = self._first(self._reached(self.log_survival, q))
         beyond = self._surely_beyond(q, confidence)
@@ -137,6 +140,10 @@ class LifeTables:
             status=np.where(known, "ok", np.where(bounded, "at_least", "not_identifiable")),
             needs_calls=np.where(self.calls > 0, missing, needed).astype(np.int64),
         )
+
+    @cached_property
+    def _blocks(self) -> "list[LifeTables]":
+        return blocks(self)
 
     def _interval_rows(self, q: float, confidence: float) -> tuple[Ints, Ints, Ints]:
         """Rows of the lower end, the upper end and the one-sided upper end of each group; -1 is open."""

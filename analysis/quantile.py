@@ -1,7 +1,8 @@
 """What an estimate answers: a value with its interval, a lower bound, or how many more calls it takes."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
@@ -41,6 +42,11 @@ class Quantiles:
     completed_value_s: NDArray[np.float64]
     status: NDArray[np.str_]
     needs_calls: NDArray[np.int64]
+
+
+def joined(parts: Sequence[Quantiles]) -> Quantiles:
+    """The quantiles of all groups, given those of some after the other."""
+    return Quantiles(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Quantiles)))
 
 
 @dataclass(frozen=True)

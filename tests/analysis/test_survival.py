@@ -1,6 +1,7 @@
 """Life tables against lifelines and scipy on raw data; lower bounds where a timer hides the tail; weights; coverage."""
 
 import math
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -234,6 +235,22 @@ def test_many_groups_at_once_answer_as_each_alone() -> None:
             assert together.status[place] == alone.status
             for name in ("value_s", "low_s", "high_s", "upper_s", "completed_value_s"):
                 assert getattr(together, name)[place] == pytest.approx(getattr(alone, name) or math.nan, nan_ok=True, rel=1e-12)
+
+
+def test_blocks_of_groups_answer_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(8)
+    rows = [
+        make_call(tenant=str(tenant), duration_s=float(s), outcome="ok" if s < 3 else "timeout")
+        for tenant in range(12)
+        for s in np.minimum(rng.lognormal(0, 0.7, 30 * (tenant + 1)), 3.0)
+    ]
+    _, whole = life_tables(roll_up(make_calls(rows).lazy(), bucket=None, phases=["total"]), "total")
+    expected = whole.quantiles(0.9)
+    monkeypatch.setattr("meshslo.analysis.blocks.BLOCK_ROWS", 100)
+    blocks = replace(whole)
+    assert len(blocks._blocks) > 3
+    for field in fields(expected):
+        np.testing.assert_array_equal(getattr(blocks.quantiles(0.9), field.name), getattr(expected, field.name))
 
 
 @pytest.mark.slow
