@@ -27,7 +27,7 @@ from .slo.status import SloReport, slo
 Scan = Callable[[datetime | None, datetime | None], pl.LazyFrame]
 """Call rows that started in [since, until); None is an open end."""
 Series = Callable[[datetime | None, datetime | None], pl.LazyFrame | None]
-"""Pulled metric series whose steps begin in [since, until); None where nothing was ever pulled."""
+"""Pulled metric series (`telemetry.store.metrics.SERIES`) with their steps in [since, until); None where there are none."""
 
 
 @dataclass(frozen=True)
@@ -142,12 +142,11 @@ class CallStore:
     def _extent(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
         """First and last start of a call in [since, until); StoreError where there is none."""
         start = pl.col("start")
+        bounds = [self.scan(since, until).select(start.min().alias("first"), start.max().alias("last")).collect().row(0)]
         series = None if self.series is None else self.series(since, until)
-        bounds = [
-            frame.select(start.min().alias("first"), start.max().alias("last")).collect().row(0)
-            for frame in (self.scan(since, until), series)
-            if frame is not None
-        ]
+        if series is not None:
+            steps = start.list.min().min().alias("first"), start.list.max().max().alias("last")
+            bounds.append(series.select(steps).collect().row(0))
         known = [(first, last) for first, last in bounds if first is not None]
         if known:
             return min(first for first, _ in known), max(last for _, last in known)
@@ -185,7 +184,7 @@ def open_store(path: str | PathLike[str], *, limits: Limits = Limits()) -> CallS
     from meshslo.telemetry.store.metrics import MetricStore
 
     store = open_files(Path(path))
-    return CallStore(store.scan, str(path), limits, MetricStore(store.layout).scan_any)
+    return CallStore(store.scan, str(path), limits, MetricStore(store.layout).series_if_any)
 
 
 def from_calls(calls: pl.DataFrame, *, limits: Limits = Limits()) -> CallStore:  # noqa: B008 - a frozen value

@@ -13,6 +13,7 @@ from typing import Final
 
 import polars as pl
 
+from meshslo.telemetry.store.metrics import stepwise
 from meshslo.telemetry.vocabulary import CENSORED, OUTCOMES, PHASES, VANTAGES, Phase
 
 from . import histogram
@@ -39,7 +40,7 @@ _OK: Final = pl.col("outcome") == "ok"
 def roll_up_series(
     series: pl.LazyFrame, *, keys: Sequence[str] = KEYS, bucket: str | None = "1m", phases: Sequence[Phase] = PHASES
 ) -> Rollup:
-    """Count metric series (rows of `telemetry.store.metrics.STEPS`) by time bucket and `keys`; vantage is `metric`.
+    """Count metric series (rows of `telemetry.store.metrics.SERIES`) by time bucket and `keys`; vantage is `metric`.
 
     A key that metrics do not have is null. Steps longer than `bucket` count where they begin.
     """
@@ -63,7 +64,11 @@ def roll_up_series(
 def _told(series: pl.LazyFrame, keys: Sequence[str], bucket: str | None) -> pl.DataFrame:
     """`value` by everything that matters here, the keys that metrics lack as nulls."""
     there = series.collect_schema().names()
-    start = pl.lit(None, dtype=pl.Datetime("ns", "UTC")) if bucket is None else pl.col("start").dt.truncate(bucket)
+    if bucket is None:
+        # All steps of a series are one number here: a month of minutes need not be spread out.
+        start, series = pl.lit(None, dtype=pl.Datetime("ns", "UTC")), series.with_columns(pl.col("value").list.sum())
+    else:
+        start, series = pl.col("start").dt.truncate(bucket), stepwise(series)
     names = dict.fromkeys(["hop", *keys])
     words = [pl.col(name) if name in there else pl.lit(None, dtype=pl.String).alias(name) for name in names]
     by = ["start", *names, "phase", "outcome", *VIEW, "preference", "measure", "low_s", "high_s"]

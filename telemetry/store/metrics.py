@@ -122,19 +122,25 @@ class MetricStore:
                     _write(folder / f"{_seconds(since)}-{_seconds(until)}.parquet", new)
         return Appended(added, _steps(rows) - added)
 
+    def series(self, since: datetime | None = None, until: datetime | None = None) -> pl.LazyFrame:
+        """Every series with its steps that begin in [since, until), rows of `SERIES`; None is an open end."""
+        touched = [path for path in sorted(self.folder.glob("*/*/*.parquet")) if _touches(_window(path), since, until)]
+        whole = [path for path in touched if _holds((since, until), _window(path))]
+        parts = [] if touched else [pl.DataFrame(schema=SERIES).lazy()]
+        if whole:
+            parts.append(_scanned(whole))
+        cut = [path for path in touched if path not in whole]
+        if cut:
+            parts.append(as_series(_within(stepwise(_scanned(cut)), since, until)))
+        return pl.concat(parts)
+
     def scan(self, since: datetime | None = None, until: datetime | None = None) -> pl.LazyFrame:
         """Every number of a step that begins in [since, until), rows of `STEPS`; None is an open end."""
-        files = [path for path in sorted(self.folder.glob("*/*/*.parquet")) if _touches(_window(path), since, until)]
-        if not files:
-            return pl.DataFrame(schema=STEPS).lazy()
-        rows = stepwise(pl.scan_parquet(files, hive_partitioning=False))
-        if since is not None:
-            rows = rows.filter(pl.col("start") >= since)
-        return rows if until is None else rows.filter(pl.col("start") < until)
+        return stepwise(self.series(since, until))
 
-    def scan_any(self, since: datetime | None = None, until: datetime | None = None) -> pl.LazyFrame | None:
-        """`scan`, or None where nothing was ever pulled."""
-        return self.scan(since, until) if self.folder.is_dir() else None
+    def series_if_any(self, since: datetime | None = None, until: datetime | None = None) -> pl.LazyFrame | None:
+        """`series`, or None where nothing was ever pulled."""
+        return self.series(since, until) if self.folder.is_dir() else None
 
 
 def open_metrics(path: str | Path) -> MetricStore:
@@ -147,10 +153,20 @@ def stepwise(series: pl.LazyFrame) -> pl.LazyFrame:
     return series.explode(_LISTS)
 
 
-def as_series(steps: pl.DataFrame) -> pl.DataFrame:
+def as_series(steps: pl.LazyFrame) -> pl.LazyFrame:
     """Rows of `STEPS` as rows of `SERIES`."""
-    words = [name for name in steps.columns if name not in _LISTS]
-    return steps.group_by(words, maintain_order=True).agg(_LISTS).select(steps.columns)
+    words = [name for name in STEPS if name not in _LISTS]
+    return steps.group_by(words, maintain_order=True).agg(_LISTS).select(STEPS.names())
+
+
+def _scanned(files: list[Path]) -> pl.LazyFrame:
+    return pl.scan_parquet(files, hive_partitioning=False)
+
+
+def _within(steps: pl.LazyFrame, since: datetime | None, until: datetime | None) -> pl.LazyFrame:
+    if since is not None:
+        steps = steps.filter(pl.col("start") >= since)
+    return steps if until is None else steps.filter(pl.col("start") < until)
 
 
 def _write(path: Path, rows: pl.DataFrame) -> None:
@@ -178,6 +194,12 @@ def _touches(window: Window, since: datetime | None, until: datetime | None) -> 
     return (since is None or window[1] > since) and (until is None or window[0] < until)
 
 
+def _holds(window: tuple[datetime | None, datetime | None], held: Window) -> bool:
+    """Whether every step within `held` begins in `window`; None is an open end."""
+    since, until = window
+    return (since is None or since <= held[0]) and (until is None or held[1] <= until)
+
+
 def _outside(series: pl.DataFrame, windows: list[Window]) -> pl.DataFrame:
     """The steps that touch none of `windows`."""
     if not windows:
@@ -186,7 +208,7 @@ def _outside(series: pl.DataFrame, windows: list[Window]) -> pl.DataFrame:
     steps = stepwise(series.lazy())
     for since, until in windows:
         steps = steps.filter((end <= since) | (pl.col("start") >= until))
-    return as_series(steps.collect())
+    return as_series(steps).collect()
 
 
 def _seconds(moment: datetime) -> int:

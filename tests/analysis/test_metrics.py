@@ -21,14 +21,14 @@ from meshslo.telemetry.errors import BadInputError, StoreError
 from meshslo.telemetry.store import open_store as create_store
 from meshslo.telemetry.store.metrics import MetricStore
 from tests.support.calls import EPOCH, make_call, make_calls
-from tests.support.series import make_histogram, make_row, make_series, make_steps
+from tests.support.series import make_histogram, make_row, make_series
 
 EDGES_S = (0.5, 1.0, 2.5, 5.0, 10.0)
 """A histogram whose top edge is 10 s."""
 
 
 def rolled(rows: Sequence[dict[str, Any]], **how: Any) -> Rollup:
-    return roll_up_series(make_steps(rows).lazy(), **how)
+    return roll_up_series(make_series(rows).lazy(), **how)
 
 
 def table(rollup: Rollup, phase: str = "total") -> LifeTable:

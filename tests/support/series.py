@@ -56,4 +56,4 @@ def make_steps(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
 
 def make_series(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """What a source gives, from the dicts of `make_row`."""
-    return as_series(make_steps(rows))
+    return as_series(make_steps(rows).lazy()).collect()

@@ -33,13 +33,13 @@ def test_what_goes_in_comes_out(store: MetricStore) -> None:
     rows = make_steps(
         [*make_histogram([0.5, 1.0], [1, 2, 3], outcome="timeout", mtls=True), make_row(measure="sum_s", value=9.0)]
     )
-    append(store, as_series(rows), 0, 1)
+    append(store, as_series(rows.lazy()).collect(), 0, 1)
     assert open_metrics(store.layout.root).scan().collect().sort("measure", "high_s").equals(rows.sort("measure", "high_s"))
 
 
 def test_a_store_that_nothing_was_pulled_into_has_none(store: MetricStore) -> None:
     assert store.scan().collect().schema == STEPS
-    assert store.scan_any() is None
+    assert store.series_if_any() is None
 
 
 def test_no_store_no_metrics(tmp_path: Path) -> None:
@@ -50,6 +50,16 @@ def test_no_store_no_metrics(tmp_path: Path) -> None:
 def test_a_window_is_half_open(store: MetricStore) -> None:
     append(store, minutes(0, 5), 0, 5)
     assert store.scan(EPOCH + MINUTE, EPOCH + 3 * MINUTE).collect().height == 2
+
+
+def test_windows_cut_files_and_keep_others_whole(store: MetricStore) -> None:
+    for first in (0, 5, 10):
+        append(store, minutes(first, first + 5), first, first + 5)
+    rows = store.series(EPOCH + 3 * MINUTE, EPOCH + 12 * MINUTE).collect()
+    assert rows["value"].list.len().to_list() == [5, 4], "the whole file, and the ends of the others"
+    assert store.scan(EPOCH + 3 * MINUTE, EPOCH + 12 * MINUTE).collect()["start"].sort().to_list() == [
+        EPOCH + minute * MINUTE for minute in range(3, 12)
+    ]
 
 
 def test_a_step_that_a_source_spoke_of_before_is_left_out(store: MetricStore) -> None:

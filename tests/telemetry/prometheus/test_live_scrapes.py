@@ -14,7 +14,7 @@ from meshslo.telemetry.prometheus.profile import Histogram, Profile
 from meshslo.telemetry.prometheus.profiles import chosen
 from meshslo.telemetry.prometheus.reader import find, read_slices
 from meshslo.telemetry.pull.http import Server
-from meshslo.telemetry.store.metrics import conform_series, stepwise
+from meshslo.telemetry.store.metrics import conform_series
 from tests.support.envoy import envoy_before
 from tests.support.exposition import PROTOBUF, exposing, native_histogram
 from tests.support.net import wait_for
@@ -35,7 +35,7 @@ def pulled(api: Prometheus, profiles: list[Profile], since_s: int) -> pl.DataFra
     steps = Steps(since_s, 1, now_s() + 1 - since_s)
     found = find(api, profiles, steps.since_s, steps.until_s)
     rows = pl.concat([part.rows for part in read_slices(api, found, steps)], how="diagonal_relaxed")
-    return stepwise(conform_series(rows.with_columns(source=pl.lit(api.server.url))).lazy()).collect()
+    return conform_series(rows.with_columns(source=pl.lit(api.server.url)))
 
 
 def times(text: str, factor: int) -> bytes:
@@ -108,8 +108,8 @@ def test_a_native_histogram_keeps_its_resolution(tmp_path: Path, durations: np.n
     new, base = durations[1000:], 2.0**2.0 ** -min(schemas)
     index = np.ceil(np.log(new) / np.log(base))
     buckets = rows.filter(measure="bucket").sort("high_s")
-    assert buckets["value"].to_list() == np.unique(index, return_counts=True)[1].tolist()
+    assert buckets["value"].list.sum().to_list() == np.unique(index, return_counts=True)[1].tolist()
     assert buckets["high_s"].to_numpy() == pytest.approx(base ** np.unique(index))
-    assert rows.filter(measure="sum_s")["value"].sum() == pytest.approx(new.sum())
+    assert rows.filter(measure="sum_s")["value"].list.sum().sum() == pytest.approx(new.sum())
     told = report(roll_up_series(rows.lazy(), keys=["hop"], bucket=None, phases=["total"]), quantiles=[0.95]).row(0, named=True)
     assert told["value_s"] == pytest.approx(np.quantile(new, 0.95), rel=base - 1.0)
