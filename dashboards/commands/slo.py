@@ -1,0 +1,174 @@
+"""`meshslo slo`: how the objectives stand, what is left of their budgets, how fast these burn."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, err, out
+from meshslo.dashboards.text import seconds_text
+
+from . import Command
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from meshslo.analysis.quantile import Interval
+    from meshslo.analysis.slo.standing import Standing
+    from meshslo.analysis.slo.status import SloReport
+
+STALE: Final = timedelta(hours=1)
+"""Since the last call; older data is said to be old, since budgets are then those of that time."""
+
+
+class Form(StrEnum):
+    """Forms that objectives can be printed in."""
+
+    table = "table"
+    json = "json"
+    openslo = "openslo"
+
+
+class FailOn(StrEnum):
+    """What makes the command exit 1."""
+
+    missed = "missed"
+    undecided = "undecided"
+
+
+_Config = Annotated[Path | None, typer.Option("--config", help="Objectives; meshslo.toml here, if there is one.")]
+_OpenSlo = Annotated[list[Path] | None, typer.Option("--openslo", help="OpenSLO files with objectives besides (repeat).")]
+_At = Annotated[str | None, typer.Option("--at", help="As of: now, 24h, or 2026-11-02T09:00Z; else just after the last call.")]
+_Fail = Annotated[
+    FailOn, typer.Option("--fail-on", help="Exit 1 on missed ones, or also on undecided ones and those without calls.")
+]
+_Form = Annotated[Form, typer.Option("--output", "-o", help="A table, JSON, or the objectives themselves as OpenSLO.")]
+
+
+def slo(
+    store: StoreOption = DEFAULT_STORE,
+    config: _Config = None,
+    openslo: _OpenSlo = None,
+    at: _At = None,
+    fail_on: _Fail = FailOn.missed,
+    output: _Form = Form.table,
+) -> None:
+    """Say how each objective stands: share of calls that kept it, error budget left, burn rates; exit 1 when one is missed.
+
+    Calls are judged one by one. Of a call cut before the threshold nobody knows whether it would have kept it: such calls
+    widen the interval, and an objective that they would decide is "undecided", not met.
+
+    Example: meshslo slo --store ./meshslo-store --config meshslo.toml --output json
+    """
+    from meshslo.analysis.api import open_store
+    from meshslo.dashboards.inputs import moment
+    from meshslo.dashboards.objectives import read_objectives
+
+    settings = read_objectives(config, openslo or [])
+    if output is Form.openslo:
+        from meshslo.analysis.slo.openslo import to_openslo
+
+        typer.echo(to_openslo(settings.slo), nl=False)
+        return
+    answer = open_store(store, limits=settings.limits).slo(settings, at=moment(at))
+    if output is Form.json:
+        typer.echo(answer.to_json())
+    else:
+        show(answer, out())
+    if at is None and datetime.now(UTC) - answer.at > STALE:
+        err().print(f"the last call started at {answer.at:%Y-%m-%d %H:%M}Z: this is how it stood then (--at now for now)")
+    if answer.missed or (fail_on is FailOn.undecided and answer.open):
+        raise typer.Exit(1)
+
+
+def show(answer: "SloReport", console: "Console") -> None:
+    """Print a row an objective, then what burns and what the figures cannot say."""
+    console.print(f"objectives as of {answer.at:%Y-%m-%d %H:%M}Z, the worst first")
+    ordered = sorted(answer.standings, key=_budget)
+    console.print(_table(ordered))
+    for standing in ordered:
+        promise = f"{' '.join(standing.objective.selection.values())}: {standing.objective}"
+        console.print(f"{standing.objective.name}: {promise}", markup=False, highlight=False)
+    for standing in ordered:
+        for note in _notes(standing):
+            console.print(f"{standing.objective.name}: {note}", markup=False, highlight=False)
+
+
+def _budget(standing: "Standing") -> float:
+    return standing.budget_left.estimate if standing.budget_left else float("inf")
+
+
+def _table(standings: list["Standing"]) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("objective", overflow="fold")
+    table.add_column("status", no_wrap=True)
+    table.add_column("calls", justify="right", no_wrap=True)
+    table.add_column("kept it (95 %)", justify="right", no_wrap=True)
+    table.add_column("budget left", justify="right", no_wrap=True)
+    table.add_column("burn 1h / 6h", justify="right", no_wrap=True)
+    for standing in standings:
+        table.add_row(*_cells(standing))
+    return table
+
+
+def _cells(standing: "Standing") -> tuple[str, ...]:
+    status = standing.status.replace("_", " ") + ("" if standing.is_sure or standing.attained is None else "\n(not sure)")
+    if standing.attained is None or standing.budget_left is None:
+        return standing.objective.name, status, "0", "-", "-", "-"
+    unknown = f"\n{standing.counts.unknown:,} unknown" if standing.counts.unknown else ""
+    kept, left = (_interval(each) for each in (standing.attained, standing.budget_left))
+    return standing.objective.name, status, f"{standing.counts.calls:,}{unknown}", kept, left, _pace(standing)
+
+
+def _interval(shares: "Interval") -> str:
+    return f"{_percent(shares.estimate)} %\n({_percent(shares.low)} to {_percent(shares.high)})"
+
+
+def _pace(standing: "Standing") -> str:
+    return " / ".join("-" if burn.long is None else f"{burn.long:.3g}x" for burn in standing.burns[:2])
+
+
+def _percent(share: float) -> str:
+    percent = 100.0 * share
+    return f"{percent:.6g}" if 99.0 < percent < 100.0 else f"{percent:.3g}" if abs(percent) < 1000.0 else f"{percent:,.0f}"
+
+
+def _notes(standing: "Standing") -> Iterator[str]:
+    from meshslo.analysis.slo.windows import window_text
+
+    for burn in standing.fires:
+        long, short = (window_text(seconds) for seconds in (burn.window.long_s, burn.window.short_s))
+        yield f"{burn.severity}: burns {burn.long:.3g} times too fast over {long}, {burn.short:.3g} times over {short}"
+    if standing.status == "undecided":
+        yield (
+            f"{standing.counts.unknown:,} calls were cut before the threshold and would decide it; "
+            "`meshslo recommend timeouts` says which timer cuts them"
+        )
+    if standing.status == "no_data":
+        where = " ".join(standing.objective.selection.values())
+        yield f"no call of {where} says anything; `meshslo doctor` shows what was seen"
+    if standing.exhausted_in_s:
+        yield f"at the pace of the last 6 h the budget is spent in {_long_text(standing.exhausted_in_s)}"
+    needed = round(1.0 / standing.objective.budget)
+    if standing.attained is not None and standing.counts.calls < needed:
+        yield f"of {standing.counts.calls:,} calls a single failure is more than the budget; that takes {needed:,} calls"
+
+
+def _long_text(seconds: float) -> str:
+    return (
+        f"{seconds / 86_400:.3g} days"
+        if seconds > 2 * 86_400
+        else f"{seconds / 3600:.3g} h"
+        if seconds > 7200
+        else seconds_text(seconds)
+    )
+
+
+COMMAND = Command(slo)
