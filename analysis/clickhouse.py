@@ -1,0 +1,208 @@
+"""The rollup by ClickHouse: one group-by over the SQL of calls; only (key, bucket, count) rows travel.
+
+The same layout and the same buckets as `rollup` and `histogram` make of call rows. On a cluster each shard counts its own
+traces and the counts are added up.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import polars as pl
+
+from meshslo.telemetry.clickhouse import ClickHouse, open_clickhouse
+from meshslo.telemetry.clickhouse.calls_sql import WORDS
+from meshslo.telemetry.clickhouse.sql import Steps, identifier, listed, literal
+from meshslo.telemetry.errors import BadInputError, StoreError
+from meshslo.telemetry.vocabulary import CENSORED, OUTCOMES, PHASES, VANTAGES, Phase
+
+from . import histogram
+from .api import CallStore
+from .config import Limits
+from .folding import KEYS, Rollup, from_cells
+
+
+@dataclass(frozen=True)
+class ClickHouseCalls(CallStore):
+    """Calls in ClickHouse: rollups are counted there, only what needs single calls brings their spans here."""
+
+    source: ClickHouse | None = None
+
+    def rollup(
+        self,
+        *,
+        by: Sequence[str] = KEYS,
+        bucket: str | None = "1m",
+        phases: Sequence[Phase] = PHASES,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        extremes: bool = True,  # noqa: ARG002 - they cost no second pass here
+    ) -> Rollup:
+        """See CallStore."""
+        return roll_up(self._source, keys=by, bucket=bucket, phases=phases, since=since, until=until)
+
+    def _extent(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
+        """When the first and the last span in [since, until) began; a statement over one column."""
+        first, last = self._source.extent(since, until)
+        if first is None or last is None:
+            window = f"[{since or 'the beginning'}, {until or 'now'})"
+            raise StoreError(f"{self.name}: no spans in {window}; does the Collector's exporter write to this table?")
+        return first, last
+
+    @property
+    def _source(self) -> ClickHouse:
+        assert self.source is not None, "made by open_calls"  # noqa: S101 - a default only since base fields have some
+        return self.source
+
+
+def open_calls(url: str, limits: Limits) -> ClickHouseCalls:
+    """The calls at a ClickHouse address (`telemetry.clickhouse.address`); SourceError where no server answers."""
+    source = open_clickhouse(url)
+    return ClickHouseCalls(source.scan, source.address.name, limits, None, source)
+
+
+_UNITS_NS: Final = {"s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
+_ADDED: Final = {
+    "count": "sum(count)",
+    "weight": "sum(weight)",
+    "weight_sq": "sum(weight_sq)",
+    "sum_s": "sum(sum_s)",
+    "min_s": "min(min_s)",
+    "max_s": "max(max_s)",
+}
+_CUT: Final = f"outcome IN {listed(sorted(CENSORED))}"
+
+
+def roll_up(
+    store: ClickHouse,
+    *,
+    keys: Sequence[str] = KEYS,
+    bucket: str | None = "1m",
+    phases: Sequence[Phase] = PHASES,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Rollup:
+    """As `rollup.roll_up`, of the calls that started in [since, until), counted where they are.
+
+    Raises BadInputError naming keys, phases or a bucket that there are not, SourceError where the server does not answer.
+    """
+    wrong = [key for key in keys if key not in WORDS] + [phase for phase in phases if phase not in PHASES]
+    if wrong:
+        raise BadInputError(f"not keys or phases of calls in ClickHouse: {', '.join(wrong)}; keys are {', '.join(WORDS)}")
+    frames = [
+        store.connection.frame(statement(store, part.calls, tuple(keys), bucket, phases), part.parameters)
+        for part in store.slices(since, until, tuple(dict.fromkeys(("hop", *keys))))
+    ]
+    cells = pl.concat([_empty(keys), *(_typed(frame, keys) for frame in frames)])
+    extremes = ("sum_s", "min_s", "max_s")
+    return from_cells(cells.drop(extremes), cells.drop("index"), tuple(keys), bucket)
+
+
+def statement(store: ClickHouse, calls: Steps, keys: tuple[str, ...], bucket: str | None, phases: Sequence[Phase]) -> str:
+    """The group-by over `calls`; on a cluster, the sum of the shards' own."""
+    counted = cells_of(calls, keys, bucket, phases).sql()
+    if not store.address.table.cluster:
+        return counted
+    group = ", ".join(_group(keys))
+    sums = ", ".join(f"{text} AS {name}" for name, text in _ADDED.items())
+    return f"SELECT {group}, {sums} FROM cluster({identifier(store.address.table.cluster)}, view({counted})) GROUP BY {group}"
+
+
+def cells_of(calls: Steps, keys: tuple[str, ...], bucket: str | None, phases: Sequence[Phase]) -> Steps:
+    """The cells of the calls: a row for each time bucket, vantage, key, phase, ending and histogram bucket."""
+    start = "0" if bucket is None else f"intDiv(start_ns, {bucket_ns(bucket)}) * {bucket_ns(bucket)}"
+    timed = ", ".join(f"({literal(phase)}, {', '.join(_timed(phase))})" for phase in phases)
+    named = {f"k_{key}": key for key in keys}
+    own = {"start": start, "vantage": "vantage", "outcome": "outcome", "weigh": "ifNull(weight, 1.0)", "timed": f"[{timed}]"}
+    parts = {"phase": 1, "value": 2, "event": 3, "censored": 4}
+    spread = calls.apart({**own, **named}, "WHERE start_ns >= {since:Int64} AND start_ns < {until:Int64}").then(
+        {
+            **{name: name for name in ("start", "vantage", "outcome", "weigh", *named)},
+            **{name: f"tupleElement(timed, {place})" for name, place in parts.items()},
+        },
+        "ARRAY JOIN timed",
+    )
+    index = _index("value")
+    group = _group(keys)
+    counted = {
+        **{name: name for name in group if name != "index"},
+        "index": index,
+        "count": "count()",
+        "weight": "sum(weigh)",
+        "weight_sq": "sum(weigh * weigh)",
+        "sum_s": "ifNull(sum(value), 0)",
+        "min_s": "min(value)",
+        "max_s": "max(value)",
+    }
+    return spread.then(counted, f"GROUP BY {', '.join(group)}")
+
+
+def _group(keys: Sequence[str]) -> tuple[str, ...]:
+    return ("start", "vantage", *(f"k_{key}" for key in keys), "phase", "outcome", "event", "censored", "index")
+
+
+def bucket_ns(bucket: str) -> int:
+    """Nanoseconds in a bucket such as "1m"; BadInputError for what has no fixed length.
+
+    >>> bucket_ns("5m")
+    300000000000
+    """
+    found = re.fullmatch(r"([1-9]\d*)([smhd])", bucket)
+    if not found:
+        raise BadInputError(
+            f"bucket {bucket!r} has no fixed length; give seconds, minutes, hours or days, such as 1m, 1h or 30d"
+        )
+    return int(found[1]) * _UNITS_NS[found[2]]
+
+
+def _timed(phase: Phase) -> tuple[str, str, str]:
+    """Value, event and censored of a phase, as `phases.timed` has them."""
+    if phase == "total":
+        return _to_the_end("duration_s")
+    if phase == "max_gap":
+        longest = "if(max_gap_s IS NULL OR open_gap_s > max_gap_s, open_gap_s, max_gap_s)"
+        return _to_the_end(f"if({_CUT}, {longest}, max_gap_s)")
+    column = f"{phase}_s"
+    counts = "(ifNull(streaming, 0) = 1 OR first_token_s IS NOT NULL)" if phase == "first_token" else "1"
+    seen = f"{column} IS NOT NULL AND {counts}"
+    cut_before = f"{column} IS NULL AND {counts} AND {_CUT} AND duration_s IS NOT NULL"
+    return f"multiIf({seen}, {column}, {cut_before}, duration_s, NULL)", seen, cut_before
+
+
+def _to_the_end(value: str) -> tuple[str, str, str]:
+    return value, f"{value} IS NOT NULL AND outcome = 'ok'", f"{value} IS NOT NULL AND {_CUT}"
+
+
+def _index(value: str) -> str:
+    """The bucket of a duration, as `histogram.index_expr` has it."""
+    held = f"least(greatest({value}, {histogram.FLOOR_S!r}), {histogram.CEILING_S!r})"
+    return f"if({value} IS NULL, NULL, toInt16(ceil(log2({held}) * {2**histogram.SCALE} - {histogram._NUDGE!r}) - 1))"  # noqa: SLF001 - one home for it
+
+
+def _typed(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """The answer in the types of a rollup's cells."""
+    kinds = _empty(keys).schema
+    named = frame.rename({f"k_{key}": key for key in keys})
+    return named.with_columns(
+        pl.when(pl.col("start") > 0).then(pl.from_epoch("start", time_unit="ns").dt.replace_time_zone("UTC")).alias("start"),
+        *(pl.when(pl.col(key) != "").then(key).alias(key) for key in keys),
+        pl.col("event", "censored").cast(pl.Boolean),
+    ).select(pl.col(name).cast(kind) for name, kind in kinds.items())
+
+
+def _empty(keys: Sequence[str]) -> pl.DataFrame:
+    kinds: dict[str, Any] = {
+        "start": pl.Datetime("ns", "UTC"),
+        "vantage": pl.Enum(VANTAGES),
+        **dict.fromkeys(keys, pl.String),
+        "phase": pl.Enum(PHASES),
+        "outcome": pl.Enum(OUTCOMES),
+        "event": pl.Boolean,
+        "censored": pl.Boolean,
+        "index": histogram.INDEX_TYPE,
+        "count": pl.UInt64,
+        **dict.fromkeys(("weight", "weight_sq", "sum_s", "min_s", "max_s"), pl.Float64),
+    }
+    return pl.DataFrame(schema=kinds)

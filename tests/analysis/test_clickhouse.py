@@ -1,0 +1,91 @@
+"""The rollup counted in ClickHouse is the local one, bucket for bucket, on the same spans."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from meshslo.analysis import open_store
+from meshslo.analysis.api import from_calls
+from meshslo.analysis.clickhouse import bucket_ns, cells_of
+from meshslo.analysis.folding import Rollup
+from meshslo.analysis.rollup import roll_up
+from meshslo.telemetry.clickhouse import open_clickhouse
+from meshslo.telemetry.errors import BadInputError, StoreError
+from meshslo.telemetry.normalize import decode_traces, to_calls
+from meshslo.telemetry.vocabulary import PHASES
+from tests.support import otel_traces
+from tests.support.chdb import engine, engine_url
+from tests.support.forests import START_NS, forest
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chdb")]
+
+MIDDLE = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=START_NS // 10**9 + 600)
+
+
+@pytest.fixture(scope="module")
+def spans() -> tuple[str, pl.DataFrame]:
+    """A table of random traces, and the calls that the local code makes of them."""
+    request = forest(seed=3, traces=300)
+    otel_traces.create(engine(), "rollups")
+    otel_traces.insert(engine(), "rollups", [request])
+    table = decode_traces(request.SerializeToString()).spans
+    return engine_url("rollups"), to_calls(table.sort("start_ns", "kind", "span_id"))
+
+
+def assert_equal(counted: Rollup, local: Rollup) -> None:
+    assert counted.cells.height
+    assert_frame_equal(counted.cells, local.cells, check_exact=True, check_column_order=False)
+    assert_frame_equal(counted.totals, local.totals, rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("bucket", ["1m", None])
+def test_every_bucket_holds_the_same_count(spans: tuple[str, pl.DataFrame], bucket: str | None) -> None:
+    url, calls = spans
+    keys = ("hop", "route", "model", "tenant")
+    assert_equal(open_store(url).rollup(by=keys, bucket=bucket), roll_up(calls.lazy(), keys=keys, bucket=bucket))
+
+
+def test_other_keys_and_a_window(spans: tuple[str, pl.DataFrame]) -> None:
+    url, calls = spans
+    inside = calls.lazy().filter(pl.col("start") >= MIDDLE)
+    counted = open_store(url).rollup(by=("callee", "zone"), bucket="5m", phases=("total",), since=MIDDLE)
+    assert_equal(counted, roll_up(inside, keys=("callee", "zone"), bucket="5m", phases=("total",)))
+
+
+def test_a_report_in_place_is_the_report_of_the_calls(spans: tuple[str, pl.DataFrame]) -> None:
+    url, calls = spans
+    in_place, local = (store.report(by=["hop", "model"]) for store in (open_store(url), from_calls(calls)))
+    assert_frame_equal(in_place.frame, local.frame, rel_tol=1e-9)
+
+
+def test_shards_count_and_only_counts_travel(spans: tuple[str, pl.DataFrame]) -> None:
+    """Two shards (here twice the same one) give twice the counts; the plan aggregates on each before it merges."""
+    store = open_clickhouse(spans[0])
+    (part,) = store.slices(None, None, ("hop",))
+    counted = cells_of(part.calls, ("hop",), "1m", PHASES).sql()
+    once = store.connection.frame(f"SELECT sum(count) AS n FROM ({counted})", part.parameters).item()
+    both = f"remote('127.0.0.1,127.0.0.1', view({counted}))"
+    summed = f"SELECT k_hop, sum(count) AS n FROM {both} GROUP BY k_hop"
+    assert store.connection.frame(f"SELECT sum(n) AS n FROM ({summed})", part.parameters).item() == 2 * once
+    plan = store.connection.frame(f"EXPLAIN {summed}", part.parameters)["explain"].str.join("\n").item()
+    assert plan.index("MergingAggregated") < plan.index("Union") < plan.index("Aggregating", plan.index("Union"))
+
+
+def test_an_empty_table_says_so() -> None:
+    otel_traces.create(engine(), "empty")
+    with pytest.raises(StoreError, match=r"no spans in .*does the Collector's exporter write to this table"):
+        open_store(engine_url("empty")).report()
+
+
+def test_keys_that_calls_in_clickhouse_do_not_have(spans: tuple[str, pl.DataFrame]) -> None:
+    with pytest.raises(BadInputError, match="not keys or phases of calls in ClickHouse: caller_identity; keys are hop"):
+        open_store(spans[0]).rollup(by=("caller_identity",))
+
+
+@pytest.mark.parametrize("bucket", ["1w", "1mo", "0m", "", "m"])
+def test_buckets_without_a_fixed_length(bucket: Any) -> None:
+    with pytest.raises(BadInputError, match="has no fixed length"):
+        bucket_ns(bucket)

@@ -1,0 +1,21 @@
+"""A server that cannot be used is one sentence."""
+
+import pytest
+
+from meshslo.telemetry.clickhouse import open_clickhouse
+from meshslo.telemetry.errors import SourceError
+from tests.support.answers import Reply, answering
+from tests.support.net import free_port
+
+
+def test_nobody_listens() -> None:
+    port = free_port()
+    with pytest.raises(SourceError, match=f"clickhouse://127.0.0.1:{port}/default.*: connection refused or unreachable"):
+        open_clickhouse(f"clickhouse://127.0.0.1:{port}/default")
+
+
+def test_something_else_listens() -> None:
+    with answering(lambda _: Reply(b"<html>hello", 404, "text/html")) as running:
+        address = running.url.replace("http://", "clickhouse://")
+        with pytest.raises(SourceError, match=f"{address}/default"):
+            open_clickhouse(f"{address}/default")
