@@ -10,7 +10,8 @@ from meshslo.dashboards.text import quantile_text, share_text
 from meshslo.telemetry.vocabulary import INGRESS
 
 from . import Page
-from .frames import hop_rows, labelled, quantile_table
+from .drawing import draw, table
+from .frames import GROUP, hop_rows, labelled, quantile_table
 from .shell import choose
 from .view import View
 
@@ -21,18 +22,12 @@ def render(view: View) -> None:
     """The call graph of all hops, then the quantiles of those chosen."""
     everything = view.every_hop().report(["hop"])
     _headline(everything)
-    st.plotly_chart(
-        call_graph(hop_rows(everything)),
-        key=GRAPH,
-        on_select=_clicked,
-        selection_mode="points",
-        config={"displayModeBar": False},
-    )
+    draw(call_graph(hop_rows(everything)), GRAPH, clicked=_clicked)
     st.caption("Beside each hop: calls and p99 of their whole duration. Click a triangle to see that hop alone.")
     report = view.report(["hop"])
     st.subheader("How long each hop takes")
-    st.plotly_chart(quantile_dots(labelled(report, ["hop"]), "group", "duration of the whole call"), key="dots")
-    st.dataframe(quantile_table(report, ["hop"]), hide_index=True, width="stretch")
+    draw(quantile_dots(labelled(report, ["hop"]), GROUP, "duration of the whole call"), "dots")
+    table(quantile_table(report, ["hop"]), "hops")
     st.caption(
         "Quantiles count calls that were cut as longer than what was seen of them; in brackets the 95 % confidence interval. "
         "`>= 3.0 s`: cut calls hide what is beyond. `needs 12 more calls`: fewer calls cannot tell. "

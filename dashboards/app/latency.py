@@ -10,6 +10,7 @@ from meshslo.dashboards.figures import heat_map, over_time, quantile_dots, still
 from meshslo.telemetry.vocabulary import PHASES, Phase
 
 from . import Page
+from .drawing import draw, table
 from .frames import GROUP, curves, heat_cells, labelled, largest, limits, quantile_table
 from .view import View
 
@@ -52,9 +53,9 @@ def _quantiles(report: pl.DataFrame, drawn: pl.DataFrame, keys: list[str], phase
     st.subheader(f"Quantiles of the {NAMES[phase]}")
     if groups > MOST_LINES:
         st.caption(f"The pictures show the {drawn[GROUP].n_unique()} largest of {groups} groups; the table shows all.")
-    st.plotly_chart(quantile_dots(drawn, GROUP, NAMES[phase]), key="quantile_dots")
+    draw(quantile_dots(drawn, GROUP, NAMES[phase]), "quantile_dots")
     with st.expander("As a table", expanded=False):
-        st.dataframe(quantile_table(report, keys), hide_index=True, width="stretch")
+        table(quantile_table(report, keys), "quantiles")
 
 
 def _course(view: View, keys: list[str], phase: Phase, names: list[str]) -> None:
@@ -63,13 +64,15 @@ def _course(view: View, keys: list[str], phase: Phase, names: list[str]) -> None
     left, right = st.columns(2)
     with left:
         st.subheader("Over time")
-        st.plotly_chart(over_time(shown, GROUP, NAMES[phase]), key="over_time")
+        draw(over_time(shown, GROUP, NAMES[phase]), "over_time")
         unknown = (shown["status"] == "not_identifiable").sum()
         gaps = f" {unknown} of {shown.height} points have too few calls to tell and are left out." if unknown else ""
-        st.caption(f"p50 dotted, p95 solid, each {view.bucket}; bands are 95 % intervals.{gaps}")
+        st.caption(
+            f"p95 solid, p50 dashed, a point each {view.bucket}; triangles are lower bounds, bands are 95 % intervals.{gaps}"
+        )
     with right:
         st.subheader("Where calls fall")
-        st.plotly_chart(heat_map(heat_cells(view.rollup(phase, keys=keys, timed=True)), NAMES[phase]), key="heat")
+        draw(heat_map(heat_cells(view.rollup(phase, keys=keys, timed=True)), NAMES[phase]), "heat")
         st.caption("Cut calls stand where they were cut.")
 
 
@@ -78,7 +81,7 @@ def _lasting(view: View, keys: list[str], phase: Phase, names: list[str]) -> Non
     rows = curves(view.rollup(phase, keys=keys), keys, names)
     one_hop = view.rollup(phase).totals["hop"].n_unique() == 1
     lines = limits(view.recommendations(), phase) if one_hop else []
-    st.plotly_chart(still_running(rows, NAMES[phase], lines), key="survival")
+    draw(still_running(rows, NAMES[phase], lines), "survival")
     where = "Timeouts deployed now are dashed, proposed ones solid." if one_hop else "Filter one hop to see its timeouts here."
     st.caption(f"A curve that ends above 0.1 % ends where the longest call was cut: what is beyond was not seen. {where}")
 

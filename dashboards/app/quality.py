@@ -9,6 +9,7 @@ from meshslo.analysis.doctor import Diagnosis, Severity
 from meshslo.dashboards.text import seconds_text, share_text
 
 from . import Page
+from .drawing import table
 from .view import View
 
 ICONS: Final[dict[Severity, str]] = {"error": ":material/error:", "warning": ":material/warning:", "note": ":material/info:"}
@@ -20,11 +21,11 @@ def render(view: View) -> None:
     st.caption("The whole window, whatever hops, routes, models or tenants are chosen.")
     _findings(found)
     st.subheader("Who saw what")
-    st.dataframe(_coverage(found), hide_index=True, width="stretch")
+    table(_coverage(found), "coverage")
     st.caption("Share of calls on which it is known; of streams that ended well for the last two.")
     if found.comparisons:
         st.subheader("One hop, two vantages")
-        st.dataframe(_comparisons(found), hide_index=True, width="stretch")
+        table(_comparisons(found), "comparisons")
         st.caption("The outer vantage waits at least as long as the inner one: nested is as it should be.")
 
 

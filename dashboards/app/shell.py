@@ -20,6 +20,12 @@ from .start import Start
 from .view import View
 
 AGES: Final = ("", "15m", "1h", "6h", "24h", "7d", "30d")
+ICON: Final = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M1 3h3c4 0 4 10 8 10h3" fill="none" '
+    'stroke="#0072B2" stroke-width="2.5"/><path d="M10 1v14" stroke="#D55E00" stroke-width="1.5"/></svg>'
+)
+"""A curve and the timeout that cuts it, drawn here: Streamlit would fetch an icon by name from elsewhere."""
+
 REFRESH_S: Final = 10
 
 RERUN: Final = "rerun_everything"
@@ -34,7 +40,7 @@ def pages() -> list[Page]:
 
 def run(start: Start) -> None:
     """Draw the dashboard: called anew for every click of a reader."""
-    st.set_page_config(page_title="meshslo", page_icon=":material/timeline:", layout="wide")
+    st.set_page_config(page_title="meshslo", page_icon=ICON, layout="wide")
     _seed()
     with st.sidebar:
         filters, live = _sidebar(start)

@@ -11,8 +11,12 @@ from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.vocabulary import INGRESS, Phase
 
 from . import Page
+from .drawing import draw, table
 from .frames import GROUP, labelled, quantile_table
 from .view import View
+
+CLOCKS: Final[tuple[Phase, ...]] = ("first_token", "max_gap")
+"""The phases that only streams have."""
 
 FLAGS: Final = {
     "UT": "timer of the whole call",
@@ -38,11 +42,10 @@ def render(view: View) -> None:
     costs = labelled(costs, keys)
     _headline(costs)
     _endings(view, costs, keys)
-    left, right = st.columns(2)
-    with left:
-        _clock(view, keys, "first_token", "First token")
-    with right:
-        _clock(view, keys, "max_gap", "Longest gap")
+    hops = costs["hop"].unique().to_list()
+    for column, phase, title in zip(st.columns(2), CLOCKS, ("First token", "Longest gap"), strict=True):
+        with column:
+            _clock(view.report(keys, phase=phase).filter(pl.col("hop").is_in(hops)), keys, title)
 
 
 def _by() -> str:
@@ -83,38 +86,42 @@ def _headline(costs: pl.DataFrame) -> None:
 
 
 def _endings(view: View, costs: pl.DataFrame, keys: list[str]) -> None:
-    st.subheader("How streams end")
-    st.plotly_chart(endings(costs, GROUP), key="endings")
-    left, right = st.columns([3, 2])
-    shown = costs.select(
+    st.subheader("How streams end, and what it costs")
+    draw(endings(costs, GROUP), "endings")
+    table(_costs(costs, keys), "costs")
+    st.caption("In vain: made, and held open, for streams that did not end well. Where tokens are not counted, chunks are.")
+    st.subheader("What cut them")
+    cuts = view.cuts(["hop"])
+    if cuts.is_empty():
+        st.caption("No proxy told which timer cut: collect the proxies' spans or access logs to see it.")
+        return
+    names = [f"{FLAGS.get(flag, flag)} ({flag})" for flag in cuts["flag"]]
+    table(cuts.select("hop", pl.col("vantage").alias("seen by"), pl.Series("ended by", names), "calls"), "cuts")
+    st.caption("As the outermost proxy of each hop flagged its calls, those that do not stream among them.")
+
+
+def _costs(costs: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    tokens = [f"{row['tokens_in_vain']:,} of {row['tokens']:,}" for row in costs.iter_rows(named=True)]
+    return costs.select(
         *keys,
         pl.col("vantage").alias("seen by"),
         pl.col("calls").alias("streams"),
-        (pl.col("timeout") + pl.col("cancelled")).alias("cut or left"),
-        "tokens",
-        pl.col("tokens_in_vain").alias("tokens in vain"),
-        pl.col("held_in_vain_s").map_elements(seconds_text, return_dtype=pl.String).alias("held in vain"),
+        pl.col("timeout").alias("cut by a timer"),
+        pl.col("cancelled").alias("caller left"),
+        pl.Series("tokens in vain", tokens),
+        pl.Series("held in vain", [seconds_text(held) for held in costs["held_in_vain_s"]]),
     )
-    left.dataframe(shown, hide_index=True, width="stretch")
-    left.caption("In vain: made for streams that did not end well. Where tokens are not counted, chunks are.")
-    cuts = view.cuts(["hop"])
-    if cuts.is_empty():
-        right.caption("No proxy told which timer cut: collect the proxies' spans or access logs to see it.")
-        return
-    names = [f"{FLAGS.get(flag, flag)} ({flag})" for flag in cuts["flag"]]
-    right.dataframe(cuts.select("hop", pl.Series("ended by", names), "calls"), hide_index=True, width="stretch")
-    right.caption("As the outermost proxy of each hop flagged it, calls that are no streams among them.")
 
 
-def _clock(view: View, keys: list[str], phase: Phase, title: str) -> None:
+def _clock(report: pl.DataFrame, keys: list[str], title: str) -> None:
     st.subheader(title)
-    report = view.report(keys, phase=phase)
-    seen = labelled(report.filter(pl.col("timed") > 0), keys)
+    seen = report.filter(pl.col("timed") > 0)
     if seen.is_empty():
         st.caption("Nobody saw it: wrap streams in `observe_stream`.")
         return
-    st.plotly_chart(quantile_dots(seen, GROUP, title.lower()), key=f"dots_{phase}")
-    st.dataframe(quantile_table(seen, keys), hide_index=True, width="stretch", key=f"table_{phase}")
+    draw(quantile_dots(labelled(seen, keys), GROUP, title.lower()), f"dots {title}")
+    with st.expander("As a table"):
+        table(quantile_table(seen, keys), f"quantiles {title}")
 
 
 PAGE: Final = Page("Streams", "streams", ":material/water:", 30, render)

@@ -13,8 +13,9 @@ from .theme import COLOURS, GREY, styled
 
 GRADES: Final = (
     (0.001, "under 0.1 % not ok", COLOURS[0]),
-    (0.01, "0.1 to 1 %", COLOURS[1]),
-    (math.inf, "1 % and more", COLOURS[5]),
+    (0.01, "under 1 %", COLOURS[4]),
+    (0.05, "under 5 %", COLOURS[1]),
+    (math.inf, "5 % and more", COLOURS[5]),
 )
 """Colour of a hop by the share of its calls that did not end well."""
 
@@ -42,7 +43,7 @@ def call_graph(hops: pl.DataFrame) -> go.Figure:
     figure.update_xaxes(**hidden, range=[-0.35, max((x for x, _ in at.values()), default=0.0) + 0.35])
     rows = [y for _, y in at.values()] or [0.0]
     figure.update_yaxes(**hidden, range=[min(rows) - 0.6, max(rows) + 0.6])
-    return styled(figure, height=200 + round(90 * (max(rows) - min(rows))), dragmode=False)
+    return styled(figure, height=180 + round(120 * (max(rows) - min(rows))), dragmode=False)
 
 
 def places(pairs: Sequence[tuple[str, str]]) -> dict[str, Place]:
@@ -92,20 +93,20 @@ def _add_hop(figure: go.Figure, row: Mapping[str, object], at: Mapping[str, Plac
     figure.add_trace(
         go.Scatter(x=xs, y=ys, mode="lines", line={"color": colour, "width": width}, hoverinfo="skip", showlegend=False)
     )
-    middle = len(xs) // 2
+    middle = (xs[len(xs) // 2], ys[len(ys) // 2])
     figure.add_trace(
         go.Scatter(
-            x=[xs[middle]],
-            y=[ys[middle]],
-            mode="markers+text",
+            x=[middle[0]],
+            y=[middle[1]],
+            mode="markers",
             marker={"color": colour, "size": 15, "symbol": "triangle-right"},
-            text=[row["label"]],
-            textposition="bottom center",
             customdata=[[row["hop"]]],
             hovertemplate=f"<b>{row['hop']}</b><br>{share_text(calls - ok, calls)} of {calls:,} calls not ok<extra></extra>",
             showlegend=False,
         )
     )
+    below = {"mode": "text", "textposition": "bottom center", "hoverinfo": "skip", "showlegend": False}
+    figure.add_trace(go.Scatter(x=[middle[0]], y=[middle[1] - 0.1], text=[row["label"]], **below))
 
 
 def _curve(start: Place, end: Place) -> Iterator[Place]:

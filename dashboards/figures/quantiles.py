@@ -14,7 +14,7 @@ SYMBOLS = {"ok": "circle", "at_least": "triangle-right-open"}
 
 
 def over_time(report: pl.DataFrame, key: str, title: str) -> go.Figure:
-    """A line for each group and quantile over time, with its interval as a band; an open triangle is a lower bound.
+    """A line for each group and quantile over time, the highest solid; bands are intervals, triangles lower bounds.
 
     report: start, the `key`, q, value_s, low_s, high_s, status, needs_calls, calls; rows that are not identifiable leave a gap.
     """
@@ -24,8 +24,8 @@ def over_time(report: pl.DataFrame, key: str, title: str) -> go.Figure:
     for name, group in _parts(report, key):
         for share, dash in zip(shares, DASHES, strict=False):
             rows = group.filter(pl.col("q") == share).sort("start")
-            for trace in _line(rows, f"{name} p{100 * share:g}", by_name[name], dash):
-                figure.add_trace(trace)
+            figure.add_traces([*_bands(rows, by_name[name]), _line(rows, name, share, {"color": by_name[name], "dash": dash})])
+            figure.data[-1].showlegend = share == shares[0]
     known = report.filter(pl.col("value_s").is_not_null())
     figure.update_yaxes(**duration_axis([*known["value_s"], *known["high_s"]], title))
     figure.update_xaxes(title="time (UTC)")
@@ -72,30 +72,35 @@ def _dots(rows: pl.DataFrame, key: str, name: str, colour: str) -> go.Scatter:
     )
 
 
-def _line(rows: pl.DataFrame, name: str, colour: str, dash: str) -> Iterator[go.Scatter]:
-    known = rows.filter((pl.col("status") == "ok") & pl.col("low_s").is_not_null() & pl.col("high_s").is_not_null())
-    if known.height > 1:
+def _bands(rows: pl.DataFrame, colour: str) -> Iterator[go.Scatter]:
+    """The intervals of each run of points that have one: across a gap nothing is drawn."""
+    has_both = (pl.col("status") == "ok") & pl.col("low_s").is_not_null() & pl.col("high_s").is_not_null()
+    runs = rows.with_columns(has_both.alias("known")).with_columns(pl.col("known").rle_id().alias("run")).filter("known")
+    for run in runs.partition_by("run", maintain_order=True):
         yield go.Scatter(
-            x=[*known["start"], *known["start"].reverse()],
-            y=[*known["high_s"], *known["low_s"].reverse()],
+            x=[*run["start"], *run["start"].reverse()],
+            y=[*run["high_s"], *run["low_s"].reverse()],
             fill="toself",
             fillcolor=faded(colour, 0.15),
             line={"width": 0},
+            mode="lines",
             hoverinfo="skip",
             showlegend=False,
-            legendgroup=name,
         )
-    yield go.Scatter(
+
+
+def _line(rows: pl.DataFrame, name: str, share: float, line: dict[str, Any]) -> go.Scatter:
+    return go.Scatter(
         x=rows["start"].to_list(),
         y=rows["value_s"].to_list(),
         name=name,
         legendgroup=name,
         mode="lines+markers",
         connectgaps=False,
-        line={"color": colour, "dash": dash, "width": 2},
-        marker={"size": 7, "symbol": [SYMBOLS.get(status, "circle") for status in rows["status"]]},
+        line=line | {"width": 2},
+        marker={"size": 6, "symbol": [SYMBOLS.get(status, "circle") for status in rows["status"]]},
         text=[f"{quantile_text(row)}, {row['calls']:,} calls" for row in rows.iter_rows(named=True)],
-        hovertemplate=name + ": %{text}<br>%{x}<extra></extra>",
+        hovertemplate=f"{name} p{100 * share:g}: %{{text}}<br>%{{x}}<extra></extra>",
     )
 
 

@@ -1,5 +1,6 @@
 """How long calls last: the share still running after each moment, cut calls counted as longer."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,15 +79,17 @@ def _reading(row: dict[str, Any]) -> str:
 def add_limit(figure: go.Figure, limit: Limit, place: int) -> None:
     """Draw one timeout, the `place`th; their names stand below each other."""
     colour = COLOURS[5] if limit.proposed else GREY
-    figure.add_vline(
-        x=limit.value_s,
-        line={"color": colour, "dash": "solid" if limit.proposed else "dash", "width": 2},
-        annotation={
-            "text": f"{limit.name} {seconds_text(limit.value_s)}",
-            "font": {"color": colour},
-            "textangle": 0,
-            "yanchor": "top",
-            "yshift": -16 * (place % 6),
-        },
-        annotation_position="top left" if place % 2 else "top right",
+    figure.add_vline(x=limit.value_s, line={"color": colour, "dash": "solid" if limit.proposed else "dash", "width": 2})
+    figure.add_annotation(
+        # Of a logarithmic axis a shape takes the value, and an annotation its logarithm.
+        x=math.log10(limit.value_s),
+        y=1.0,
+        yref="paper",
+        text=f"{limit.name} {seconds_text(limit.value_s)}",
+        font={"color": colour},
+        showarrow=False,
+        xanchor="left",
+        xshift=4,
+        yanchor="top",
+        yshift=-16 * (place % 8),
     )

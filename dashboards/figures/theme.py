@@ -71,11 +71,11 @@ def styled(figure: go.Figure, *, height: int = 380, **layout: Any) -> go.Figure:
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 36, "b": 8},
-        legend=legend,
         hovermode="closest",
         colorway=list(COLOURS),
         **layout,
     )
+    figure.update_layout(legend=legend)
     figure.update_xaxes(automargin=True)
     figure.update_yaxes(automargin=True)
     return figure

@@ -1,5 +1,6 @@
 """The price of a timeout: the shorter it is, the more calls it cuts that would have ended well."""
 
+import math
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
@@ -17,8 +18,10 @@ def trade_off(curve: pl.DataFrame, budget: float, limits: Sequence[Limit] = ()) 
     figure = go.Figure()
     for rows in curve.partition_by("group", maintain_order=True):
         add_curve(figure, rows, str(rows["group"][0]), COLOURS[0])
-    text = f"budget {100 * budget:.3g} %"
-    figure.add_hline(y=budget, line={"color": GREY, "dash": "dot", "width": 2}, annotation_text=text)
+    figure.add_hline(y=budget, line={"color": GREY, "dash": "dot", "width": 2})
+    # Of a logarithmic axis a shape takes the value, and an annotation its logarithm.
+    beside = {"x": 1.0, "xref": "paper", "xanchor": "right", "yanchor": "bottom", "showarrow": False, "font": {"color": GREY}}
+    figure.add_annotation(y=math.log10(budget), text=f"budget {100 * budget:.3g} %", **beside)
     for place, limit in enumerate(limits):
         add_limit(figure, limit, place)
     figure.update_xaxes(**duration_axis([*curve["t_s"], *(limit.value_s for limit in limits)], "timeout"))

@@ -1,0 +1,25 @@
+"""How figures and tables stand on a page."""
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+
+def draw(figure: Any, key: str, *, clicked: Callable[[], None] | None = None) -> None:
+    """A figure over the whole width, without the bar of buttons; `clicked` is called when a point of it is chosen."""
+    plain = {"displayModeBar": False}
+    if clicked is None:
+        st.plotly_chart(figure, key=key, config=plain)
+    else:
+        st.plotly_chart(figure, key=key, config=plain, on_select=clicked, selection_mode="points")
+
+
+def table(frame: pl.DataFrame, key: str, *, wide: tuple[str, ...] = ()) -> None:
+    """A frame over the whole width: whole numbers with their thousands apart, the columns `wide` with room to read."""
+    whole = {
+        name: st.column_config.NumberColumn(format="localized") for name, kind in frame.schema.items() if kind.is_integer()
+    }
+    roomy = {name: st.column_config.TextColumn(width="large") for name in wide}
+    st.dataframe(frame, hide_index=True, width="stretch", key=key, column_config=whole | roomy)
