@@ -43,8 +43,8 @@ LEAVING: Final = Ending("cancelled", complete=False)
 def ending_of_status(status_code: int | None) -> Ending:
     """The ending of a response that was received whole.
 
-    >>> ending_of_status(200), ending_of_status(504).outcome
-    (Ending(outcome='ok', complete=True, error_type=None), 'timeout')
+    >>> ending_of_status(200).complete, ending_of_status(504).outcome
+    (True, 'timeout')
     """
     outcome = outcome_of_status(status_code) or "ok"
     return Ending(outcome, complete=True, error_type=None if outcome == "ok" else str(status_code))
