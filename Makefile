@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 # Programs that tests start and PyPI does not have. RUNLEVEL=1: installed, not started as services.
 DEBIAN_PROGRAMS := prometheus promtool
 
-.PHONY: help setup system demo test check fast types lint format bench dashboard clean
+.PHONY: help setup system demo test check fast types lint format fuzz soak bench dashboard clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,12 @@ fast: setup
 format: setup ## Format and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+fuzz: setup ## A million mutated messages against the collector's readers (the tests send 10,000)
+	MESHSLO_FUZZ=1000000 $(PYTEST) tests/telemetry/test_collect_fuzz.py
+
+soak: setup system ## Kill the collector 200 times under load (the tests kill it 10 times)
+	MESHSLO_KILLS=200 $(PYTEST) tests/telemetry/test_collect_kill.py
 
 bench: setup ## Speed against named alternatives and the physical floor; writes build/bench.json
 	$(BIN)/python -m tests.bench
