@@ -18,7 +18,7 @@ from .classic import Found, Reading, read_classic, read_counter
 from .native import read_native
 from .profile import Histogram, Metric, Profile
 
-SAMPLES_A_SLICE: Final = 4_000_000
+SAMPLES_A_SLICE: Final = 3_000_000
 """How much is asked for at a time: a second of work for the server, some hundred MiB here, a step of the progress bar."""
 SAMPLES_A_NATIVE: Final = 60
 """What a point of a native histogram weighs in these: its buckets."""
