@@ -1,0 +1,65 @@
+"""The whole chain at a glance: which hop is slow, which one fails, how sure that is."""
+
+from collections.abc import Sequence
+
+from meshslo.dashboards.grafana.board import Advice, Board, Panel, Query, by_hop, tail
+from meshslo.dashboards.grafana.names import Names
+from meshslo.dashboards.grafana.views import RANGE
+
+
+def _table(names: Names, _advice: Advice) -> Sequence[Query]:
+    quantiles = [Query(names.quantile(q, "total", window=RANGE), f"p{q * 100:g}", unit="s") for q in (0.5, 0.95, 0.99)]
+    return [
+        Query(names.calls(window=RANGE), "calls/s", unit="reqps"),
+        *quantiles,
+        Query(names.beyond("total", window=RANGE), "above top bucket", unit="percentunit"),
+    ]
+
+
+BOARD = Board(
+    name="chain",
+    title="Chain",
+    about="Every hop of the chain: traffic, how calls end, how long they take. Quantiles of hops do not add up to the chain's.",
+    panels=(
+        Panel(
+            "Hops in this window",
+            "One row a hop. A p99 is at least what it says where more than 1 % of the calls lie above the top bucket.",
+            _table,
+            "short",
+            kind="table",
+            width=24,
+        ),
+        Panel(
+            "p99 of the whole call",
+            "Seconds to the last byte. Marks say at least: the quantile lies above the top bucket, whose edge is drawn.",
+            lambda names, _: tail(names, "total"),
+            "s",
+        ),
+        Panel(
+            "Calls above the top bucket",
+            "Share of calls longer than the histogram can tell. Above 1 % the p99 is unknown, above 5 % the p95 as well.",
+            lambda names, _: [by_hop(names.beyond("total"))],
+            "percentunit",
+        ),
+        Panel(
+            "Calls",
+            "Calls a second of each hop; a retry is a call where the caller's side counts attempts.",
+            lambda names, _: [by_hop(names.calls())],
+            "reqps",
+        ),
+        Panel(
+            "Calls that were not answered well",
+            "Share of calls that failed, were cut by a timer, given up by the caller, or never executed.",
+            lambda names, _: [by_hop(names.share(("error", "timeout", "cancelled", "rejected")))],
+            "percentunit",
+        ),
+        Panel(
+            "How calls end",
+            "Calls a second by outcome; a cut stream counts as timeout even where its status was 200.",
+            lambda names, _: [Query(names.outcomes(), "{{hop}} {{outcome}}")],
+            "reqps",
+            kind="stacked",
+            width=24,
+        ),
+    ),
+)

@@ -1,0 +1,84 @@
+"""Retries and timeouts: what is deployed, what is recommended, what it does to the traffic."""
+
+from meshslo.dashboards.grafana.board import Board, Panel, by_hop, tail
+
+BOARD = Board(
+    name="retries",
+    title="Retries and timeouts",
+    about="What timers cut and what retries add. Dashed lines are settings: recommended ones, and those deployed "
+    "(from the recommendations that the dashboards were made with).",
+    panels=(
+        Panel(
+            "p99 of the whole call, and total timeouts",
+            "Seconds to the last byte. A p99 that lies flat on a timeout is that timeout: the tail beyond it is hidden.",
+            lambda names, advice: [*tail(names, "total"), *advice.lines(names, "total_timeout")],
+            "s",
+        ),
+        Panel(
+            "Calls above the top bucket",
+            "Share of calls longer than the histogram can tell. Above 1 % the p99 beside is a lower bound.",
+            lambda names, _: [by_hop(names.beyond("total"))],
+            "percentunit",
+        ),
+        Panel(
+            "p99 to the first byte, and timeouts of one try",
+            "Seconds to the response headers, where a try's timer stops.",
+            lambda names, advice: [*tail(names, "first_byte"), *advice.lines(names, "per_try_timeout")],
+            "s",
+        ),
+        Panel(
+            "First byte above the top bucket",
+            "Share of calls whose headers took longer than the histogram can tell.",
+            lambda names, _: [by_hop(names.beyond("first_byte"))],
+            "percentunit",
+        ),
+        Panel(
+            "Ended by a timer",
+            "Share of calls that a timer cut; each that would have succeeded is a false timeout.",
+            lambda names, _: [by_hop(names.share(("timeout",)))],
+            "percentunit",
+        ),
+        Panel(
+            "Cut by timers",
+            "Streams, or calls where the metrics do not tell streams apart, that a timer cut, a second.",
+            lambda names, _: [by_hop(names.events("timeouts"))],
+            "reqps",
+        ),
+        Panel(
+            "Retries for each call, and retry budgets",
+            "Retries by calls that were asked for; above the budget further ones are refused.",
+            lambda names, advice: [by_hop(names.per_call("retries")), *advice.lines(names, "retry_budget_ratio")],
+            "percentunit",
+        ),
+        Panel(
+            "Amplification",
+            "Calls made for each call asked for; along a chain it multiplies. 1 is no retries.",
+            lambda names, _: [by_hop(names.amplification())],
+            "short",
+        ),
+        Panel(
+            "Retries",
+            "Second and later attempts a second.",
+            lambda names, _: [by_hop(names.events("retries"))],
+            "reqps",
+        ),
+        Panel(
+            "Retries that helped",
+            "Retries a second that were answered.",
+            lambda names, _: [by_hop(names.events("retry_successes"))],
+            "reqps",
+        ),
+        Panel(
+            "Retries refused",
+            "Retries a second that a budget or a limit did not allow.",
+            lambda names, _: [by_hop(names.events("retries_refused"))],
+            "reqps",
+        ),
+        Panel(
+            "Turned away",
+            "Calls a second that a circuit breaker did not let through.",
+            lambda names, _: [by_hop(names.events("overflows"))],
+            "reqps",
+        ),
+    ),
+)

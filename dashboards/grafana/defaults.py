@@ -1,0 +1,129 @@
+"""What all panels share: the data source, heights, legends, colours; and how each kind of panel is built."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from grafana_foundation_sdk.builders import common as commons
+from grafana_foundation_sdk.builders import dashboard as dashboards
+from grafana_foundation_sdk.builders import heatmap as heatmaps
+from grafana_foundation_sdk.builders import prometheus, timeseries
+from grafana_foundation_sdk.builders import table as tables
+from grafana_foundation_sdk.builders import text as texts
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import common, dashboard, heatmap
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+from grafana_foundation_sdk.models.text import TextMode
+
+from .board import Kind, Panel, Query, Role
+
+DATASOURCE: Final = dashboard.DataSourceRef(type_val="prometheus", uid="${datasource}")
+HEIGHT: Final = 8
+COLUMNS: Final = 24
+
+# Okabe and Ito's palette, which colour-blind people can tell apart; 2008, "Color Universal Design".
+_VERMILLION: Final = "#D55E00"
+_BLUE: Final = "#0072B2"
+_ORANGE: Final = "#E69F00"
+
+Built = Builder[dashboard.Panel]
+Placeable = timeseries.Panel | heatmaps.Panel | tables.Panel
+Override = dashboard.DynamicConfigValue
+
+
+def placed(panel: Panel, queries: Sequence[Query], at: dashboard.GridPos, hop_link: str | None) -> Built:
+    """A panel of these queries at a place; `hop_link` is the address of the hop's dashboard, where hops can be chosen."""
+    return _BUILDERS[panel.kind](panel, queries, hop_link).grid_pos(at)
+
+
+def note(title: str, markdown: str, at: dashboard.GridPos) -> Built:
+    """A panel of text."""
+    return texts.Panel().title(title).mode(TextMode.MARKDOWN).content(markdown).grid_pos(at)
+
+
+def _target(number: int, query: Query) -> prometheus.Dataquery:
+    target = prometheus.Dataquery().datasource(DATASOURCE).ref_id(chr(ord("A") + number))
+    return target.expr(query.expr).legend_format(query.legend)
+
+
+def _common(builder: Any, panel: Panel) -> Any:
+    """What every kind says of a panel. Builders have no common type but `Builder`, so this one is not typed."""
+    return builder.title(panel.title).description(panel.about).datasource(DATASOURCE).unit(panel.unit)
+
+
+def _lines(panel: Panel, queries: Sequence[Query], hop_link: str | None) -> timeseries.Panel:
+    built: timeseries.Panel = _common(timeseries.Panel(), panel).min(0).show_points(common.VisibilityMode.NEVER).line_width(2)
+    built.color_scheme(dashboards.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+    built.legend(
+        commons.VizLegendOptions()
+        .show_legend(True)
+        .display_mode(common.LegendDisplayMode.TABLE)
+        .placement(common.LegendPlacement.BOTTOM)
+        .calcs(["lastNotNull", "max"])
+    )
+    built.tooltip(commons.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING))
+    if hop_link:
+        built.data_links([dashboards.DashboardLink("Hop in detail").url(f"{hop_link}&var-hop=${{__field.labels.hop}}")])
+    for number, query in enumerate(queries):
+        built.with_target(_target(number, query).range().exemplar(query.exemplar))
+        if style := _STYLES.get(query.role):
+            built.override_by_query(chr(ord("A") + number), style)
+    return built
+
+
+def _stacked(panel: Panel, queries: Sequence[Query], hop_link: str | None) -> timeseries.Panel:
+    built = _lines(panel, queries, hop_link)
+    return built.fill_opacity(60).line_width(0).stacking(commons.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
+
+
+def _heatmap(panel: Panel, queries: Sequence[Query], _hop_link: str | None) -> heatmaps.Panel:
+    built: heatmaps.Panel = _common(heatmaps.Panel(), panel).calculate(False)
+    built.color(heatmaps.HeatmapColorOptions().mode(heatmap.HeatmapColorMode.SCHEME).scheme("Viridis").exponent(0.5).steps(64))
+    # Edges are labels, so they stay in the unit that the producer counts in; Grafana writes 30000 ms as 30 s.
+    unit = queries[0].unit or panel.unit
+    built.unit(unit).y_axis(heatmaps.YAxisConfig().unit(unit)).cell_values(heatmaps.CellValues().unit("reqps"))
+    built.show_tooltip().show_legend()
+    for number, query in enumerate(queries):
+        built.with_target(_target(number, query).range().format(PromQueryFormat.HEATMAP).exemplar(query.exemplar))
+    return built
+
+
+def _table(panel: Panel, queries: Sequence[Query], hop_link: str | None) -> tables.Panel:
+    built: tables.Panel = _common(tables.Panel(), panel)
+    names = {f"Value #{chr(ord('A') + number)}": query.legend for number, query in enumerate(queries)}
+    order = {name: index for index, name in enumerate(["hop", "vantage", *names])}
+    for number, query in enumerate(queries):
+        built.with_target(_target(number, query).instant().format(PromQueryFormat.TABLE))
+        if query.unit:
+            built.override_by_name(query.legend, [Override("unit", query.unit)])
+    if hop_link:
+        link = {"title": "Hop in detail", "url": f"{hop_link}&var-hop=${{__data.fields.hop}}"}
+        built.override_by_name("hop", [Override("links", [link])])
+    organized = {"excludeByName": {"Time": True}, "renameByName": names, "indexByName": order}
+    built.with_transformation(dashboard.DataTransformerConfig("merge", options={}))
+    return built.with_transformation(dashboard.DataTransformerConfig("organize", options=organized))
+
+
+def _dashed(colour: str) -> list[Override]:
+    return [
+        Override("custom.lineStyle", {"fill": "dash", "dash": [10, 10]}),
+        Override("color", {"mode": "fixed", "fixedColor": colour}),
+    ]
+
+
+_STYLES: Final[dict[Role, list[Override]]] = {
+    "at_least": [
+        Override("custom.drawStyle", "points"),
+        Override("custom.showPoints", "always"),
+        Override("custom.pointSize", 8),
+        Override("color", {"mode": "fixed", "fixedColor": _VERMILLION}),
+    ],
+    "advised": _dashed(_BLUE),
+    "now": _dashed(_ORANGE),
+}
+
+_BUILDERS: Final[dict[Kind, Callable[[Panel, Sequence[Query], str | None], Placeable]]] = {
+    "lines": _lines,
+    "stacked": _stacked,
+    "heatmap": _heatmap,
+    "table": _table,
+}

@@ -1,0 +1,146 @@
+"""What a panel asks of a profile, as PromQL: always by hop and vantage, from the outermost side that knows the hop.
+
+One call is seen from several sides and must not be counted twice, so the sides' expressions are joined with `or on (hop)`.
+Numerator and denominator of a share come from one side.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from meshslo.telemetry.prometheus.profile import Profile
+from meshslo.telemetry.store.metrics import Measure
+from meshslo.telemetry.vocabulary import Outcome, Phase
+
+from .own import OWN, Tokens
+from .promql import quoted, tells_itself, with_label
+from .views import RATE, Ask, CannotExpressError, View, filters_of, views_of
+
+_SECONDS: Final = {"s": "", "ms": "0.001 * ", "us": "0.000001 * "}
+"""Unit -> what makes it seconds."""
+
+_NUMBER: Final = " >= 0"
+"""Drops what is not a number, so that a side without calls now does not hide one that has some."""
+
+
+class Names:
+    """The expressions of a profile. Each raises CannotExpressError where the profile has no metric or label for it."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self.filters = filters_of(profile)
+        self.views = views_of(profile, self.filters)
+
+    def calls(self, *by: str, window: str = RATE) -> str:
+        """Calls a second."""
+        return self._outermost(lambda view: view.calls(by, window))
+
+    def outcomes(self) -> str:
+        """Calls a second by how they ended."""
+        return self._outermost(lambda view: view.calls(("outcome",)))
+
+    def share(self, outcomes: Sequence[Outcome], *by: str, window: str = RATE) -> str:
+        """The share of calls that ended in one of `outcomes`, 0 to 1."""
+
+        def make(view: View) -> str:
+            whole = view.calls(by, window)
+            return f"(({self._ended(view, outcomes, by, window)} or 0 * {whole}) / {whole}){_NUMBER}"
+
+        return self._outermost(make)
+
+    def quantile(self, q: float, phase: Phase, *by: str, window: str = RATE) -> str:
+        """Seconds that a share `q` of calls stayed within; one that lies above the top edge reads as that edge."""
+        return self._outermost(lambda view: _quantile(view, q, phase, by, window))
+
+    def beyond(self, phase: Phase, *by: str, window: str = RATE) -> str:
+        """The share of calls above the top bucket's edge, of which it is only known that they took longer."""
+        return self._outermost(lambda view: _beyond(view, phase, by, window))
+
+    def at_least(self, q: float, phase: Phase, *by: str) -> str:
+        """The quantile only where it lies above the top edge: the true value is at least this."""
+
+        def make(view: View) -> str:
+            return f"({_quantile(view, q, phase, by, RATE)} and {_beyond(view, phase, by, RATE)} > {1 - q:.10g})"
+
+        return self._outermost(make)
+
+    def mean(self, phase: Phase, *by: str) -> str:
+        """Mean seconds."""
+
+        def make(view: View) -> str:
+            histogram = view.histogram(phase)
+            total, count = (view.summed(Ask(histogram, suffix, by)) for suffix in ("_sum", "_count"))
+            return f"{_SECONDS[histogram.unit]}({total} / {count}){_NUMBER}"
+
+        return self._outermost(make)
+
+    def buckets(self, phase: Phase) -> str:
+        """Calls a second in each bucket, of all hops together; edges are in the unit that `edge_unit` names."""
+        return f"sum by (le) ({self._outermost(lambda view: view.summed(Ask(view.histogram(phase), '_bucket', ('le',))))})"
+
+    def edge_unit(self, phase: Phase) -> str:
+        """Grafana's name of the unit of a histogram's bucket edges; CannotExpressError where sides differ in it."""
+        units = {one.unit for one in self.profile.histograms if one.phase == phase}
+        if len(units) > 1:
+            raise CannotExpressError(f"the histograms of {self.profile.name} have edges in {' and '.join(sorted(units))}")
+        return "".join(units).replace("us", "µs")
+
+    def events(self, measure: Measure, *by: str) -> str:
+        """Events a second."""
+        return self._outermost(lambda view: self._events(view, measure, by))
+
+    def per_call(self, measure: Measure) -> str:
+        """Events for each call that was asked for, retries not counted."""
+        return self._outermost(lambda view: f"({self._events(view, measure, ())} / {self._asked(view)}){_NUMBER}")
+
+    def amplification(self) -> str:
+        """Calls made for each call that was asked for: 1 without retries."""
+        return self._outermost(lambda view: f"(1 + {self._events(view, 'retries', ())} / {self._asked(view)}){_NUMBER}")
+
+    def tokens(self, kind: Tokens, *by: str) -> str:
+        """Tokens a second."""
+        return self._outermost(lambda view: view.summed(Ask(view.tokens(kind), by=by)))
+
+    def _events(self, view: View, measure: Measure, by: tuple[str, ...]) -> str:
+        expr = view.summed(Ask(view.counter(measure), by=by))
+        # Our collector exports a counter once it is above 0, so its absence beside calls means none.
+        return f"({expr} or 0 * {view.calls(by)})" if self.profile.name == OWN.name else expr
+
+    def _asked(self, view: View) -> str:
+        """First attempts a second. Our calls are attempts; proxies count what was asked of them, and retries apart."""
+        calls = view.calls()
+        return f"({calls} - {self._events(view, 'retries', ())})" if self.profile.name == OWN.name else calls
+
+    def _ended(self, view: View, outcomes: Sequence[Outcome], by: tuple[str, ...], window: str) -> str:
+        """Calls a second that ended in one of `outcomes`."""
+        if tells_itself(self.profile.outcomes):
+            return view.calls(by, window, (f"outcome=~{quoted('|'.join(outcomes))}",))
+        wanted = " or ".join(with_label("vector(1)", "outcome", outcome) for outcome in outcomes)
+        group = ", ".join(("hop", "vantage", *by))
+        return f"sum by ({group}) ({view.calls((*by, 'outcome'), window)} and on (outcome) ({wanted}))"
+
+    def _outermost(self, make: Callable[[View], str]) -> str:
+        """The expression of every view that has it, each hop taken from the first that knows it."""
+        parts: list[str] = []
+        reasons: list[CannotExpressError] = []
+        for view in self.views:
+            try:
+                parts.append(make(view))
+            except CannotExpressError as reason:
+                reasons.append(reason)
+        if not parts:
+            raise reasons[0]
+        return "\nor on (hop) ".join(parts)
+
+
+def _quantile(view: View, q: float, phase: Phase, by: tuple[str, ...], window: str) -> str:
+    histogram = view.histogram(phase)
+    buckets = view.summed(Ask(histogram, "_bucket", (*by, "le"), window))
+    return f"{_SECONDS[histogram.unit]}histogram_quantile({q:g}, {buckets}){_NUMBER}"
+
+
+def _beyond(view: View, phase: Phase, by: tuple[str, ...], window: str) -> str:
+    """The largest of the cumulative finite buckets is the one of the top edge, whichever edges a producer has."""
+    histogram, group = view.histogram(phase), ", ".join(("hop", "vantage", *by))
+    finite = view.summed(Ask(histogram, "_bucket", (*by, "le"), window, ('le!="+Inf"',)))
+    whole = view.summed(Ask(histogram, "_bucket", by, window, ('le="+Inf"',)))
+    return f"clamp_min(1 - max by ({group}) ({finite}) / {whole}, 0){_NUMBER}"

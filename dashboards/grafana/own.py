@@ -1,0 +1,69 @@
+"""What meshslo's collector exports at /metrics, as a profile; and counters that no profile has a word for: tokens."""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from meshslo.telemetry.prometheus.profile import Counter, Histogram, Label, Outcomes, Profile
+from meshslo.telemetry.prometheus.profiles.genai import PROFILE as GENAI
+from meshslo.telemetry.store.counted import EDGES_S
+from meshslo.telemetry.vocabulary import OUTCOMES, PHASES
+
+Tokens = Literal["input", "output"]
+
+# A rejected call ends at once and a failed one ends early: neither says how long an answer takes. A call that was cut counts
+# as ended when it was cut, so a quantile is a lower bound; the share of such calls stands beside it.
+_ANSWERED: Final = 'outcome=~"ok|timeout|cancelled"'
+
+OWN: Final = Profile(
+    name="meshslo",
+    about="calls that meshslo's collector has stored",
+    labels={
+        "reporter": ("vantage",),
+        "caller": (Label(label="hop", pattern="^([^>]*)>"),),
+        "callee": (Label(label="hop", pattern=">(.*)$"),),
+        "route": ("route",),
+        "model": ("model",),
+        "tenant": ("tenant",),
+    },
+    outcomes=Outcomes(words={"outcome": {outcome: outcome for outcome in OUTCOMES}}),
+    histograms=tuple(
+        Histogram(metric="meshslo_call_seconds", unit="s", phase=phase, edges=EDGES_S, match=f'phase="{phase}",{_ANSWERED}')
+        for phase in PHASES
+    ),
+    counters=(
+        Counter(metric="meshslo_calls_total"),
+        Counter(metric="meshslo_retries_total", measure="retries"),
+        Counter(metric="meshslo_cut_streams_total", measure="timeouts"),
+    ),
+    notes=(
+        "Quantiles are of calls answered or cut; a cut call counts as ended when it was cut, so read them as at least",
+        "One call is seen from up to four vantages: each hop is shown from the outermost there is, and the legend says which",
+    ),
+)
+
+_GENAI_CLIENT: Final = GENAI.histograms[0].labels
+
+TOKENS: Final[Mapping[str, Mapping[Tokens, Counter]]] = {
+    "meshslo": {
+        "input": Counter(metric="meshslo_input_tokens_total"),
+        "output": Counter(metric="meshslo_output_tokens_total"),
+    },
+    # Source: vllm-project/vllm, vllm/v1/metrics/loggers.py.
+    "vllm": {
+        "input": Counter(metric="vllm:prompt_tokens_total", also=("vllm_prompt_tokens_total",), fixed={"reporter": "server"}),
+        "output": Counter(
+            metric="vllm:generation_tokens_total", also=("vllm_generation_tokens_total",), fixed={"reporter": "server"}
+        ),
+    },
+    # Source: semantic-conventions 1.41.1, docs/gen-ai/gen-ai-metrics.md: a histogram, whose sum counts.
+    "genai": {
+        kind: Counter(
+            metric="gen_ai_client_token_usage_sum",
+            match=f'gen_ai_token_type="{kind}"',
+            labels=_GENAI_CLIENT,
+            fixed={"reporter": "client"},
+        )
+        for kind in ("input", "output")
+    },
+}
+"""Profile -> counters of tokens."""

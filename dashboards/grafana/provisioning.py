@@ -1,0 +1,42 @@
+"""Files by which a Grafana finds the dashboards and its Prometheus when it starts; addresses come from its environment."""
+
+from typing import Final
+
+DASHBOARDS: Final = """\
+# Copy to /etc/grafana/provisioning/dashboards/, and the folder `dashboards` to $MESHSLO_DASHBOARDS.
+apiVersion: 1
+providers:
+  - name: meshslo
+    type: file
+    # A dashboard's uid is stable: what is generated again takes the place of what was there.
+    allowUiUpdates: false
+    updateIntervalSeconds: 30
+    options:
+      path: $MESHSLO_DASHBOARDS
+      foldersFromFilesStructure: true
+"""
+
+DATASOURCES: Final = """\
+# Copy to /etc/grafana/provisioning/datasources/, unless Grafana has a Prometheus already: then add only
+# `exemplarTraceIdDestinations` to it, so that a click on an exemplar leads to its trace.
+apiVersion: 1
+datasources:
+  - name: Prometheus
+    type: prometheus
+    uid: meshslo-prometheus
+    access: proxy
+    url: $PROMETHEUS_URL
+    jsonData:
+      httpMethod: POST
+      # As often as Prometheus scrapes; $__rate_interval is four times this.
+      timeInterval: 30s
+      exemplarTraceIdDestinations:
+        - name: trace_id
+          datasourceUid: $TRACES_UID
+"""
+
+FILES: Final = {
+    "provisioning/dashboards/meshslo.yaml": DASHBOARDS,
+    "provisioning/datasources/meshslo.yaml": DATASOURCES,
+}
+"""Path below the output folder -> text."""
