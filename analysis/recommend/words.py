@@ -12,12 +12,14 @@ def seconds(value_s: float) -> str:
 
 
 def share(ratio: float) -> str:
-    """A share of calls in per cent.
+    """A share of calls in per cent; one near all says how much is left, and only all of them is 100 %.
 
-    >>> share(0.001), share(0.0163), share(0.25), share(0.00004)
-    ('0.1 %', '1.6 %', '25 %', '0.004 %')
+    >>> share(0.001), share(0.0163), share(0.25), share(0.00004), share(0.999), share(0.99996), share(1.0)
+    ('0.1 %', '1.6 %', '25 %', '0.004 %', '99.9 %', '99.996 %', '100 %')
     """
-    return f"{_short(ratio * 100, 2)} %"
+    left = _short((1.0 - ratio) * 100, 2)
+    decimals = len(left.partition(".")[2])
+    return f"{ratio * 100:.{decimals}f} %" if 0.99 < ratio < 1.0 else f"{_short(ratio * 100, 2)} %"
 
 
 def count(number: float) -> str:

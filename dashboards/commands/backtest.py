@@ -70,15 +70,15 @@ def _split(text: str) -> "Split":
 
 def show(found: "Backtest", console: "Console") -> None:
     """Print promised against observed, a row a judgement, and what became of the rules."""
-    from rich import box
-    from rich.table import Table
+    from meshslo.dashboards import tables
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = tables.table(console)
     for name in ("target", "setting", "value", "promised", "observed", "kept"):
-        table.add_column(name, overflow="fold", no_wrap=name == "setting")
+        table.add_column(name, no_wrap=name == "setting")
     for row in found.rows:
-        table.add_row(*_cells(row))
-    console.print(table)
+        target, *cells = _cells(row)
+        table.add_row(tables.Name(target), *cells)
+    tables.show(console, table)
     judged = [row for row in found.rows if row.own is not None]
     console.print(
         f"{len(judged) - len(found.broken)} of {len(judged)} promises kept; {len(found.rows) - len(judged)} targets too small."

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, Output, OutputOption, StoreOption, out
+from meshslo.dashboards.text import seconds_text, share_text
 
 from . import Command
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
+    from meshslo.analysis.agreement import Comparison
     from meshslo.analysis.doctor import Diagnosis
 
 
@@ -50,11 +53,17 @@ def doctor(
 
 
 def _print(diagnosis: "Diagnosis") -> None:
+    from meshslo.dashboards import tables
+
     console = out()
     if diagnosis.coverage.calls:
-        console.print(_hops(diagnosis))
-    if any(item.verdict != "unknown" for item in diagnosis.comparisons):
-        console.print(_comparisons(diagnosis))
+        tables.show(console, _hops(diagnosis, console))
+    differing = [item for item in diagnosis.comparisons if item.verdict not in ("agree", "unknown")]
+    if differing:
+        tables.show(console, _comparisons(differing, console))
+    known = sum(item.verdict != "unknown" for item in diagnosis.comparisons)
+    if known:
+        console.print(f"{known - len(differing)} of {known} quantiles of one hop at two vantages agree.", highlight=False)
     for finding in diagnosis.findings:
         console.print(f"{finding.severity} {finding.code} {finding.subject}: {finding.message}", markup=False, soft_wrap=True)
         console.print(f"    {finding.remedy}", markup=False, soft_wrap=True)
@@ -62,46 +71,43 @@ def _print(diagnosis: "Diagnosis") -> None:
         console.print("Nothing to complain of.")
 
 
-def _hops(diagnosis: "Diagnosis") -> "Table":
+def _hops(diagnosis: "Diagnosis", console: "Console") -> "Table":
     """Calls of each hop and vantage, and the share of them on which a column is set."""
-    from rich.table import Table
+    from meshslo.dashboards.tables import Name, table
 
-    table = Table(title="Who saw what: share of calls (of streams that ended well, for the last two) with ... known")
+    shown = table(console, title="Who saw what: share of calls (of streams that ended well, for the last two) with ... known")
     for name in ("hop", "vantage", "calls", "tenant", "model", "caller", "weight", "first token", "max gap"):
-        table.add_column(name, justify="left" if name in ("hop", "vantage") else "right")
+        shown.add_column(name, justify="left" if name in ("hop", "vantage") else "right")
     for row in diagnosis.coverage.hops.iter_rows(named=True):
         shares = [_share(row[name], row["calls"]) for name in ("tenant", "model", "caller", "weight")]
         stream = [_share(row[name], row["streams_ok"]) for name in ("first_token", "max_gap")]
-        table.add_row(row["hop"], row["vantage"], f"{row['calls']:,}", *shares, *stream)
-    return table
+        shown.add_row(Name(row["hop"]), row["vantage"], f"{row['calls']:,}", *shares, *stream)
+    return shown
 
 
-def _comparisons(diagnosis: "Diagnosis") -> "Table":
-    """Quantiles of each hop at two vantages."""
-    from rich.table import Table
+def _comparisons(differing: "list[Comparison]", console: "Console") -> "Table":
+    """Quantiles of hops whose vantages do not agree about them."""
+    from meshslo.dashboards.tables import Name, table
 
-    table = Table(title="Total duration of one hop at two vantages")
+    shown = table(console, title="Total duration of one hop at two vantages, where they differ")
     for name in ("hop", "quantile", "outer", "inner", "verdict"):
-        table.add_column(name)
-    for item in diagnosis.comparisons:
-        if item.verdict != "unknown":
-            sides = [
-                f"{name} {_seconds(value)} ({_seconds(low)} to {_seconds(high)})"
-                for name, value, low, high in (
-                    (item.outer, item.outer_s, item.outer_low_s, item.outer_high_s),
-                    (item.inner, item.inner_s, item.inner_low_s, item.inner_high_s),
-                )
-            ]
-            table.add_row(item.hop, f"p{100 * item.q:g}", *sides, item.verdict)
-    return table
+        shown.add_column(name)
+    for item in differing:
+        outer = _side(item.outer, item.outer_s, item.outer_low_s, item.outer_high_s)
+        inner = _side(item.inner, item.inner_s, item.inner_low_s, item.inner_high_s)
+        shown.add_row(Name(item.hop), f"p{100 * item.q:g}", outer, inner, item.verdict)
+    return shown
+
+
+def _side(vantage: str, value_s: float | None, low_s: float | None, high_s: float | None) -> str:
+    """What a vantage says, with its interval below; without an upper end only that it is at least so long."""
+    if high_s is None:
+        return f"{vantage} >= {seconds_text(value_s)}"
+    return f"{vantage} {seconds_text(value_s)}\n({seconds_text(low_s)} to {seconds_text(high_s)})"
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.0f} %" if whole else "-"
-
-
-def _seconds(value_s: float | None) -> str:
-    return "open" if value_s is None else f"{value_s:.3g} s"
+    return share_text(part, whole) if whole else "-"
 
 
 COMMAND = Command(doctor)

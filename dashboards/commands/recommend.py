@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, Output, OutputOption, StoreOption, err, out
+from meshslo.dashboards.text import amount_text
 
 from . import Command
 
@@ -123,34 +124,24 @@ def _write(
 
 def show(advice: "Recommendations", console: "Console") -> None:
     """Print what to set as a table, then the reasons, numbered alike."""
-    from rich import box
-    from rich.table import Table
+    from meshslo.dashboards import tables
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = tables.table(console)
     for name in ("", "target", "setting", "now", "proposed", "status", "calls"):
-        table.add_column(name, overflow="fold", no_wrap=name == "setting", justify="right" if name in ("", "calls") else "left")
+        table.add_column(name, no_wrap=name == "setting", justify="right" if name in ("", "calls") else "left")
     for number, item in enumerate(advice.items, 1):
-        now = "-" if item.current is None else _amount(item.current.value, item.current.unit)
-        proposed = "-" if item.proposed is None else _amount(item.proposed.value, item.proposed.unit)
-        status = item.status.replace("_", " ")
-        table.add_row(str(number), str(item.target), item.setting, now, proposed, status, f"{item.evidence.calls:,}")
-    console.print(table)
+        now = "-" if item.current is None else amount_text(item.current.value, item.current.unit)
+        proposed = "-" if item.proposed is None else amount_text(item.proposed.value, item.proposed.unit)
+        status, calls = item.status.replace("_", " "), f"{item.evidence.calls:,}"
+        target, before, after = map(tables.Name, (str(item.target), now, proposed))
+        table.add_row(str(number), target, item.setting, before, after, status, calls)
+    tables.show(console, table)
     for number, item in enumerate(advice.items, 1):
         console.print(f"{number:3}. {_place(item)}{item.reason}.", markup=False, highlight=False)
 
 
 def _place(item: "Recommendation") -> str:
     return f"[{item.code}] " if item.current is None else f"[{item.code}, {item.current.source}] "
-
-
-def _amount(value: float | str, unit: str) -> str:
-    from meshslo.analysis.recommend.words import seconds, share
-
-    if isinstance(value, str):
-        return value.replace(",", ", ")
-    if unit == "s":
-        return seconds(float(value))
-    return share(float(value)) if unit == "ratio" else f"{float(value):g}{'/s' if unit == 'per_s' else ''}"
 
 
 COMMAND = Command(recommend)

@@ -1,13 +1,13 @@
 """`meshslo report`: outcomes and quantiles of each group."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, Output, OutputOption, StoreOption, err, out
-from meshslo.dashboards.text import seconds_text, share_text
+from meshslo.dashboards.text import quantile_text, seconds_text, share_text
 
 from . import Command
 
@@ -40,7 +40,7 @@ def report(
         ),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="meshslo.toml with the limits of routes, tenants and models.", show_default=False)
+        Path | None, typer.Option("--config", help="Limits of routes, tenants, models; meshslo.toml here, if there is one.")
     ] = None,
     output: OutputOption = Output.table,
 ) -> None:
@@ -52,17 +52,14 @@ def report(
     Example: meshslo report --store ./meshslo-store --by hop,model --phase first_token --quantile 0.99 --since 24h
     """
     from meshslo.analysis.api import open_store
-    from meshslo.analysis.config import Limits
-    from meshslo.dashboards.moments import parse_moment
+    from meshslo.dashboards.inputs import moment, read_config
 
-    now = datetime.now(UTC)
-
-    answer = open_store(store, limits=_config(config).limits if config else Limits()).report(
+    answer = open_store(store, limits=read_config(config).limits).report(
         by=[key.strip() for key in by.split(",") if key.strip()],
         phase=phase,  # type: ignore[arg-type]  # checked there
         quantiles=quantile,
-        since=parse_moment(since, now) if since else None,
-        until=parse_moment(until, now) if until else None,
+        since=moment(since),
+        until=moment(until),
         vantage=vantage,  # type: ignore[arg-type]  # checked there
     )
     if output is Output.json:
@@ -71,26 +68,17 @@ def report(
     show(answer, out())
 
 
-def _config(path: Path) -> Any:
-    from meshslo.analysis.config import parse_config
-    from meshslo.telemetry.errors import BadConfigError
-
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfigError(f"{path} cannot be read: {error}; pass the path of a meshslo.toml") from None
-    return parse_config(text, name=str(path))
-
-
 def show(answer: "Report", console: "Console") -> None:
     """Print the report as a table, with what is common to all rows above it and what the figures mean below."""
+    from meshslo.dashboards import tables
+
     console.print(f"{answer.phase} of calls that started from {_when(answer.start)} to {_when(answer.end)}")
     same = {key: answer.frame[key][0] for key in (*answer.by, "vantage") if answer.frame[key].n_unique() == 1}
     if same:
         console.print(
             "all: " + ", ".join(f"{'seen by' if key == 'vantage' else key} {value or '-'}" for key, value in same.items())
         )
-    console.print(_table(answer, [key for key in (*answer.by, "vantage") if key not in same]))
+    tables.show(console, _table(answer, [key for key in (*answer.by, "vantage") if key not in same], console))
     if (answer.frame["status"] == "at_least").any():
         console.print(">= : calls were cut before they could end; the true value lies beyond.")
     console.print("naive: of calls that ended ok alone, cut ones left out.")
@@ -102,22 +90,22 @@ def _when(moment: datetime | None) -> str:
     return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}Z"
 
 
-def _table(answer: "Report", keys: list[str]) -> "Table":
-    from rich import box
-    from rich.table import Table
+def _table(answer: "Report", keys: list[str], console: "Console") -> "Table":
+    from meshslo.dashboards.tables import Name, table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(" / ".join("seen by" if key == "vantage" else key for key in keys), overflow="fold")
-    table.add_column("calls", justify="right", no_wrap=True)
-    table.add_column("endings", no_wrap=True)
+    shown = table(console)
+    shown.add_column(" / ".join("seen by" if key == "vantage" else key for key in keys))
+    shown.add_column("calls", justify="right", no_wrap=True)
+    shown.add_column("endings", no_wrap=True)
     quantiles = answer.frame["q"].unique(maintain_order=True).to_list()
     for q in quantiles:
-        table.add_column(f"p{100 * q:g}", no_wrap=True)
+        shown.add_column(f"p{100 * q:g}", no_wrap=True)
     for _, rows in answer.frame.group_by(["vantage", *answer.by], maintain_order=True):
         first = rows.row(0, named=True)
         values = [_value(row) for row in rows.iter_rows(named=True)]
-        table.add_row("\n".join(first[key] or "-" for key in keys), f"{first['calls']:,}", _endings(first), *values)
-    return table
+        names = Name("\n".join(first[key] or "-" for key in keys))
+        shown.add_row(names, f"{first['calls']:,}", _endings(first), *values)
+    return shown
 
 
 def _endings(row: dict[str, Any]) -> str:
@@ -127,15 +115,8 @@ def _endings(row: dict[str, Any]) -> str:
 
 
 def _value(row: dict[str, Any]) -> str:
-    if not row["timed"]:
-        return "not seen"
-    naive = f"naive {seconds_text(row['completed_value_s'])}"
-    if row["status"] == "not_identifiable":
-        return f"needs {row['needs_calls']:,} more calls\n{naive}"
-    if row["status"] == "at_least":
-        return f">= {seconds_text(row['value_s'])}\n{naive}"
-    low, high = (seconds_text(row[name]) for name in ("low_s", "high_s"))
-    return f"{seconds_text(row['value_s'])} ({low} to {'?' if high == '-' else high})\n{naive}"
+    text = quantile_text(row)
+    return f"{text}\nnaive {seconds_text(row['completed_value_s'])}" if row["timed"] else text
 
 
 COMMAND = Command(report)

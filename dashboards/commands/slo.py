@@ -87,9 +87,11 @@ def slo(
 
 def show(answer: "SloReport", console: "Console") -> None:
     """Print a row an objective, then what burns and what the figures cannot say."""
+    from meshslo.dashboards import tables
+
     console.print(f"objectives as of {answer.at:%Y-%m-%d %H:%M}Z, the worst first")
     ordered = sorted(answer.standings, key=_budget)
-    console.print(_table(ordered))
+    tables.show(console, _table(ordered, console))
     for standing in ordered:
         promise = f"{' '.join(standing.objective.selection.values())}: {standing.objective}"
         console.print(f"{standing.objective.name}: {promise}", markup=False, highlight=False)
@@ -102,19 +104,19 @@ def _budget(standing: "Standing") -> float:
     return standing.budget_left.estimate if standing.budget_left else float("inf")
 
 
-def _table(standings: list["Standing"]) -> "Table":
-    from rich import box
-    from rich.table import Table
+def _table(standings: list["Standing"], console: "Console") -> "Table":
+    from meshslo.dashboards import tables
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("objective", overflow="fold")
+    table = tables.table(console)
+    table.add_column("objective")
     table.add_column("status", no_wrap=True)
     table.add_column("calls", justify="right", no_wrap=True)
     table.add_column("kept it (95 %)", justify="right", no_wrap=True)
     table.add_column("budget left", justify="right", no_wrap=True)
     table.add_column("burn 1h / 6h", justify="right", no_wrap=True)
     for standing in standings:
-        table.add_row(*_cells(standing))
+        name, *cells = _cells(standing)
+        table.add_row(tables.Name(name), *cells)
     return table
 
 

@@ -1,0 +1,45 @@
+"""Tables: ASCII in a pipe, ruled on a terminal, names whole in both."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from meshslo.dashboards.tables import Name, show, table
+
+
+def printed(name: str, *, width: int = 100, terminal: bool = False) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
+    shown = table(console, title="Hops")
+    shown.add_column("hop")
+    shown.add_column("endings", no_wrap=True)
+    shown.add_row(Name(name), "cancelled 12.5 %")
+    show(console, shown)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_pipe_gets_ascii_and_a_terminal_a_rule() -> None:
+    assert printed("gateway>generator").isascii()
+    assert "──" in printed("gateway>generator", terminal=True)
+
+
+@pytest.mark.parametrize("width", [20, 30, 36, 100])
+def test_no_name_is_torn_and_nothing_is_lost_however_narrow(width: int) -> None:
+    shown = printed("gateway>retrieval-service-primary /v1/chat/completions", width=width)
+    for whole in ("gateway>", "retrieval-service-primary", "/v1", "/chat", "/completions", "cancelled 12.5 %"):
+        assert whole in shown
+
+
+def test_a_name_breaks_at_spaces_first() -> None:
+    assert list(Name("gateway>generator /v1/chat").broken(20)) == ["gateway>generator", "/v1/chat"]
+
+
+@given(st.lists(st.text("ab>/", min_size=1, max_size=12), min_size=1, max_size=4), st.integers(1, 40))
+def test_lines_fit_where_the_longest_piece_does(words: list[str], width: int) -> None:
+    name = Name(" ".join(words))
+    lines = list(name.broken(width))
+    assert "".join(lines).replace(" ", "") == "".join(words)
+    assert max(map(len, lines)) <= max(width, name.shortest)
