@@ -45,7 +45,8 @@ def cut_reasons(calls: pl.LazyFrame, by: Sequence[str] = ("hop",)) -> pl.DataFra
     Empty where no proxy told. Flags are Envoy's: UT the whole call's timer, SI the idle timer, DC the caller left.
     """
     keys = list(dict.fromkeys(by))
-    flagged = _outermost(calls, pl.col("response_flags").is_not_null().any()).filter(pl.col("response_flags").is_not_null())
+    proxies = calls.filter(pl.col("vantage").is_in(["proxy_out", "proxy_in"]))
+    flagged = _outermost(proxies, pl.col("response_flags").is_not_null().any()).filter(pl.col("response_flags").is_not_null())
     ends = [flag for flag, outcome in FLAG_OUTCOMES.items() if outcome in ("timeout", "cancelled")]
     return (
         flagged.with_columns(pl.col("response_flags").str.split(",").alias("flag"))

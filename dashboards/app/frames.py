@@ -111,22 +111,25 @@ def curve(table: LifeTable, group: str, upto_s: float = 0.0) -> pl.DataFrame:
 
 
 def limits(found: Recommendations, phase: Phase) -> list[Limit]:
-    """The timeouts on a phase that are deployed now and proposed: one of each value."""
-    drawn: dict[tuple[str, float], Limit] = {}
+    """The timeouts on a phase that are deployed now and proposed: each value once, with the models that it is for."""
+    drawn: dict[tuple[bool, float], list[str | None]] = {}
     for item in found.items:
         if SETTINGS[item.setting].phase == phase:
             for limit in item_limits(item):
-                drawn.setdefault((limit.name, limit.value_s), limit)
-    return list(drawn.values())
+                drawn.setdefault((limit.proposed, limit.value_s), []).append(item.target.model)
+    return [Limit(_for_models(proposed, models), value_s, proposed) for (proposed, value_s), models in sorted(drawn.items())]
+
+
+def _for_models(proposed: bool, models: Sequence[str | None]) -> str:
+    """What a timeout is called: for which models, unless it is for all."""
+    word = "proposed" if proposed else "now"
+    return word if None in models else f"{word}, {', '.join(sorted({model for model in models if model}))}"
 
 
 def item_limits(item: Recommendation) -> list[Limit]:
     """The value deployed now and the one proposed, of a timeout."""
-    named = [] if item.target.model is None else [item.target.model]
-    now = [] if item.current is None else [Limit(" ".join(["now", *named]), float(item.current.value))]
-    if item.proposed is None:
-        return now
-    return [*now, Limit(" ".join(["proposed", *named]), float(item.proposed.value), proposed=True)]
+    now = [] if item.current is None else [Limit("now", float(item.current.value))]
+    return now if item.proposed is None else [*now, Limit("proposed", float(item.proposed.value), proposed=True)]
 
 
 def table_of(observed: Observed, item: Recommendation) -> LifeTable:

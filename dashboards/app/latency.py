@@ -27,6 +27,14 @@ NAMES: Final[dict[Phase, str]] = {
 FURTHER_KEYS: Final = ("version", "zone", "pod", "cluster")
 
 
+AXES: Final[dict[Phase, str]] = {
+    "total": "duration of the whole call",
+    "first_byte": "time to the response headers",
+    "first_token": "time to the first token",
+    "max_gap": "longest gap between chunks",
+}
+
+
 def render(view: View) -> None:
     """Two choices, then four pictures and the table."""
     left, right = st.columns([3, 2])
@@ -53,7 +61,7 @@ def _quantiles(report: pl.DataFrame, drawn: pl.DataFrame, keys: list[str], phase
     st.subheader(f"Quantiles of the {NAMES[phase]}")
     if groups > MOST_LINES:
         st.caption(f"The pictures show the {drawn[GROUP].n_unique()} largest of {groups} groups; the table shows all.")
-    draw(quantile_dots(drawn, GROUP, NAMES[phase]), "quantile_dots")
+    draw(quantile_dots(drawn, GROUP, AXES[phase]), "quantile_dots")
     with st.expander("As a table", expanded=False):
         table(quantile_table(report, keys), "quantiles")
 
@@ -64,7 +72,7 @@ def _course(view: View, keys: list[str], phase: Phase, names: list[str]) -> None
     left, right = st.columns(2)
     with left:
         st.subheader("Over time")
-        draw(over_time(shown, GROUP, NAMES[phase]), "over_time")
+        draw(over_time(shown, GROUP, AXES[phase]), "over_time")
         unknown = (shown["status"] == "not_identifiable").sum()
         gaps = f" {unknown} of {shown.height} points have too few calls to tell and are left out." if unknown else ""
         st.caption(
@@ -72,7 +80,7 @@ def _course(view: View, keys: list[str], phase: Phase, names: list[str]) -> None
         )
     with right:
         st.subheader("Where calls fall")
-        draw(heat_map(heat_cells(view.rollup(phase, keys=keys, timed=True)), NAMES[phase]), "heat")
+        draw(heat_map(heat_cells(view.rollup(phase, keys=keys, timed=True)), AXES[phase]), "heat")
         st.caption("Cut calls stand where they were cut.")
 
 
@@ -81,7 +89,7 @@ def _lasting(view: View, keys: list[str], phase: Phase, names: list[str]) -> Non
     rows = curves(view.rollup(phase, keys=keys), keys, names)
     one_hop = view.rollup(phase).totals["hop"].n_unique() == 1
     lines = limits(view.recommendations(), phase) if one_hop else []
-    draw(still_running(rows, NAMES[phase], lines), "survival")
+    draw(still_running(rows, AXES[phase], lines), "survival")
     where = "Timeouts deployed now are dashed, proposed ones solid." if one_hop else "Filter one hop to see its timeouts here."
     st.caption(f"A curve that ends above 0.1 % ends where the longest call was cut: what is beyond was not seen. {where}")
 

@@ -69,9 +69,8 @@ def _list(items: Sequence[Recommendation]) -> None:
 
 
 _ROW: Final = pl.Schema(
-    dict.fromkeys(("hop", "model", "setting", "now", "proposed", "effect", "status", "route"), pl.String())
-    | {"calls": pl.Int64()}
-    | dict.fromkeys(("confidence", "reason"), pl.String())
+    dict.fromkeys(("hop", "model", "setting", "now", "proposed", "effect", "reason", "status", "route"), pl.String())
+    | {"calls": pl.Int64(), "confidence": pl.String()}
 )
 
 

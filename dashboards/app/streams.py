@@ -61,7 +61,7 @@ def _headline(costs: pl.DataFrame) -> None:
     hop = sizes.sort("entry", "calls", "hop", descending=[True, True, False])["hop"][0]
     whole = costs.filter(pl.col("hop") == hop).select(pl.col(pl.Int64, pl.Float64).sum()).row(0, named=True)
     cells = st.columns(4)
-    cells[0].metric(f"streams of {hop}", f"{whole['calls']:,}", border=True)
+    cells[0].metric(f"streams of {hop}", f"{whole['calls']:,}", border=True, height="stretch")
     cells[1].metric(
         "cut by a timer",
         share_text(whole["timeout"], whole["calls"]),
@@ -69,6 +69,7 @@ def _headline(costs: pl.DataFrame) -> None:
         delta_color="off",
         delta_arrow="off",
         border=True,
+        height="stretch",
     )
     vain = f"{whole['tokens_in_vain']:,} of {whole['tokens']:,}"
     cells[2].metric(
@@ -78,10 +79,17 @@ def _headline(costs: pl.DataFrame) -> None:
         delta_color="off",
         delta_arrow="off",
         border=True,
+        height="stretch",
     )
     held = f"of {seconds_text(whole['held_s'])}"
     cells[3].metric(
-        "held in vain", seconds_text(whole["held_in_vain_s"]), held, delta_color="off", delta_arrow="off", border=True
+        "held in vain",
+        seconds_text(whole["held_in_vain_s"]),
+        held,
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+        height="stretch",
     )
 
 

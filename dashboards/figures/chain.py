@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import plotly.graph_objects as go
@@ -31,10 +32,8 @@ def call_graph(hops: pl.DataFrame) -> go.Figure:
     figure = go.Figure()
     pairs = list(hops.select("caller", "callee").iter_rows())
     at = places(pairs)
-    most = max(int(hops["calls"].max() or 1), 2)  # type: ignore[arg-type]  # polars types max() as any value
-    for row in hops.sort("calls").iter_rows(named=True):
-        width = 1.5 + 6.0 * math.log1p(row["calls"]) / math.log1p(most)
-        _add_hop(figure, row, at, width)
+    for row, look in _looks(hops):
+        _add_hop(figure, row, at, look)
     _add_services(figure, at)
     for _, name, colour in GRADES:
         marker = {"color": colour, "symbol": "line-ew", "line": {"color": colour, "width": 4}, "size": 14}
@@ -43,7 +42,7 @@ def call_graph(hops: pl.DataFrame) -> go.Figure:
     figure.update_xaxes(**hidden, range=[-0.35, max((x for x, _ in at.values()), default=0.0) + 0.35])
     rows = [y for _, y in at.values()] or [0.0]
     figure.update_yaxes(**hidden, range=[min(rows) - 0.6, max(rows) + 0.6])
-    return styled(figure, height=180 + round(120 * (max(rows) - min(rows))), dragmode=False)
+    return styled(figure, height=190 + round(110 * (max(rows) - min(rows))), dragmode=False)
 
 
 def places(pairs: Sequence[tuple[str, str]]) -> dict[str, Place]:
@@ -85,37 +84,63 @@ def _walk(service: str, at: int, calls: Mapping[str, Sequence[str]], depth: dict
         _walk(callee, at + 1, calls, depth, (*way, service))
 
 
-def _add_hop(figure: go.Figure, row: Mapping[str, object], at: Mapping[str, Place], width: float) -> None:
-    caller, callee = at[str(row["caller"])], at[str(row["callee"])]
-    calls, ok = int(str(row["calls"])), int(str(row["ok"]))
-    colour = next(colour for limit, _, colour in GRADES if (calls - ok) / max(calls, 1) < limit)
-    xs, ys = zip(*_curve(caller, callee), strict=True)
-    figure.add_trace(
-        go.Scatter(x=xs, y=ys, mode="lines", line={"color": colour, "width": width}, hoverinfo="skip", showlegend=False)
-    )
-    middle = (xs[len(xs) // 2], ys[len(ys) // 2])
+def _add_hop(figure: go.Figure, row: Mapping[str, object], at: Mapping[str, Place], look: "_Look") -> None:
+    start, end = at[str(row["caller"])], at[str(row["callee"])]
+    points = list(_curve(start, end))
+    line = {"color": look.colour, "width": look.width}
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    figure.add_trace(go.Scatter(x=xs, y=ys, mode="lines", line=line, hoverinfo="skip", showlegend=False))
+    middle = points[STEPS // 4] if end[0] > start[0] else points[STEPS // 2]
     figure.add_trace(
         go.Scatter(
             x=[middle[0]],
             y=[middle[1]],
             mode="markers",
-            marker={"color": colour, "size": 15, "symbol": "triangle-right"},
+            marker={"color": look.colour, "size": 15, "symbol": "triangle-right"},
             customdata=[[row["hop"]]],
-            hovertemplate=f"<b>{row['hop']}</b><br>{share_text(calls - ok, calls)} of {calls:,} calls not ok<extra></extra>",
+            hovertemplate=f"<b>{row['hop']}</b><br>{look.words}<extra></extra>",
             showlegend=False,
         )
     )
+    beside = points[3 * STEPS // 4 - 1] if end[0] > start[0] else middle
     below = {"mode": "text", "textposition": "bottom center", "hoverinfo": "skip", "showlegend": False}
-    figure.add_trace(go.Scatter(x=[middle[0]], y=[middle[1] - 0.1], text=[row["label"]], **below))
+    figure.add_trace(go.Scatter(x=[beside[0]], y=[beside[1] - 0.03 - 0.14 * look.line], text=[row["label"]], **below))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How a hop is drawn: `line` is how many labels stand above its own, of hops to the same service."""
+
+    colour: str
+    width: float
+    words: str
+    line: int
+
+
+def _looks(hops: pl.DataFrame) -> Iterator[tuple[dict[str, object], _Look]]:
+    """Every hop, those with few calls first, with its look."""
+    most = max([2, *hops["calls"]])
+    before: dict[str, int] = {}
+    for row in hops.sort("calls").iter_rows(named=True):
+        calls, failed = row["calls"], row["calls"] - row["ok"]
+        colour = next(colour for limit, _, colour in GRADES if failed / max(calls, 1) < limit)
+        words = f"{share_text(failed, calls)} of {calls:,} calls not ok"
+        line = before.get(row["callee"], 0)
+        before[row["callee"]] = line + 1
+        yield row, _Look(colour, 1.5 + 6.0 * math.log1p(calls) / math.log1p(most), words, line)
+
+
+STEPS: Final = 40
 
 
 def _curve(start: Place, end: Place) -> Iterator[Place]:
-    """A line that leaves and arrives level; one back to the left, or to itself, bows below."""
-    bow = 0.0 if end[0] > start[0] else -0.6
-    for step in range(21):
-        part = step / 20
-        bend = part * part * (3 - 2 * part)
-        yield start[0] + part * (end[0] - start[0]), start[1] + bend * (end[1] - start[1]) + bow * 4 * part * (1 - part)
+    """A line that leaves level, has come to its end's level half-way, and arrives level; one back to the left bows below."""
+    forward = end[0] > start[0]
+    for step in range(STEPS + 1):
+        part = step / STEPS
+        way = min(1.0, 2 * part) if forward else part
+        bow = 0.0 if forward else -2.4 * part * (1 - part)
+        yield start[0] + part * (end[0] - start[0]), start[1] + way * way * (3 - 2 * way) * (end[1] - start[1]) + bow
 
 
 def _add_services(figure: go.Figure, at: Mapping[str, Place]) -> None:

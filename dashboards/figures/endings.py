@@ -32,6 +32,6 @@ def endings(counts: pl.DataFrame, key: str) -> go.Figure:
                 hovertemplate="%{y} " + outcome + ": %{customdata[1]} (%{customdata[0]})<extra></extra>",
             )
         )
-    figure.update_xaxes(tickformat=".0%", range=[0, 1.001], title="share of calls")
+    figure.update_xaxes(tickformat=".0%", range=[0, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1], title="share of calls")
     figure.update_yaxes(type="category", autorange="reversed")
     return styled(figure, height=120 + 34 * len(groups), barmode="stack", legend_traceorder="normal")

@@ -1,7 +1,7 @@
 """How long calls last: the share still running after each moment, cut calls counted as longer."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +34,9 @@ def still_running(curves: pl.DataFrame, title: str, limits: Sequence[Limit] = ()
     names = curves["group"].unique(maintain_order=True).to_list()
     for (name, colour), rows in zip(colours(names).items(), curves.partition_by("group", maintain_order=True), strict=True):
         add_curve(figure, rows, name, colour)
-    for place, limit in enumerate(limits):
-        add_limit(figure, limit, place)
-    figure.update_xaxes(**duration_axis([*curves["t_s"], *(limit.value_s for limit in limits)], title))
+    axis = duration_axis([*curves["t_s"], *(limit.value_s for limit in limits)], title)
+    add_limits(figure, limits, axis)
+    figure.update_xaxes(**axis)
     figure.update_yaxes(**share_axis("share of calls still running", LOWEST))
     return styled(figure, height=420)
 
@@ -76,20 +76,25 @@ def _reading(row: dict[str, Any]) -> str:
     return f"{share} % ({low} to {high} %) still running after {seconds_text(row['t_s'])}"
 
 
-def add_limit(figure: go.Figure, limit: Limit, place: int) -> None:
-    """Draw one timeout, the `place`th; their names stand below each other."""
-    colour = COLOURS[5] if limit.proposed else GREY
-    figure.add_vline(x=limit.value_s, line={"color": colour, "dash": "solid" if limit.proposed else "dash", "width": 2})
-    figure.add_annotation(
+def add_limits(figure: go.Figure, limits: Sequence[Limit], axis: Mapping[str, Any]) -> None:
+    """Draw timeouts over the logarithmic `axis` of durations; their names stand below each other."""
+    low, high = axis["range"]
+    for place, limit in enumerate(limits):
+        colour = COLOURS[5] if limit.proposed else GREY
+        dash = "solid" if limit.proposed else "dash"
+        figure.add_vline(x=limit.value_s, line={"color": colour, "dash": dash, "width": 2})
         # Of a logarithmic axis a shape takes the value, and an annotation its logarithm.
-        x=math.log10(limit.value_s),
-        y=1.0,
-        yref="paper",
-        text=f"{limit.name} {seconds_text(limit.value_s)}",
-        font={"color": colour},
-        showarrow=False,
-        xanchor="left",
-        xshift=4,
-        yanchor="top",
-        yshift=-16 * (place % 8),
-    )
+        at = math.log10(limit.value_s)
+        is_left = at - low < 0.6 * (high - low)
+        figure.add_annotation(
+            x=at,
+            y=1.0,
+            yref="paper",
+            text=f"{limit.name} {seconds_text(limit.value_s)}",
+            font={"color": colour},
+            showarrow=False,
+            xanchor="left" if is_left else "right",
+            xshift=4 if is_left else -4,
+            yanchor="top",
+            yshift=-17 * (place % 8),
+        )

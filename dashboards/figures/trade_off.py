@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 import polars as pl
 
-from .survival import LOWEST, Limit, add_curve, add_limit
+from .survival import LOWEST, Limit, add_curve, add_limits
 from .theme import COLOURS, GREY, duration_axis, share_axis, styled
 
 
@@ -20,10 +20,10 @@ def trade_off(curve: pl.DataFrame, budget: float, limits: Sequence[Limit] = ()) 
         add_curve(figure, rows, str(rows["group"][0]), COLOURS[0])
     figure.add_hline(y=budget, line={"color": GREY, "dash": "dot", "width": 2})
     # Of a logarithmic axis a shape takes the value, and an annotation its logarithm.
-    beside = {"x": 1.0, "xref": "paper", "xanchor": "right", "yanchor": "bottom", "showarrow": False, "font": {"color": GREY}}
+    beside = {"x": 0.0, "xref": "paper", "xanchor": "left", "yanchor": "bottom", "showarrow": False, "font": {"color": GREY}}
     figure.add_annotation(y=math.log10(budget), text=f"budget {100 * budget:.3g} %", **beside)
-    for place, limit in enumerate(limits):
-        add_limit(figure, limit, place)
-    figure.update_xaxes(**duration_axis([*curve["t_s"], *(limit.value_s for limit in limits)], "timeout"))
+    axis = duration_axis([*curve["t_s"], *(limit.value_s for limit in limits)], "timeout")
+    add_limits(figure, limits, axis)
+    figure.update_xaxes(**axis)
     figure.update_yaxes(**share_axis("share of calls it cuts falsely", min(LOWEST, budget / 2)))
     return styled(figure, height=420)
