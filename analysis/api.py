@@ -1,10 +1,12 @@
 """The verbs of the command line as methods of an opened store: `open_store(path).report(by=["hop"])`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -24,6 +26,10 @@ from .rollup import KEYS, Rollup, roll_up
 from .slo.objective import NO_OBJECTIVES
 from .slo.status import SloReport, slo
 
+if TYPE_CHECKING:
+    from meshslo.telemetry.sources.frames import Added
+    from meshslo.telemetry.store import Appended
+
 Scan = Callable[[datetime | None, datetime | None], pl.LazyFrame]
 """Call rows that started in [since, until); None is an open end."""
 Series = Callable[[datetime | None, datetime | None], pl.LazyFrame | None]
@@ -38,6 +44,20 @@ class CallStore:
     name: str
     limits: Limits = Limits()  # noqa: RUF009 - a frozen value
     series: Series | None = None
+    append: "Callable[[pl.DataFrame], Appended] | None" = field(default=None, kw_only=True)
+    """Takes canonical call rows; None where the calls are read in place."""
+
+    def add(self, frame: Any) -> "Added":
+        """Add the calls of a Polars or pandas frame, whose columns are those of a calls file; one added twice counts once.
+
+        A row that is no call is refused, with a reason, and its neighbours are kept. BadInputError where the frame is no table
+        of calls, or these calls are read in place.
+        """
+        from meshslo.telemetry.sources.frames import add_frame
+
+        if self.append is None:
+            raise BadInputError(f"{self.name}: nothing can be added here; open a directory with open_store(path, create=True)")
+        return add_frame(self.append, frame)
 
     def rollup(
         self,
@@ -171,10 +191,16 @@ def _check(by: Sequence[str], quantiles: Sequence[float], vantage: str | None) -
         raise BadInputError("nothing to report by: name at least one key, such as hop")
 
 
-def open_store(path: str | PathLike[str], *, limits: Limits = Limits()) -> CallStore:  # noqa: B008 - a frozen value
-    """The store at `path`, for reading: a directory, or clickhouse://HOST:PORT/DB?table=otel_traces, read where it is.
+def open_store(
+    path: str | PathLike[str],
+    *,
+    limits: Limits = Limits(),  # noqa: B008 - a frozen value
+    create: bool = False,
+) -> CallStore:
+    """The store at `path`: a directory, or clickhouse://HOST:PORT/DB?table=otel_traces, read where it is.
 
-    StoreError where there is none, SourceError where no server answers.
+    With `create` an absent or empty directory becomes a store. StoreError where there is none, SourceError where no server
+    answers.
     """
     if str(path).startswith(("clickhouse:", "chdb:")):
         from .clickhouse import open_calls
@@ -183,8 +209,9 @@ def open_store(path: str | PathLike[str], *, limits: Limits = Limits()) -> CallS
     from meshslo.telemetry.store import open_store as open_files
     from meshslo.telemetry.store.metrics import MetricStore
 
-    store = open_files(Path(path))
-    return CallStore(store.scan, str(path), limits, MetricStore(store.layout).series_if_any)
+    store = open_files(Path(path), create=create)
+    series = MetricStore(store.layout).series_if_any
+    return CallStore(store.scan, str(path), limits, series, append=partial(store.append, source="frame"))
 
 
 def from_calls(calls: pl.DataFrame, *, limits: Limits = Limits()) -> CallStore:  # noqa: B008 - a frozen value
