@@ -71,6 +71,9 @@ def taken(expr: str, label: str, sources: Sequence[str | Label]) -> str:
 def with_outcome(expr: str, rules: Outcomes) -> str:
     """The series of `expr` with the label `outcome`, by the rules and their precedence in `telemetry.prometheus.labels`."""
     expr = with_label(expr, "outcome", rules.otherwise or UNKNOWN)
+    if rules.status is not None:
+        # A call without an answer, unless gRPC has one.
+        expr = when(expr, rules.status, "0", "outcome", "error")
     if rules.grpc is not None:
         expr = when(expr, rules.grpc, "0", "outcome", "ok")
     if rules.status is not None:
@@ -110,7 +113,7 @@ def _whole(pattern: str | None) -> str:
 def _by_status(expr: str, label: str) -> str:
     """Classes first ("5xx", and Envoy's "5"), then the codes that are not judged by their class."""
     expr = when(expr, label, "[1-4](..)?", "outcome", "ok")
-    expr = when(expr, label, "5(..)?|0", "outcome", "error")
+    expr = when(expr, label, "5(..)?", "outcome", "error")
     for outcome in OUTCOMES:
         expr = _one_of(expr, label, [str(code) for code, meaning in HTTP_OUTCOMES.items() if meaning == outcome], outcome)
     return expr

@@ -71,7 +71,7 @@ def running(folder: Path, config: str) -> Iterator[str]:
     command = [
         *(binary("prometheus"), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"),
         *("--storage.tsdb.retention.time=100y", f"--web.listen-address=127.0.0.1:{port}"),
-        "--enable-feature=native-histograms",
+        "--enable-feature=native-histograms,exemplar-storage",
     ]
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -1,0 +1,224 @@
+"""Every query of every dashboard, on a real Prometheus with what our collector's /metrics says of known calls."""
+
+import json
+import random
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
+from prometheus_client.openmetrics.exposition import generate_latest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.registry import CollectorRegistry
+
+from meshslo.analysis.recommend import Recommendations, parse_recommendations
+from meshslo.dashboards.grafana import OWN, generate, profiles
+from meshslo.dashboards.grafana.board import Advice
+from meshslo.dashboards.grafana.names import Names
+from meshslo.telemetry.collect.call_metrics import CallMetrics
+from meshslo.telemetry.store.counted import COUNTS, add_counts, count_calls, stage_counts
+from meshslo.telemetry.store.layout import Layout
+from tests.dashboards.grafana.advice import ADVICE
+from tests.dashboards.grafana.promql import Asked, ask, filled, queries, values
+from tests.support.calls import make_call, make_calls
+from tests.support.exposition import exposing
+from tests.support.net import wait_for
+from tests.support.prometheus import now_s, scraping, series, with_history
+
+pytestmark = pytest.mark.system
+
+NOW_S = 1_762_000_000
+STEPS = 40
+STEP_S = 15
+PER_STEP = 100
+"""Calls of the generator in each step: 6.67 a second."""
+
+RECOMMENDED: Recommendations = parse_recommendations(ADVICE)
+
+
+def generator_calls() -> list[dict[str, Any]]:
+    """100 attempts at the generator: 80 ok, 8 cut, 4 given up, 5 failed, 3 rejected; 10 are retries, 12 exceed 900 s."""
+    rng = random.Random(7)
+    endings = ["ok"] * 80 + ["timeout"] * 8 + ["cancelled"] * 4 + ["error"] * 5 + ["rejected"] * 3
+    rows = []
+    for number, outcome in enumerate(endings):
+        long = number < 12
+        rows.append(
+            {
+                "outcome": outcome,
+                "attempt": 2 if number % 10 == 0 else 1,
+                "duration_s": 1000.0 if long else rng.uniform(0.2, 8.0),
+                "first_byte_s": 950.0 if long else rng.uniform(0.01, 0.2),
+                "first_token_s": 960.0 if long else rng.uniform(0.1, 1.0),
+                "max_gap_s": 970.0 if long else rng.uniform(0.02, 0.4),
+                "input_tokens": 50,
+                "output_tokens": 200,
+            }
+        )
+    return rows
+
+
+def chain_calls() -> list[dict[str, Any]]:
+    """The generator's calls as client and server see them, and as many of the entry hop, which only the server sees."""
+    rows = generator_calls()
+    client = [make_call(vantage="client", **row) for row in rows]
+    server = [make_call(vantage="server", **{**row, "duration_s": row["duration_s"] / 2}) for row in rows]
+    entry = [make_call(caller="ingress", callee="gateway", **row) for row in rows]
+    return [*client, *server, *entry]
+
+
+def own_registry(folder: Path) -> CollectorRegistry:
+    """What a collector with a store in `folder` exports of those calls."""
+    layout = Layout(folder)
+    temporary, final = stage_counts(layout, add_counts(COUNTS.to_frame(), count_calls(make_calls(chain_calls()))))
+    temporary.rename(final)
+    registry = CollectorRegistry()
+    registry.register(CallMetrics(layout))
+    return registry
+
+
+def own_history(folder: Path) -> str:
+    """What the collector exports of those calls, arriving evenly for ten minutes until NOW_S."""
+    families = text_string_to_metric_families(generate_latest(own_registry(folder)).decode())
+    times = [NOW_S - STEP_S * (STEPS - step) for step in range(STEPS + 1)]
+    return "".join(
+        series(sample.name, sample.labels, [(at, sample.value * step) for step, at in enumerate(times)])
+        for family in families
+        for sample in family.samples
+    )
+
+
+def mesh_history() -> str:
+    """Istio's and Envoy's counts of a few calls, with what is peculiar to them."""
+    times = [NOW_S - STEP_S * (STEPS - step) for step in range(STEPS + 1)]
+
+    def grows(name: str, labels: dict[str, str], per_step: float) -> str:
+        return series(name, labels, [(at, per_step * step) for step, at in enumerate(times)])
+
+    text = ""
+    ends = {"source_canonical_service": "gateway", "destination_canonical_service": "generator"}
+    told = [("200", "-", 60), ("200", "UT", 30), ("200", "DC", 6), ("503", "UC", 3), ("503", "UH", 1)]
+    for reporter, twice in (("source", 1), ("destination", 2)):
+        for status, flags, calls in told:
+            labels = {**ends, "reporter": reporter, "response_code": status, "response_flags": flags}
+            name = "istio_request_duration_milliseconds"
+            for le, share in (("1000", 0.5), ("30000", 0.9), ("+Inf", 1.0)):
+                text += grows(f"{name}_bucket", {**labels, "le": le}, calls * twice * share)
+            text += grows(f"{name}_count", labels, calls * twice)
+            text += grows(f"{name}_sum", labels, calls * twice * 2000.0)
+    cluster = {"app": "gateway", "envoy_cluster_name": "outbound|80||generator.default.svc.cluster.local"}
+    text += grows("envoy_cluster_upstream_rq", {**cluster, "envoy_response_code": "200"}, 90)
+    text += grows("envoy_cluster_upstream_rq", {**cluster, "envoy_response_code": "504"}, 10)
+    return text + grows("envoy_cluster_upstream_rq_retry", cluster, 25)
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("prometheus")
+    with with_history(folder, own_history(tmp_path_factory.mktemp("store")) + mesh_history()) as url:
+        yield url
+
+
+OURS = list(queries(generate([OWN], RECOMMENDED).files))
+THEIRS = list(queries(generate(profiles([])[1:], RECOMMENDED).files))
+
+
+@pytest.mark.parametrize("asked", OURS, ids=str)
+def test_every_query_of_ours_returns_data(prometheus: str, asked: Asked) -> None:
+    found = values(
+        prometheus, filled(asked.expr), NOW_S, "hop", "route", "model", "tenant", "outcome", "le", "setting", "target"
+    )
+    assert found
+
+
+@pytest.mark.parametrize("file", sorted({asked.file for asked in THEIRS}))
+def test_every_query_of_others_is_understood(prometheus: str, file: str) -> None:
+    for asked in THEIRS:
+        if asked.file == file:
+            ask(prometheus, filled(asked.expr), NOW_S)
+
+
+def own(prometheus: str, expr: str, *labels: str, **variables: str) -> dict[Any, float]:
+    return values(prometheus, filled(expr, **variables), NOW_S, *labels)
+
+
+def test_a_call_seen_twice_counts_once(prometheus: str) -> None:
+    found = own(prometheus, Names(OWN).calls(), "hop", "vantage")
+    per_s = pytest.approx(PER_STEP / STEP_S)
+    assert found == {("gateway>generator", "client"): per_s, ("ingress>gateway", "server"): per_s}
+
+
+def test_a_variable_narrows_every_query(prometheus: str) -> None:
+    for asked in OURS:
+        found = ask(prometheus, filled(asked.expr, hop="nobody>nothing"), NOW_S)
+        assert not found, asked
+
+
+def test_shares_are_of_all_calls(prometheus: str) -> None:
+    names = Names(OWN)
+    assert own(prometheus, names.share(("timeout",)), "hop")["gateway>generator"] == pytest.approx(0.08)
+    assert own(prometheus, names.share(("timeout", "cancelled")), "hop")["gateway>generator"] == pytest.approx(0.12)
+    assert own(prometheus, names.share(("error", "rejected"), "model"), "hop", "model")["gateway>generator", "m"] == (
+        pytest.approx(0.08)
+    )
+
+
+def test_a_tail_above_the_top_bucket_is_marked(prometheus: str) -> None:
+    names = Names(OWN)
+    # The 12 long ones are ok; quantiles are of the 92 that were answered or cut.
+    assert own(prometheus, names.beyond("total"), "hop")["gateway>generator"] == pytest.approx(12 / 92)
+    assert own(prometheus, names.at_least(0.99, "total"), "hop")["gateway>generator"] == 900.0
+    assert "gateway>generator" not in own(prometheus, names.at_least(0.5, "total"), "hop")
+    assert own(prometheus, names.quantile(0.5, "total"), "hop")["gateway>generator"] < 10.0
+
+
+def test_retries_are_of_calls_asked_for(prometheus: str) -> None:
+    names = Names(OWN)
+    assert own(prometheus, names.per_call("retries"), "hop")["gateway>generator"] == pytest.approx(10 / 90)
+    assert own(prometheus, names.amplification(), "hop")["gateway>generator"] == pytest.approx(100 / 90)
+
+
+def test_recommended_values_are_lines_where_the_hop_is(prometheus: str) -> None:
+    advised, now = Advice(RECOMMENDED).lines(Names(OWN), "total_timeout")
+    assert own(prometheus, advised.expr, "target") == {"gateway>generator /v1/chat": 45.0}
+    assert own(prometheus, now.expr, "target") == {"gateway>generator /v1/chat": 3.0}
+    assert not own(prometheus, advised.expr, "target", hop="ingress>gateway")
+
+
+def test_exemplars_lead_from_a_panel_to_traces(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    body = generate_latest(own_registry(tmp_path / "store"))
+    expr = filled(Names(OWN).quantile(0.99, "total"))
+    with exposing(body, OPENMETRICS) as exposed, scraping(tmp_path, exposed.port) as url:
+
+        def found() -> list[dict[str, Any]]:
+            with urllib.request.urlopen(f"{url}/api/v1/query_exemplars?{told}", timeout=10) as answer:
+                return list(json.load(answer)["data"])
+
+        told = urllib.parse.urlencode({"query": expr, "start": now_s() - 60, "end": now_s() + 3600})
+        wait_for(lambda: bool(found()), what="a scrape with exemplars")
+        assert {len(one["labels"]["trace_id"]) for each in found() for one in each["exemplars"]} == {32}
+
+
+def names_of(profile: str) -> Names:
+    return Names(profiles([profile])[0])
+
+
+def test_istio_flags_beat_the_status_and_milliseconds_become_seconds(prometheus: str) -> None:
+    names = names_of("istio")
+    found = own(prometheus, names.outcomes(), "hop", "vantage", "outcome")
+    expected = {"ok": 60, "timeout": 30, "cancelled": 6, "error": 3, "rejected": 1}
+    assert found == {("gateway>generator", "source", k): pytest.approx(v / STEP_S) for k, v in expected.items()}
+    assert own(prometheus, names.share(("timeout",)), "hop") == {"gateway>generator": pytest.approx(0.3)}
+    assert own(prometheus, names.quantile(0.99, "total"), "hop") == {"gateway>generator": pytest.approx(30.0)}
+    assert own(prometheus, names.mean("total"), "hop") == {"gateway>generator": pytest.approx(2.0)}
+    assert own(prometheus, names.beyond("total"), "hop") == {"gateway>generator": pytest.approx(0.1)}
+
+
+def test_envoy_clusters_are_services_and_retries_come_on_top(prometheus: str) -> None:
+    names = names_of("envoy")
+    assert own(prometheus, names.share(("timeout",)), "hop") == {"gateway>generator": pytest.approx(0.1)}
+    assert own(prometheus, names.amplification(), "hop") == {"gateway>generator": pytest.approx(1.25)}
