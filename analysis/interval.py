@@ -53,6 +53,15 @@ def proportion(hits: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple
     return low, high
 
 
+def goes_on(calls: Floats, confidence: float) -> Floats:
+    """The share that at least goes on where none of so many calls was seen to end; source: the rule of three, exactly.
+
+    >>> goes_on(np.array([0.0, 299.0]), 0.95).round(3).tolist()
+    [0.0, 0.99]
+    """
+    return np.where(calls > 0.0, np.power(1.0 - confidence, 1.0 / np.maximum(calls, 1e-300)), 0.0)
+
+
 def wilson(hits: float, n: float, confidence: float = 0.95) -> Interval:
     """A share with its score interval, which behaves near 0 and 1. Source: Wilson 1927.
 

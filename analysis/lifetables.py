@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from . import histogram
 from .blocks import blocks
-from .interval import log_log_band, order_ranks
+from .interval import goes_on, log_log_band, order_ranks
 from .quantile import Quantiles, calls_needed, check_share, joined
 
 Floats = NDArray[np.float64]
@@ -127,18 +127,24 @@ class LifeTables:
         behind = self._calls_behind(row)
         enough = behind >= needed
         known = enough & (row >= 0) & (upper >= 0)
+        # Where the band stays above 1 - q throughout, the last event is surely before the quantile.
+        throughout = ~known & enough & (low < 0) & (beyond < 0)
+        low = np.where(throughout, self._last_event, low)
         bounded = ~known & ((beyond >= 0) | (enough & (low >= 0)))
-        bound = np.where(row >= 0, low, self._followed)
-        value = np.where(known, self._within(row, q), self.middle[np.where(bounded, bound, -1)])
+        bound = np.where((row >= 0) | throughout, low, self._followed)
+        least = np.minimum(self.middle[np.where(bounded, bound, -1)], self.longest_s)
+        value = np.where(known, self._within(row, q), least)
+        # The band may go on where few were followed: the bound shown never exceeds the value beside it.
+        low_s = self.low[np.where(known | (bounded & (beyond < 0)), low, beyond)]
         missing = np.ceil((needed - behind) * self.calls / np.maximum(behind, 1.0))
         return Quantiles(
-            value_s=np.where(bounded, np.minimum(value, self.longest_s), value),
-            low_s=self.low[np.where(known | (bounded & (beyond < 0)), low, beyond)],
+            value_s=value,
+            low_s=np.minimum(low_s, value),
             high_s=self.high[np.where(known, high, -1)],
             upper_s=self.high[np.where(known, upper, -1)],
             completed_value_s=self._completed(q),
             status=np.where(known, "ok", np.where(bounded, "at_least", "not_identifiable")),
-            needs_calls=np.where(self.calls > 0, missing, needed).astype(np.int64),
+            needs_calls=np.where(self.calls > 0, np.maximum(missing, 1), needed).astype(np.int64),
         )
 
     @cached_property
@@ -185,24 +191,16 @@ class LifeTables:
         the last event if at all. -1 where the curve goes down to 1 - q, or that is not sure.
         """
         low, _ = self._band(confidence)
-        happened = self.events > 0.0
-        last_event = np.maximum.accumulate(np.where(happened, np.arange(len(low)), -1))
-        past = last_event[self.offsets[1:] - 1] if len(low) else np.full(len(self), -1)
-        past = np.where((past >= self.offsets[:-1]) & (np.diff(self.offsets) > 0), past, -1)
+        past = self._last_event
         followed = self.at_risk * self.per_weight[self.group]
         after = np.append((self.at_risk - self.events) * self.per_weight[self.group], 0.0)[past]
-        sure_past = (past < 0) | (np.append(low, 1.0)[past] * self._goes_on(after, confidence) > 1.0 - q)
+        sure_past = (past < 0) | (np.append(low, 1.0)[past] * goes_on(after, confidence) > 1.0 - q)
         before = np.concatenate([[1.0], low[:-1]])
         before[self.offsets[:-1][np.diff(self.offsets) > 0]] = 1.0
-        unsure = self._first(before * self._goes_on(followed, confidence) <= 1.0 - q)
+        unsure = self._first(before * goes_on(followed, confidence) <= 1.0 - q)
         row = np.where(unsure >= 0, unsure, self.offsets[1:]) - 1
         reached = self._first(self._reached(self.log_survival, q)) >= 0
         return np.where((row < self.offsets[:-1]) | reached | ~sure_past, -1, row)
-
-    @staticmethod
-    def _goes_on(calls: Floats, confidence: float) -> Floats:
-        """The share of calls that at least goes on where none of so many was seen to end."""
-        return np.where(calls > 0.0, np.power(1.0 - confidence, 1.0 / np.maximum(calls, 1e-300)), 0.0)
 
     def _calls_behind(self, row: Ints) -> Floats:
         """Calls that an uncut sample of the same precision at `row` has: S (1 - S) / variance (Cutler and Ederer 1958).
@@ -217,12 +215,17 @@ class LifeTables:
         return effective
 
     @cached_property
-    def _followed(self) -> Ints:
-        """The row to which at least half of the calls that outlasted the group's last event were followed; -1 for none."""
+    def _last_event(self) -> Ints:
+        """The last row of each group that holds an event; -1 for none."""
         happened = np.flatnonzero(self.events > 0.0)
         last = np.append(-1, happened)[np.searchsorted(happened, self.offsets[1:])]
-        inside = last >= self.offsets[:-1]
-        tail = np.where(inside, (np.append(self.at_risk - self.events, 0.0))[last], self.weight)
+        return np.where(last >= self.offsets[:-1], last, -1).astype(np.int64)
+
+    @cached_property
+    def _followed(self) -> Ints:
+        """The row to which at least half of the calls that outlasted the group's last event were followed; -1 for none."""
+        last = self._last_event
+        tail = np.where(last >= 0, (np.append(self.at_risk - self.events, 0.0))[last], self.weight)
         through = np.concatenate([[0.0], np.cumsum(self.censored)])
         row = np.searchsorted(through[1:], through[self.offsets[1:]] - 0.5 * tail * (1.0 + _ROUNDING))
         held = np.clip(row, self.offsets[:-1], np.maximum(self.offsets[1:] - 1, 0))
@@ -252,8 +255,7 @@ class LifeTables:
     def _running(self, terms: Floats) -> Floats:
         """Cumulative sum of `terms` within each group."""
         through = np.concatenate([[0.0], np.cumsum(terms)])
-        within: Floats = through[1:] - through[self.offsets[:-1]][self.group]
-        return within
+        return np.asarray(through[1:] - through[self.offsets[:-1]][self.group], dtype=np.float64)
 
     @cached_property
     def low(self) -> Floats:

@@ -266,3 +266,28 @@ def test_with_cuts_an_interval_holds_the_truth_as_often_as_it_says(n: int, q: fl
             held.append(answer.low_s <= truth <= (answer.high_s or math.inf))
     assert len(held) > 300
     assert 0.93 <= np.mean(held) <= 0.985
+
+
+@settings(max_examples=150, deadline=None)
+@given(samples, st.sampled_from([0.5, 0.95, 0.99, 0.999]), st.sampled_from([0.8, 0.95, 0.999]), st.integers(1, 400))
+def test_an_answer_never_contradicts_itself(
+    given_: tuple[str, int, int, float], q: float, confidence: float, calls: int
+) -> None:
+    seconds, finished = (values[:calls] for values in sample(*given_))
+    answer = LifeTable.from_durations(seconds, finished).quantile(q, confidence=confidence)
+    if answer.status == "not_identifiable":
+        assert (answer.value_s, answer.low_s) == (None, None)
+        assert answer.needs_calls is not None
+        assert answer.needs_calls >= 1
+    else:
+        assert answer.needs_calls is None
+        assert answer.value_s is not None
+        assert (answer.low_s or 0.0) <= answer.value_s <= (answer.high_s or math.inf)
+
+
+def test_where_most_calls_are_cut_all_along_the_last_ending_is_a_bound() -> None:
+    rng = np.random.default_rng(0)
+    whole, patience = rng.lognormal(0.0, 0.7, 700), rng.exponential(0.4, 700)
+    answer = LifeTable.from_durations(np.minimum(whole, patience), whole <= patience).quantile(0.95)
+    assert answer.status == "at_least"
+    assert answer.value_s == pytest.approx(float(np.minimum(whole, patience)[whole <= patience].max()), rel=0.02)
