@@ -1,17 +1,19 @@
 """What a dashboard is made of: boards, their panels, the queries of these, and the lines of recommended values."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
+from meshslo.analysis.quantile import calls_needed
 from meshslo.analysis.recommend import Recommendation, Recommendations
+from meshslo.telemetry.vocabulary import Phase
 
 from .names import Names
 from .promql import with_label
 
 Kind = Literal["lines", "stacked", "heatmap", "table"]
-Role = Literal["value", "at_least", "advised", "now"]
-"""How a query is drawn: as a value, as a value that is only a lower bound, as a recommended or a deployed setting."""
+Role = Literal["value", "at_least", "few", "advised", "now"]
+"""How a query is drawn: a value, one that is only a lower bound, one of too few calls, a recommended or a deployed setting."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +71,23 @@ def by_hop(expr: str, legend: str = "{{hop}} ({{vantage}})") -> Query:
     return Query(expr, legend)
 
 
-def tail(
-    names: Names, phase: Literal["total", "first_byte", "first_token", "max_gap"], *by: str, q: float = 0.99
-) -> list[Query]:
-    """A quantile with exemplars, and marks where it lies above the top bucket and is only a lower bound."""
+def tail(names: Names, phase: Phase, *by: str, q: float = 0.99) -> list[Query]:
+    """A quantile with exemplars; marks where it lies above the top bucket; and apart, where there are too few calls for it."""
     keys = " ".join(f"{{{{{key}}}}}" for key in ("hop", *by))
-    value = Query(names.quantile(q, phase, *by), f"{keys} ({{{{vantage}}}})", exemplar=True)
     return [
-        value,
-        replace(value, expr=names.at_least(q, phase, *by), legend=f"{keys} at least", role="at_least", exemplar=False),
+        Query(names.quantile(q, phase, *by), f"{keys} ({{{{vantage}}}})", exemplar=True),
+        Query(names.at_least(q, phase, *by), f"{keys} at least", "at_least"),
+        Query(names.few(q, phase, *by), f"{keys} of too few calls", "few"),
     ]
+
+
+def reading(q: float = 0.99) -> str:
+    """How to read a panel of `tail`.
+
+    >>> reading(0.95)
+    'Marks: at least that, it lies above the top bucket. Dotted: of fewer than 59 calls a step, too few.'
+    """
+    return f"Marks: at least that, it lies above the top bucket. Dotted: of fewer than {calls_needed(q)} calls a step, too few."
 
 
 def _lines(names: Names, values: Sequence[tuple[Recommendation, float | int | str]], role: Role, word: str) -> list[Query]:

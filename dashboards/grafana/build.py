@@ -104,7 +104,7 @@ def _variable(one: Filter) -> dashboards.QueryVariable:
         .label(one.variable.capitalize())
         .description(_VARIABLE_NOTE)
         .datasource(DATASOURCE)
-        .query({"query": f"label_values({one.metric}, {one.label})", "refId": f"variable-{one.variable}"})
+        .query({"query": f"label_values({one.series}, {one.label})", "refId": f"variable-{one.variable}"})
         .refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
         .multi(True)

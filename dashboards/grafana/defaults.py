@@ -11,7 +11,7 @@ from grafana_foundation_sdk.builders import table as tables
 from grafana_foundation_sdk.builders import text as texts
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common, dashboard, heatmap
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEditorMode
 from grafana_foundation_sdk.models.text import TextMode
 
 from .board import Kind, Panel, Query, Role
@@ -24,6 +24,7 @@ COLUMNS: Final = 24
 _VERMILLION: Final = "#D55E00"
 _BLUE: Final = "#0072B2"
 _ORANGE: Final = "#E69F00"
+_GREY: Final = "#999999"
 
 Built = Builder[dashboard.Panel]
 Placeable = timeseries.Panel | heatmaps.Panel | tables.Panel
@@ -41,7 +42,7 @@ def note(title: str, markdown: str, at: dashboard.GridPos) -> Built:
 
 
 def _target(number: int, query: Query) -> prometheus.Dataquery:
-    target = prometheus.Dataquery().datasource(DATASOURCE).ref_id(chr(ord("A") + number))
+    target = prometheus.Dataquery().datasource(DATASOURCE).ref_id(chr(ord("A") + number)).editor_mode(QueryEditorMode.CODE)
     return target.expr(query.expr).legend_format(query.legend)
 
 
@@ -88,7 +89,7 @@ def _heatmap(panel: Panel, queries: Sequence[Query], _hop_link: str | None) -> h
 
 
 def _table(panel: Panel, queries: Sequence[Query], hop_link: str | None) -> tables.Panel:
-    built: tables.Panel = _common(tables.Panel(), panel)
+    built: tables.Panel = _common(tables.Panel(), panel).show_header(True)
     names = {f"Value #{chr(ord('A') + number)}": query.legend for number, query in enumerate(queries)}
     order = {name: index for index, name in enumerate(["hop", "vantage", *names])}
     for number, query in enumerate(queries):
@@ -116,6 +117,11 @@ _STYLES: Final[dict[Role, list[Override]]] = {
         Override("custom.showPoints", "always"),
         Override("custom.pointSize", 8),
         Override("color", {"mode": "fixed", "fixedColor": _VERMILLION}),
+    ],
+    "few": [
+        Override("custom.lineStyle", {"fill": "dot", "dash": [0, 10]}),
+        Override("custom.lineWidth", 1),
+        Override("color", {"mode": "fixed", "fixedColor": _GREY}),
     ],
     "advised": _dashed(_BLUE),
     "now": _dashed(_ORANGE),

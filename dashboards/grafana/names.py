@@ -5,21 +5,33 @@ Numerator and denominator of a share come from one side.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from meshslo.analysis.quantile import calls_needed
 from meshslo.telemetry.prometheus.profile import Profile
 from meshslo.telemetry.store.metrics import Measure
 from meshslo.telemetry.vocabulary import Outcome, Phase
 
 from .own import OWN, Tokens
 from .promql import quoted, tells_itself, with_label
-from .views import RATE, Ask, CannotExpressError, View, filters_of, views_of
+from .views import RANGE, RATE, Ask, CannotExpressError, View, filters_of, views_of
 
 _SECONDS: Final = {"s": "", "ms": "0.001 * ", "us": "0.000001 * "}
 """Unit -> what makes it seconds."""
 
 _NUMBER: Final = " >= 0"
 """Drops what is not a number, so that a side without calls now does not hide one that has some."""
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Which quantile is asked for, of which phase, by what, over which window."""
+
+    q: float
+    phase: Phase
+    by: tuple[str, ...] = ()
+    window: str = RATE
 
 
 class Names:
@@ -48,18 +60,29 @@ class Names:
         return self._outermost(make)
 
     def quantile(self, q: float, phase: Phase, *by: str, window: str = RATE) -> str:
-        """Seconds that a share `q` of calls stayed within; one that lies above the top edge reads as that edge."""
-        return self._outermost(lambda view: _quantile(view, q, phase, by, window))
+        """Seconds that a share `q` of calls stayed within, where the window has enough calls to say so.
+
+        A quantile that lies above the top edge reads as that edge: see `at_least`.
+        """
+        return self._outermost(lambda view: _quantile(view, Tail(q, phase, by, window)))
+
+    def few(self, q: float, phase: Phase, *by: str) -> str:
+        """The quantile where the window has too few calls: among the largest seen, it says little of the next ones."""
+        return self._outermost(lambda view: _quantile(view, Tail(q, phase, by), few=True))
 
     def beyond(self, phase: Phase, *by: str, window: str = RATE) -> str:
         """The share of calls above the top bucket's edge, of which it is only known that they took longer."""
         return self._outermost(lambda view: _beyond(view, phase, by, window))
 
+    def counted(self, phase: Phase, window: str = RANGE) -> str:
+        """How many calls a histogram of the phase has of the window."""
+        return self._outermost(lambda view: view.summed(Ask(view.histogram(phase), "_count", (), window, function="increase")))
+
     def at_least(self, q: float, phase: Phase, *by: str) -> str:
         """The quantile only where it lies above the top edge: the true value is at least this."""
 
         def make(view: View) -> str:
-            return f"({_quantile(view, q, phase, by, RATE)} and {_beyond(view, phase, by, RATE)} > {1 - q:.10g})"
+            return f"({_quantile(view, Tail(q, phase, by))} and {_beyond(view, phase, by, RATE)} > {1 - q:.10g})"
 
         return self._outermost(make)
 
@@ -132,10 +155,13 @@ class Names:
         return "\nor on (hop) ".join(parts)
 
 
-def _quantile(view: View, q: float, phase: Phase, by: tuple[str, ...], window: str) -> str:
-    histogram = view.histogram(phase)
-    buckets = view.summed(Ask(histogram, "_bucket", (*by, "le"), window))
-    return f"{_SECONDS[histogram.unit]}histogram_quantile({q:g}, {buckets}){_NUMBER}"
+def _quantile(view: View, tail: Tail, *, few: bool = False) -> str:
+    """A distribution-free upper bound of the quantile exists from so many calls on; below it a value is a guess."""
+    histogram = view.histogram(tail.phase)
+    buckets = view.summed(Ask(histogram, "_bucket", (*tail.by, "le"), tail.window))
+    seen = view.summed(Ask(histogram, "_count", tail.by, tail.window, function="increase"))
+    enough = f"{seen} < {calls_needed(tail.q)} > 0" if few else f"{seen} >= {calls_needed(tail.q)}"
+    return f"({_SECONDS[histogram.unit]}histogram_quantile({tail.q:g}, {buckets}) and {enough})"
 
 
 def _beyond(view: View, phase: Phase, by: tuple[str, ...], window: str) -> str:

@@ -34,7 +34,7 @@ def selector(names: Sequence[str], matchers: Iterable[str]) -> str:
     """
     told = [matcher for matcher in matchers if matcher]
     if len(names) == 1 and _NAME.fullmatch(names[0]):
-        return f"{names[0]}{{{','.join(told)}}}"
+        return f"{names[0]}{{{','.join(told)}}}" if told else names[0]
     any_name = f"__name__=~{quoted('|'.join(re.escape(name) for name in names))}"
     return f"{{{','.join([any_name, *told])}}}"
 

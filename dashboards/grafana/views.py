@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from meshslo.telemetry.errors import MeshsloError
 from meshslo.telemetry.prometheus.profile import Column, Counter, Histogram, Label, Metric, Profile
@@ -28,23 +28,24 @@ class CannotExpressError(MeshsloError):
 
 @dataclass(frozen=True)
 class Filter:
-    """A variable by which a dashboard is narrowed: its name, the column it is of, the label that holds it."""
+    """A variable by which a dashboard is narrowed: its name, the column it is of, the label that holds it, in which series."""
 
     variable: str
     column: Column
     label: str
-    metric: str
+    series: str
 
 
 @dataclass(frozen=True)
 class Ask:
-    """Rates of a metric's series, added up by hop and `by`; `le` keeps a histogram's buckets."""
+    """Rates of a metric's series, or what they grew by, added up by hop and `by`; `le` keeps a histogram's buckets."""
 
     metric: Metric
     suffix: str = ""
     by: tuple[str, ...] = ()
     window: str = RATE
     matchers: tuple[str, ...] = ()
+    function: Literal["rate", "increase"] = "rate"
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class View:
         names = [f"{name}{ask.suffix}" for name in ask.metric.names]
         told = [ask.metric.match, self.matcher, *ask.matchers, *self._narrowed(ask.metric)]
         last = ["le"] if "le" in ask.by else []
-        rates = f"rate({selector(names, told)}[{ask.window}])"
+        rates = f"{ask.function}({selector(names, told)}[{ask.window}])"
         expr = f"sum by ({', '.join(dict.fromkeys([*raw, *vantage, *last]))}) ({rates})"
         words = expr
         for name in ["hop", *columns]:
@@ -180,13 +181,14 @@ def filters_of(profile: Profile) -> tuple[Filter, ...]:
     found: dict[Column, Filter] = {}
     columns: tuple[Column, ...] = ("caller", "callee", "route", "model", "tenant")
     for metric in (*profile.counters, *profile.histograms):
-        name = metric.metric if isinstance(metric, Counter) else f"{metric.metric}_count"
+        suffix = "" if isinstance(metric, Counter) else "_count"
+        series = selector([f"{name}{suffix}" for name in metric.names], [metric.match])
         for column in columns:
             sources = profile.labels_of(metric).get(column, ())
             if sources and column not in metric.fixed:
-                found.setdefault(column, Filter(column, column, label_of(sources[0]), name))
+                found.setdefault(column, Filter(column, column, label_of(sources[0]), series))
     ends = [found[column].label for column in columns[:2] if column in found]
     if len(ends) == 2 and ends[0] == ends[1]:
         hop = found.pop("callee")
-        found["caller"] = Filter("hop", "caller", hop.label, hop.metric)
+        found["caller"] = Filter("hop", "caller", hop.label, hop.series)
     return tuple(found[column] for column in columns if column in found)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from meshslo.dashboards.grafana.board import Advice, Board, Panel, Query, by_hop, tail
+from meshslo.dashboards.grafana.board import Advice, Board, Panel, Query, by_hop, reading, tail
 from meshslo.dashboards.grafana.names import Names
 from meshslo.dashboards.grafana.views import RANGE
 
@@ -11,6 +11,7 @@ def _table(names: Names, _advice: Advice) -> Sequence[Query]:
     quantiles = [Query(names.quantile(q, "total", window=RANGE), f"p{q * 100:g}", unit="s") for q in (0.5, 0.95, 0.99)]
     return [
         Query(names.calls(window=RANGE), "calls/s", unit="reqps"),
+        Query(names.counted("total"), "calls timed"),
         *quantiles,
         Query(names.beyond("total", window=RANGE), "above top bucket", unit="percentunit"),
     ]
@@ -23,7 +24,8 @@ BOARD = Board(
     panels=(
         Panel(
             "Hops in this window",
-            "One row a hop. A p99 is at least what it says where more than 1 % of the calls lie above the top bucket.",
+            "One row a hop. A quantile of too few calls is left empty. It is at least what it says where as many calls lie above "
+            "the top bucket: 1 % for the p99, 5 % for the p95.",
             _table,
             "short",
             kind="table",
@@ -31,7 +33,7 @@ BOARD = Board(
         ),
         Panel(
             "p99 of the whole call",
-            "Seconds to the last byte. Marks say at least: the quantile lies above the top bucket, whose edge is drawn.",
+            f"Seconds to the last byte. {reading()}",
             lambda names, _: tail(names, "total"),
             "s",
         ),

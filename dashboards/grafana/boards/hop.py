@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from meshslo.dashboards.grafana.board import Advice, Board, Panel, Query, by_hop, tail
+from meshslo.dashboards.grafana.board import Advice, Board, Panel, Query, by_hop, reading, tail
 from meshslo.dashboards.grafana.names import Names
 
 
@@ -11,8 +11,8 @@ def _quantiles(names: Names, _advice: Advice) -> Sequence[Query]:
         Query(names.quantile(q, "total"), f"p{q * 100:g} {{{{hop}}}} ({{{{vantage}}}})", exemplar=q == 0.95)
         for q in (0.5, 0.95)
     ]
-    value, bound = tail(names, "total")
-    return [*lower, Query(value.expr, f"p99 {value.legend}", exemplar=True), bound]
+    value, *bounds = tail(names, "total")
+    return [*lower, Query(value.expr, f"p99 {value.legend}", exemplar=True), *bounds]
 
 
 BOARD = Board(
@@ -22,7 +22,7 @@ BOARD = Board(
     panels=(
         Panel(
             "Whole call: p50, p95, p99",
-            "Seconds to the last byte. Marks say at least: the quantile lies above the top bucket, whose edge is drawn.",
+            f"Seconds to the last byte. Of the p99: {reading()}",
             _quantiles,
             "s",
         ),
@@ -54,7 +54,7 @@ BOARD = Board(
         ),
         Panel(
             "p99 to the first byte",
-            "Seconds to the response headers. A server may send headers at once and think afterwards.",
+            f"Seconds to the response headers. A server may send headers at once and think afterwards. {reading()}",
             lambda names, _: tail(names, "first_byte"),
             "s",
         ),
@@ -66,7 +66,7 @@ BOARD = Board(
         ),
         Panel(
             "p95 by route",
-            "Seconds to the last byte of each route.",
+            f"Seconds to the last byte of each route. {reading(0.95)}",
             lambda names, _: tail(names, "total", "route", q=0.95),
             "s",
         ),

@@ -1,6 +1,6 @@
 """Models and tenants: who waits for what, and who uses how much."""
 
-from meshslo.dashboards.grafana.board import Board, Panel, Query, tail
+from meshslo.dashboards.grafana.board import Board, Panel, Query, reading, tail
 
 
 def _for(key: str, what: str) -> tuple[Panel, ...]:
@@ -9,7 +9,7 @@ def _for(key: str, what: str) -> tuple[Panel, ...]:
     return (
         Panel(
             f"p95 of the whole call by {what}",
-            "Seconds to the last byte. Marks say at least: the quantile lies above the top bucket.",
+            f"Seconds to the last byte. {reading(0.95)}",
             lambda names, _: tail(names, "total", key, q=0.95),
             "s",
         ),
@@ -21,7 +21,7 @@ def _for(key: str, what: str) -> tuple[Panel, ...]:
         ),
         Panel(
             f"p95 to the first token by {what}",
-            "Seconds to the first chunk with content.",
+            f"Seconds to the first chunk with content. {reading(0.95)}",
             lambda names, _: tail(names, "first_token", key, q=0.95),
             "s",
         ),

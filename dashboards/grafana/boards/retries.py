@@ -1,6 +1,6 @@
 """Retries and timeouts: what is deployed, what is recommended, what it does to the traffic."""
 
-from meshslo.dashboards.grafana.board import Board, Panel, by_hop, tail
+from meshslo.dashboards.grafana.board import Board, Panel, by_hop, reading, tail
 
 BOARD = Board(
     name="retries",
@@ -10,7 +10,7 @@ BOARD = Board(
     panels=(
         Panel(
             "p99 of the whole call, and total timeouts",
-            "Seconds to the last byte. A p99 that lies flat on a timeout is that timeout: the tail beyond it is hidden.",
+            f"Seconds to the last byte. A p99 flat on a timeout is that timeout: the tail beyond it is hidden. {reading()}",
             lambda names, advice: [*tail(names, "total"), *advice.lines(names, "total_timeout")],
             "s",
         ),
@@ -22,7 +22,7 @@ BOARD = Board(
         ),
         Panel(
             "p99 to the first byte, and timeouts of one try",
-            "Seconds to the response headers, where a try's timer stops.",
+            f"Seconds to the response headers, where a try's timer stops. {reading()}",
             lambda names, advice: [*tail(names, "first_byte"), *advice.lines(names, "per_try_timeout")],
             "s",
         ),

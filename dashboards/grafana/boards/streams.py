@@ -1,6 +1,6 @@
 """Streams: the first token, the longest silence, what timers cut."""
 
-from meshslo.dashboards.grafana.board import Board, Panel, Query, by_hop, tail
+from meshslo.dashboards.grafana.board import Board, Panel, Query, by_hop, reading, tail
 
 BOARD = Board(
     name="streams",
@@ -10,7 +10,7 @@ BOARD = Board(
     panels=(
         Panel(
             "p99 to the first token",
-            "Seconds to the first chunk with content, and the timeouts for it. Marks say at least.",
+            f"Seconds to the first chunk with content, with its timeouts. {reading()}",
             lambda names, advice: [*tail(names, "first_token"), *advice.lines(names, "first_token_timeout")],
             "s",
         ),
@@ -22,7 +22,7 @@ BOARD = Board(
         ),
         Panel(
             "p99 of the longest silence",
-            "Seconds between two chunks at most, and since the last one where a stream was cut; with the idle timeouts.",
+            f"Longest seconds between chunks, and since the last one where a stream was cut; with idle timeouts. {reading()}",
             lambda names, advice: [*tail(names, "max_gap"), *advice.lines(names, "idle_gap_timeout")],
             "s",
         ),

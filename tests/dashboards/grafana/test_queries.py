@@ -62,12 +62,13 @@ def generator_calls() -> list[dict[str, Any]]:
 
 
 def chain_calls() -> list[dict[str, Any]]:
-    """The generator's calls as client and server see them, and as many of the entry hop, which only the server sees."""
+    """The generator's calls as client and server see them, those of the entry hop as the server does, one of another."""
     rows = generator_calls()
     client = [make_call(vantage="client", **row) for row in rows]
     server = [make_call(vantage="server", **{**row, "duration_s": row["duration_s"] / 2}) for row in rows]
     entry = [make_call(caller="ingress", callee="gateway", **row) for row in rows]
-    return [*client, *server, *entry]
+    few = [make_call(callee="reranker", duration_s=0.02, first_byte_s=0.01, first_token_s=0.015, max_gap_s=0.001)]
+    return [*client, *server, *entry, *few]
 
 
 def own_registry(folder: Path) -> CollectorRegistry:
@@ -148,7 +149,13 @@ def own(prometheus: str, expr: str, *labels: str, **variables: str) -> dict[Any,
 def test_a_call_seen_twice_counts_once(prometheus: str) -> None:
     found = own(prometheus, Names(OWN).calls(), "hop", "vantage")
     per_s = pytest.approx(PER_STEP / STEP_S)
-    assert found == {("gateway>generator", "client"): per_s, ("ingress>gateway", "server"): per_s}
+    few_per_s = pytest.approx(1 / STEP_S)
+    expected = {
+        "gateway>generator": ("client", per_s),
+        "ingress>gateway": ("server", per_s),
+        "gateway>reranker": ("server", few_per_s),
+    }
+    assert found == {(hop, vantage): rate for hop, (vantage, rate) in expected.items()}
 
 
 def test_a_variable_narrows_every_query(prometheus: str) -> None:
@@ -173,6 +180,13 @@ def test_a_tail_above_the_top_bucket_is_marked(prometheus: str) -> None:
     assert own(prometheus, names.at_least(0.99, "total"), "hop")["gateway>generator"] == 900.0
     assert "gateway>generator" not in own(prometheus, names.at_least(0.5, "total"), "hop")
     assert own(prometheus, names.quantile(0.5, "total"), "hop")["gateway>generator"] < 10.0
+
+
+def test_a_tail_of_too_few_calls_is_drawn_apart(prometheus: str) -> None:
+    names = Names(OWN)
+    for q in (0.95, 0.99):
+        assert own(prometheus, names.quantile(q, "total"), "hop").keys() == {"gateway>generator", "ingress>gateway"}
+        assert own(prometheus, names.few(q, "total"), "hop").keys() == {"gateway>reranker"}
 
 
 def test_retries_are_of_calls_asked_for(prometheus: str) -> None:
