@@ -1,0 +1,30 @@
+"""The /metrics of `meshslo collect`: the calls it has stored."""
+
+from typing import Final
+
+from meshslo.telemetry.prometheus.profile import Outcomes
+from meshslo.telemetry.store.counted import EDGES_S
+from meshslo.telemetry.vocabulary import OUTCOMES, PHASES
+
+from . import Durations, Producer
+
+_ON_THE_WAY: Final = ("first_byte", "first_token")
+
+PRODUCER = Producer(
+    name="meshslo",
+    calls="meshslo_calls_total",
+    durations={
+        phase: Durations("meshslo_call_seconds", EDGES_S, match=(f'phase="{phase}"',), is_seen_by_all=phase in _ON_THE_WAY)
+        for phase in PHASES
+    },
+    labels={key: key for key in ("hop", "route", "model", "tenant")},
+    by=("hop", "route", "model"),
+    vantages={vantage: f'vantage="{vantage}"' for vantage in ("client", "proxy_out", "proxy_in", "server")},
+    outcomes=Outcomes(words={"outcome": {outcome: outcome for outcome in OUTCOMES}}),
+    retries="meshslo_retries_total",
+    cut_streams="meshslo_cut_streams_total",
+    notes=(
+        "A call that was cut before its first token is in no histogram of first tokens: `meshslo slo` counts it as it is.",
+        "Beyond 500 combinations of labels the collector counts under __other__: rare tenants and models end there.",
+    ),
+)
