@@ -16,6 +16,7 @@ from meshslo.analysis.doctor import Diagnosis, examine
 from meshslo.analysis.policy.deployed import Deployed, read_deployed
 from meshslo.analysis.recommend import Observed, Recommendations, observe, recommend
 from meshslo.analysis.rollup import Rollup
+from meshslo.analysis.slo.status import SloReport
 from meshslo.dashboards.inputs import read_config, read_manifests
 from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.store.layout import open_layout
@@ -96,9 +97,9 @@ def extent(asked: Asked) -> tuple[datetime, datetime]:
 
 @st.cache_resource(max_entries=KEPT, show_spinner="Counting calls ...")
 def rollup(asked: Asked, phase: Phase, keys: tuple[str, ...], bucket: str | None) -> Rollup:
-    """The rollup of one phase."""
+    """The rollup of one phase, without exact extremes, as `report` asks for it."""
     store = opened(asked.start)
-    return store.rollup(by=keys, bucket=bucket, phases=[phase], since=asked.since, until=asked.until)
+    return store.rollup(by=keys, bucket=bucket, phases=[phase], since=asked.since, until=asked.until, extremes=False)
 
 
 @st.cache_resource(max_entries=KEPT, show_spinner="Looking at calls ...")
@@ -120,6 +121,12 @@ def recommendations(asked: Asked, budget: float | None) -> Recommendations:
 
 def _deployed(asked: Asked, settings: Config) -> Deployed:
     return read_deployed(manifests(asked), model_header=settings.emit.model_header)
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner="Judging calls ...")
+def objectives(asked: Asked) -> SloReport:
+    """How the config's objectives stand at the window's end."""
+    return opened(asked.start).slo(config(asked), at=asked.until)
 
 
 @st.cache_resource(max_entries=KEPT, show_spinner="Examining calls ...")

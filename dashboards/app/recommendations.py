@@ -93,8 +93,9 @@ def _row(item: Recommendation) -> dict[str, object]:
 def _effect(name: str, effect: Effect) -> str:
     """A quantity before and after; "at most" where only the limit of it is known."""
     before, after = _amount(name, effect.before), _amount(name, effect.after)
-    if effect.after is None and effect.after_high is not None:
-        after = f"at most {_amount(name, effect.after_high)}"
+    if effect.after_high is not None:
+        bound = f"at most {_amount(name, effect.after_high)}"
+        after = bound if effect.after is None else f"{after} ({bound})"
     return f"{EFFECTS[name]} {before} → {after}"
 
 

@@ -129,7 +129,9 @@ def _show(page: Page, start: Start, filters: Filters) -> None:
     if st.session_state.pop(RERUN, False):
         st.rerun()
     try:
-        page.render(look(start, filters))
+        view = look(start, filters)
+        view.require_calls()
+        page.render(view)
     except MeshsloError as error:
         _say(str(error))
     except (OSError, pl.exceptions.PolarsError) as error:

@@ -33,6 +33,7 @@ FLAGS: Final = {
 def render(view: View) -> None:
     """How streams end and what it costs, then the two clocks that only streams have."""
     keys = ["hop", {"Model": "model", "Tenant": "tenant", "Route": "route"}[_by()]]
+    clocks = [view.report(keys, phase=phase) for phase in CLOCKS]
     costs = view.streams(keys)
     if costs.is_empty():
         raise StoreError(
@@ -43,9 +44,9 @@ def render(view: View) -> None:
     _headline(costs)
     _endings(view, costs, keys)
     hops = costs["hop"].unique().to_list()
-    for column, phase, title in zip(st.columns(2), CLOCKS, ("First token", "Longest gap"), strict=True):
+    for column, report, title in zip(st.columns(2), clocks, ("First token", "Longest gap"), strict=True):
         with column:
-            _clock(view.report(keys, phase=phase).filter(pl.col("hop").is_in(hops)), keys, title)
+            _clock(report.filter(pl.col("hop").is_in(hops)), keys, title)
 
 
 def _by() -> str:

@@ -14,6 +14,8 @@ from meshslo.analysis.recommend import Observed, Recommendations
 from meshslo.analysis.recommend.recommendation import Target
 from meshslo.analysis.report import report
 from meshslo.analysis.rollup import KEYS, Rollup
+from meshslo.analysis.slo.objective import Objective
+from meshslo.analysis.slo.status import SloReport
 from meshslo.analysis.streams import cut_reasons, stream_costs
 from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.vocabulary import Phase
@@ -38,6 +40,10 @@ class View:
     def every_hop(self) -> Self:
         """The same with all hops: the picture of the chain keeps them in sight."""
         return replace(self, filters=self.filters.with_every_hop())
+
+    def require_calls(self) -> None:
+        """StoreError, with the way out, where the window holds no calls at all."""
+        answers.extent(self.asked)
 
     @cached_property
     def extent(self) -> tuple[datetime, datetime]:
@@ -97,12 +103,17 @@ class View:
         """The evidence behind the recommendations."""
         return answers.observed(self.asked, None)
 
+    def objectives(self) -> SloReport:
+        """How the config's objectives stand at the window's end, each over its own window; those of what is shown."""
+        found = answers.objectives(self.asked)
+        return replace(found, standings=tuple(each for each in found.standings if self._shows(each.objective)))
+
     def diagnosis(self) -> Diagnosis:
         """What `doctor` says of the whole window."""
         return answers.diagnosis(self.asked)
 
-    def _shows(self, target: Target) -> bool:
-        """Whether a target is among what is shown; one for all routes or models always is."""
+    def _shows(self, target: Target | Objective) -> bool:
+        """Whether a target or objective is among what is shown; one for all routes or models always is."""
         return all(
             not getattr(self.filters, key) or getattr(target, key) in (None, *getattr(self.filters, key))
             for key in ("hop", "route", "model")

@@ -4,6 +4,7 @@ A function takes frames whose columns its docstring names (durations in seconds,
 estimates nothing: what is in the picture was answered by `meshslo.analysis`.
 """
 
+from .budgets import budgets
 from .chain import call_graph
 from .endings import endings
 from .heat import heat_map
@@ -11,4 +12,4 @@ from .quantiles import over_time, quantile_dots
 from .survival import Limit, still_running
 from .trade_off import trade_off
 
-__all__ = ["Limit", "call_graph", "endings", "heat_map", "over_time", "quantile_dots", "still_running", "trade_off"]
+__all__ = ["Limit", "budgets", "call_graph", "endings", "heat_map", "over_time", "quantile_dots", "still_running", "trade_off"]

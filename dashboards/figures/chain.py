@@ -104,7 +104,7 @@ def _add_hop(figure: go.Figure, row: Mapping[str, object], at: Mapping[str, Plac
     )
     beside = points[3 * STEPS // 4 - 1] if end[0] > start[0] else middle
     below = {"mode": "text", "textposition": "bottom center", "hoverinfo": "skip", "showlegend": False}
-    figure.add_trace(go.Scatter(x=[beside[0]], y=[beside[1] - 0.03 - 0.14 * look.line], text=[row["label"]], **below))
+    figure.add_trace(go.Scatter(x=[beside[0]], y=[beside[1] - 0.09 - 0.16 * look.line], text=[row["label"]], **below))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,268 @@
+"""The dashboard's pages, run in this process: what they show, what filters and the slider do, what they say of no data."""
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
+
+from meshslo.analysis import from_calls, open_store
+from meshslo.analysis.config import parse_config
+from meshslo.analysis.recommend import observe
+from meshslo.dashboards.app.filters import Filters
+from meshslo.dashboards.app.frames import quantile_table
+from meshslo.dashboards.app.shell import look, pages
+from meshslo.dashboards.app.start import Start
+from meshslo.telemetry import store as files
+from meshslo.telemetry.store.metrics import MetricStore
+from meshslo.telemetry.vocabulary import PHASES
+from tests.support.calls import EPOCH, make_call, make_calls
+from tests.support.scenes import chain_calls
+from tests.support.series import make_histogram, make_series
+
+PATHS = [page.path for page in pages()]
+CAP_S = 6.0
+
+
+@pytest.fixture(scope="module")
+def calls() -> pl.DataFrame:
+    tenants = pl.Series("tenant", [f"t{number // 4 % 3}" for number in range(1600)])
+    return chain_calls(400, cap_s=CAP_S).with_columns(tenants)
+
+
+@pytest.fixture(scope="module")
+def store(calls: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return filled(tmp_path_factory.mktemp("dashboard") / "store", calls)
+
+
+def filled(path: Path, calls: pl.DataFrame | None) -> Path:
+    opened = files.open_store(path, create=True)
+    if calls is not None:
+        opened.append(calls, source="test")
+    return path
+
+
+def script(store: str, config: str) -> None:
+    from meshslo.dashboards.app.shell import run
+    from meshslo.dashboards.app.start import Start
+
+    run(Start(store, config))
+
+
+def config_beside(store: Path) -> Path:
+    """A config with two objectives, one that the calls keep and one that they miss."""
+    config = store.with_name("meshslo.toml")
+    if not config.exists():
+        promise = '[[slo]]\nname = "{}"\nhop = "{}"\nsli = "total"\nthreshold_s = {}\ntarget = 0.9\nwindow = "1d"\n'
+        config.write_text(promise.format("kept", "gateway>retriever", 9.0) + promise.format("broken", "ingress>gateway", 0.5))
+    return config
+
+
+def opened(store: Path, path: str = "chain", **query: str | list[str]) -> AppTest:
+    """The dashboard at a page and an address; fails where the page raised."""
+    app = AppTest.from_function(script, args=(str(store), str(config_beside(store))), default_timeout=120)
+    app.query_params.update(query)
+    if path != PATHS[0]:
+        # Pages are functions, which AppTest.switch_page does not know: this is what it would set.
+        app._page_hash = calc_hash(path)
+    return ran(app.run())
+
+
+def ran(app: AppTest) -> AppTest:
+    assert not app.exception, [(error.message, error.stack_trace) for error in app.exception]
+    return app
+
+
+def figure(app: AppTest, key: str) -> dict[str, Any]:
+    """The plotly figure whose widget ends in `key`."""
+    (found,) = [chart.proto for chart in app.get("plotly_chart") if chart.proto.id.endswith(f"-{key}")]
+    spec: dict[str, Any] = json.loads(found.figure.spec if hasattr(found, "figure") else found.spec)
+    return spec
+
+
+def test_the_menu_is_in_the_order_of_a_reader() -> None:
+    assert [page.title for page in pages()] == ["Chain", "Latency", "Streams", "Recommendations", "SLO", "Data quality"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_page_shows_something(store: Path, path: str) -> None:
+    app = opened(store, path)
+    assert app.header[0].value == next(page.title for page in pages() if page.path == path)
+    assert app.dataframe or app.get("plotly_chart")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_empty_store_says_how_to_fill_it(tmp_path: Path, path: str) -> None:
+    app = opened(filled(tmp_path / "store", None), path)
+    told = [*app.info, *app.error]
+    assert any("meshslo collect" in box.value for box in told)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_store_that_is_gone_is_named(tmp_path: Path, path: str) -> None:
+    app = opened(filled(tmp_path / "store", make_calls([make_call()])), path)
+    shutil.rmtree(tmp_path / "store")
+    assert "does not exist" in ran(app.run()).info[0].value
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_one_call_is_enough_for_a_page(tmp_path: Path, path: str) -> None:
+    opened(filled(tmp_path / "store", make_calls([make_call(first_token_s=0.2, max_gap_s=0.1, chunks=7)])), path)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_metrics_without_calls_are_shown_as_far_as_they_go(tmp_path: Path, path: str) -> None:
+    store = files.open_store(filled(tmp_path / "store", None))
+    series = make_series(make_histogram([0.1, 1.0], [500.0, 20.0]))
+    MetricStore(store.layout).append(series, since=EPOCH, until=EPOCH + timedelta(minutes=1))
+    opened(store.path, path)
+
+
+def test_one_call_is_no_quantile(tmp_path: Path) -> None:
+    app = opened(filled(tmp_path / "store", make_calls([make_call()])))
+    assert app.dataframe[0].value["p99"].tolist() == ["needs 298 more calls"]
+
+
+def test_calls_that_were_cut_make_a_lower_bound(tmp_path: Path) -> None:
+    rows = [make_call(at_s=n, duration_s=3.0, outcome="timeout") for n in range(200)]
+    app = opened(filled(tmp_path / "store", make_calls([*rows, make_call(at_s=1, duration_s=0.5)])))
+    assert app.dataframe[0].value["p95"].tolist() == [">= 3.0 s"]
+
+
+def test_a_filter_changes_the_page_and_the_address(store: Path) -> None:
+    app = opened(store)
+    assert len(app.dataframe[0].value) == 3
+    ran(app.multiselect(key="hop").set_value(["gateway>retriever"]).run())
+    assert app.dataframe[0].value["hop"].tolist() == ["gateway>retriever"]
+    assert app.query_params["hop"] in ("gateway>retriever", ["gateway>retriever"])
+    ran(app.button[0].click().run())
+    assert len(app.dataframe[0].value) == 3
+    assert "hop" not in app.query_params
+
+
+def test_an_address_is_a_view(store: Path, calls: pl.DataFrame) -> None:
+    app = opened(store, hop="gateway>generator", model="large", since="2026-11-02T09:01:00Z", until="2026-11-02T09:04:00Z")
+    since, until = datetime(2026, 11, 2, 9, 1, tzinfo=UTC), datetime(2026, 11, 2, 9, 4, tzinfo=UTC)
+    kept = calls.filter((pl.col("hop") == "gateway>generator") & (pl.col("model") == "large"))
+    report = from_calls(kept).report(by=["hop"], quantiles=(0.5, 0.95, 0.99), since=since, until=until)
+    assert app.dataframe[0].value.to_dict("records") == quantile_table(report.frame, ["hop"]).to_dicts()
+
+
+FILTERS = [
+    {"hop": hops, "model": models, "tenant": tenants}
+    for hops, models, tenants in product(
+        ((), ("gateway>generator",), ("ingress>gateway", "gateway>retriever")), ((), ("small",)), ((), ("t0", "t2"))
+    )
+]
+
+
+@pytest.mark.parametrize("chosen", FILTERS, ids=str)
+def test_the_numbers_are_those_of_the_library_for_the_same_calls(
+    store: Path, calls: pl.DataFrame, chosen: dict[str, tuple[str, ...]]
+) -> None:
+    filters = Filters(**chosen)
+    shown = from_calls(calls.filter(filters.condition()))
+    for phase, by in product(PHASES, (["hop"], ["hop", "model"], ["hop", "tenant"])):
+        report = look(Start(str(store)), filters).report(by, phase=phase)
+        assert report.equals(shown.report(by=by, phase=phase, quantiles=(0.5, 0.95, 0.99)).frame)
+
+
+def test_the_picture_holds_the_numbers_of_the_table(store: Path) -> None:
+    app = opened(store)
+    frame = open_store(store).report(by=["hop"], quantiles=(0.99,)).frame.filter(pl.col("value_s").is_not_null())
+    (dots,) = [trace for trace in figure(app, "dots")["data"] if trace["name"] == "p99"]
+    assert dict(zip(dots["y"], dots["x"], strict=True)) == dict(frame.select("hop", "value_s").iter_rows())
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("by", ["hop", "model", "version"])
+def test_latency_shows_any_phase_by_any_key(store: Path, phase: str, by: str) -> None:
+    app = opened(store, "latency")
+    app.get("button_group")[0].set_value(phase)
+    ran(app.selectbox(key="by").select(by).run())
+    assert len(app.get("plotly_chart")) == 4
+
+
+def test_timeouts_are_drawn_for_one_hop(store: Path) -> None:
+    app = opened(store, "latency", hop="ingress>gateway")
+    lines = [note["text"] for note in figure(app, "survival")["layout"].get("annotations", [])]
+    assert any(line.startswith("now ") for line in lines)
+
+
+def test_the_slider_answers_with_the_life_table(store: Path, calls: pl.DataFrame) -> None:
+    app = opened(store, "recommendations", hop="gateway>retriever")
+    table = observe(calls.lazy()).tables("total").careful("gateway>retriever", "/search", None)
+    answers = []
+    for budget in (0.05, 0.1):
+        ran(app.select_slider[0].set_value(budget).run())
+        numbers = {metric.label: metric.value for metric in app.metric}
+        answers.append(numbers["timeout at this budget"])
+        upper_s = table.quantile(1 - budget).upper_s
+        assert upper_s is not None
+        assert float(answers[-1].split()[0]) / 1000 == pytest.approx(upper_s, rel=0.1)
+    assert answers[0] != answers[1]
+
+
+def test_policies_can_be_taken_away_for_every_mesh(store: Path) -> None:
+    app = opened(store, "recommendations")
+    names = [element.proto.label for element in app.get("download_button")]
+    assert {"istio", "linkerd", "gateway-api"} <= set(names)
+
+
+def test_streams_count_what_was_made_in_vain(store: Path, calls: pl.DataFrame) -> None:
+    app = opened(store, "streams", hop="gateway>generator")
+    made = calls.filter(pl.col("hop") == "gateway>generator", pl.col("streaming"))
+    lost = made.filter(pl.col("outcome") != "ok")["output_tokens"].sum()
+    numbers = {metric.label: metric.delta for metric in app.metric}
+    assert numbers["tokens in vain"] == f"{lost:,} of {made['output_tokens'].sum():,}"
+
+
+def test_objectives_stand_as_the_library_says(store: Path) -> None:
+    answer = open_store(store).slo(parse_config(config_beside(store).read_text()))
+    assert {standing.objective.name: standing.status for standing in answer.standings} == {"kept": "met", "broken": "missed"}
+    shown = opened(store, "slo").dataframe[0].value
+    assert dict(zip(shown["objective"], shown["status"], strict=True)) == {"kept": "met", "broken": "missed"}
+    assert shown["objective"].tolist() == ["broken", "kept"]
+
+
+def test_without_objectives_the_page_shows_how_to_write_one(tmp_path: Path) -> None:
+    (tmp_path / "meshslo.toml").touch()
+    app = opened(filled(tmp_path / "store", make_calls([make_call()])), "slo")
+    assert "No objectives yet" in app.info[0].value
+    assert parse_config(app.code[0].value).slo
+
+
+def test_new_calls_are_seen_at_the_next_look(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store", make_calls([make_call()]))
+    app = opened(store)
+    filled(store, make_calls([make_call(at_s=5)]))
+    assert ran(app.run()).dataframe[0].value["calls"].tolist() == [2]
+
+
+def test_live_mode_shows_the_same(store: Path) -> None:
+    app = opened(store, live="1")
+    assert app.toggle(key="live").value
+    assert len(app.dataframe[0].value) == 3
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"hop": "nobody>nothing"}, "widen or reset the filters"),
+        ({"since": "yesterday"}, "is no time"),
+        ({"since": "2030-01-01"}, "no calls started in"),
+    ],
+)
+@pytest.mark.parametrize("path", PATHS[:3])
+def test_what_cannot_be_shown_is_said(store: Path, path: str, query: dict[str, str], words: str) -> None:
+    assert words in opened(store, path, **query).info[0].value
+
+
+def test_nothing_recommended_is_said(store: Path) -> None:
+    assert "nothing to recommend" in opened(store, "recommendations", hop="nobody>nothing").info[0].value
