@@ -6,7 +6,7 @@ Numerator and denominator of a share come from one side.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from meshslo.analysis.quantile import calls_needed
 from meshslo.telemetry.prometheus.profile import Profile
@@ -123,6 +123,19 @@ class Names:
         """Tokens a second."""
         return self._outermost(lambda view: view.summed(Ask(view.tokens(kind), by=by)))
 
+    def encrypted(self) -> str:
+        """The share of calls known to be under mutual TLS, by the callee's side: Istio's caller side does not say."""
+
+        def make(view: View) -> str:
+            whole = view.calls()
+            return f"(({_only(view.calls(('mtls',)), 'mtls', ('true',))} or 0 * {whole}) / {whole}){_NUMBER}"
+
+        return self._outermost(make, inwards=False)
+
+    def identities(self, column: Literal["caller_identity", "callee_identity"]) -> str:
+        """Calls a second by who the caller or callee proved to be, by the callee's side."""
+        return self._outermost(lambda view: view.calls((column,)), inwards=False)
+
     def _events(self, view: View, measure: Measure, by: tuple[str, ...]) -> str:
         expr = view.summed(Ask(view.counter(measure), by=by))
         # Our collector exports a counter once it is above 0, so its absence beside calls means none.
@@ -137,15 +150,13 @@ class Names:
         """Calls a second that ended in one of `outcomes`."""
         if tells_itself(self.profile.outcomes):
             return view.calls(by, window, (f"outcome=~{quoted('|'.join(outcomes))}",))
-        wanted = " or ".join(with_label("vector(1)", "outcome", outcome) for outcome in outcomes)
-        group = ", ".join(("hop", "vantage", *by))
-        return f"sum by ({group}) ({view.calls((*by, 'outcome'), window)} and on (outcome) ({wanted}))"
+        return _only(view.calls((*by, "outcome"), window), "outcome", outcomes, by)
 
-    def _outermost(self, make: Callable[[View], str]) -> str:
-        """The expression of every view that has it, each hop taken from the first that knows it."""
+    def _outermost(self, make: Callable[[View], str], *, inwards: bool = True) -> str:
+        """The expression of every view that has it, each hop taken from the first that knows it; or from the innermost."""
         parts: list[str] = []
         reasons: list[CannotExpressError] = []
-        for view in self.views:
+        for view in self.views if inwards else reversed(self.views):
             try:
                 parts.append(make(view))
             except CannotExpressError as reason:
@@ -153,6 +164,12 @@ class Names:
         if not parts:
             raise reasons[0]
         return "\nor on (hop) ".join(parts)
+
+
+def _only(expr: str, label: str, values: Sequence[str], by: tuple[str, ...] = ()) -> str:
+    """The series of `expr` whose rewritten `label` is one of `values`, added up without it."""
+    wanted = " or ".join(with_label("vector(1)", label, value) for value in values)
+    return f"sum by ({', '.join(('hop', 'vantage', *by))}) ({expr} and on ({label}) ({wanted}))"
 
 
 def _quantile(view: View, tail: Tail, *, few: bool = False) -> str:

@@ -71,7 +71,7 @@ class View:
         )
 
     def calls(self, by: tuple[str, ...] = (), window: str = RATE, matchers: tuple[str, ...] = ()) -> str:
-        """Calls a second: of the counter there is, else of the first histogram."""
+        """Calls a second: of the counter, where there is one with labels for `by`, else of the first histogram."""
         try:
             return self.summed(Ask(self.counter("calls"), by=by, window=window, matchers=matchers))
         except CannotExpressError:
@@ -148,7 +148,7 @@ class View:
     def _with_word(self, expr: str, metric: Metric, name: str) -> str:
         sources = self._sources(metric, name)
         if not sources:
-            raise CannotExpressError(f"{metric.metric} has no label for the {name}")
+            raise CannotExpressError(f"{metric.metric} has no label for the {name.replace('_', ' ')}")
         return expr if list(sources) == [name] else taken(expr, name, sources)
 
     def _narrowed(self, metric: Metric) -> Iterator[str]:

@@ -24,8 +24,8 @@ BOARD = Board(
     panels=(
         Panel(
             "Hops in this window",
-            "One row a hop. A quantile of too few calls is left empty. It is at least what it says where as many calls lie above "
-            "the top bucket: 1 % for the p99, 5 % for the p95.",
+            "One row a hop. A quantile of too few calls is left empty. It is at least what it says where as many calls lie "
+            "above the top bucket: 1 % for the p99, 5 % for the p95.",
             _table,
             "short",
             kind="table",

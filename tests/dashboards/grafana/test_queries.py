@@ -105,6 +105,11 @@ def mesh_history() -> str:
     for reporter, twice in (("source", 1), ("destination", 2)):
         for status, flags, calls in told:
             labels = {**ends, "reporter": reporter, "response_code": status, "response_flags": flags}
+            # As Istio does: the caller's side does not say whether a call is encrypted.
+            plain = "none" if flags == "DC" else "mutual_tls"
+            labels["connection_security_policy"] = plain if reporter == "destination" else "unknown"
+            if reporter == "destination" and plain == "mutual_tls":
+                labels["source_principal"] = "spiffe://cluster.local/ns/default/sa/gateway"
             name = "istio_request_duration_milliseconds"
             for le, share in (("1000", 0.5), ("30000", 0.9), ("+Inf", 1.0)):
                 text += grows(f"{name}_bucket", {**labels, "le": le}, calls * twice * share)
@@ -236,3 +241,13 @@ def test_envoy_clusters_are_services_and_retries_come_on_top(prometheus: str) ->
     names = names_of("envoy")
     assert own(prometheus, names.share(("timeout",)), "hop") == {"gateway>generator": pytest.approx(0.1)}
     assert own(prometheus, names.amplification(), "hop") == {"gateway>generator": pytest.approx(1.25)}
+
+
+def test_istio_encryption_is_told_by_the_callees_side(prometheus: str) -> None:
+    names = names_of("istio")
+    assert own(prometheus, names.encrypted(), "hop", "vantage") == {("gateway>generator", "destination"): pytest.approx(0.94)}
+    found = own(prometheus, names.identities("caller_identity"), "caller_identity")
+    assert found == {
+        "": pytest.approx(12 / STEP_S),
+        "spiffe://cluster.local/ns/default/sa/gateway": pytest.approx(188 / STEP_S),
+    }
