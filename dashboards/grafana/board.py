@@ -18,13 +18,17 @@ Role = Literal["value", "at_least", "few", "advised", "now"]
 
 @dataclass(frozen=True)
 class Query:
-    """One PromQL expression and how its series are called; in a table the name of its column."""
+    """One PromQL expression and how its series are called; in a table the name of its column.
+
+    In a table `unit` is the column's, and cells from `warn_above` on are coloured.
+    """
 
     expr: str
     legend: str
     role: Role = "value"
     exemplar: bool = False
     unit: str | None = None
+    warn_above: float | None = None
 
 
 @dataclass(frozen=True)

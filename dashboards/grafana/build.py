@@ -68,11 +68,9 @@ def _json(board: Board, names: Names, filled: Sequence[tuple[Panel, Sequence[Que
     places = _places([panel for panel, _ in filled])
     link = _hop_link(names) if board.name != "hop" else None
     for number, ((panel, queries), at) in enumerate(zip(filled, places, strict=True), 1):
-        built.with_panel(placed(panel, queries, at, link))
-        _numbered(built, number)
+        built.with_panel(placed(panel, queries, at, link).id(number))
     below = dashboard.GridPos(x=0, y=max(at.y for at in places) + HEIGHT, w=COLUMNS, h=HEIGHT)
-    built.with_panel(note("What these metrics cannot say", _limits(names, left_out), below))
-    _numbered(built, len(filled) + 1)
+    built.with_panel(note("What these metrics cannot say", _limits(names, left_out), below).id(len(filled) + 1))
     return f"{json.dumps(built.build(), cls=JSONEncoder, indent=2, ensure_ascii=False)}\n"
 
 
@@ -131,14 +129,6 @@ def _places(panels: Sequence[Panel]) -> list[dashboard.GridPos]:
         places.append(dashboard.GridPos(x=x, y=y, w=panel.width, h=HEIGHT))
         x += panel.width
     return places
-
-
-def _numbered(built: dashboards.Dashboard, number: int) -> None:
-    """Give the last panel an id, so that links to it stay right."""
-    panels = built._internal.panels or []  # noqa: SLF001 - the builder of a panel has no way to read it back
-    last = panels[-1]
-    assert isinstance(last, dashboard.Panel)  # noqa: S101 - rows are not used
-    last.id_val = number
 
 
 def _hop_link(names: Names) -> str | None:

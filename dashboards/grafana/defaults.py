@@ -9,7 +9,6 @@ from grafana_foundation_sdk.builders import heatmap as heatmaps
 from grafana_foundation_sdk.builders import prometheus, timeseries
 from grafana_foundation_sdk.builders import table as tables
 from grafana_foundation_sdk.builders import text as texts
-from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common, dashboard, heatmap
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEditorMode
 from grafana_foundation_sdk.models.text import TextMode
@@ -26,8 +25,7 @@ _BLUE: Final = "#0072B2"
 _ORANGE: Final = "#E69F00"
 _GREY: Final = "#999999"
 
-Built = Builder[dashboard.Panel]
-Placeable = timeseries.Panel | heatmaps.Panel | tables.Panel
+Built = timeseries.Panel | heatmaps.Panel | tables.Panel
 Override = dashboard.DynamicConfigValue
 
 
@@ -36,7 +34,7 @@ def placed(panel: Panel, queries: Sequence[Query], at: dashboard.GridPos, hop_li
     return _BUILDERS[panel.kind](panel, queries, hop_link).grid_pos(at)
 
 
-def note(title: str, markdown: str, at: dashboard.GridPos) -> Built:
+def note(title: str, markdown: str, at: dashboard.GridPos) -> texts.Panel:
     """A panel of text."""
     return texts.Panel().title(title).mode(TextMode.MARKDOWN).content(markdown).grid_pos(at)
 
@@ -94,14 +92,23 @@ def _table(panel: Panel, queries: Sequence[Query], hop_link: str | None) -> tabl
     order = {name: index for index, name in enumerate(["hop", "vantage", *names])}
     for number, query in enumerate(queries):
         built.with_target(_target(number, query).instant().format(PromQueryFormat.TABLE))
-        if query.unit:
-            built.override_by_name(query.legend, [Override("unit", query.unit)])
+        built.override_by_name(query.legend, _cell(query))
     if hop_link:
         link = {"title": "Hop in detail", "url": f"{hop_link}&var-hop=${{__data.fields.hop}}"}
         built.override_by_name("hop", [Override("links", [link])])
     organized = {"excludeByName": {"Time": True}, "renameByName": names, "indexByName": order}
     built.with_transformation(dashboard.DataTransformerConfig("merge", options={}))
     return built.with_transformation(dashboard.DataTransformerConfig("organize", options=organized))
+
+
+def _cell(query: Query) -> list[Override]:
+    """How a column is written, and from which value on its cells are coloured."""
+    styles = [Override("unit", query.unit)] if query.unit else []
+    if query.warn_above is not None:
+        steps = [{"color": "transparent", "value": None}, {"color": _VERMILLION, "value": query.warn_above}]
+        styles.append(Override("thresholds", {"mode": "absolute", "steps": steps}))
+        styles.append(Override("custom.cellOptions", {"type": "color-background", "mode": "basic"}))
+    return styles
 
 
 def _dashed(colour: str) -> list[Override]:
@@ -127,7 +134,7 @@ _STYLES: Final[dict[Role, list[Override]]] = {
     "now": _dashed(_ORANGE),
 }
 
-_BUILDERS: Final[dict[Kind, Callable[[Panel, Sequence[Query], str | None], Placeable]]] = {
+_BUILDERS: Final[dict[Kind, Callable[[Panel, Sequence[Query], str | None], Built]]] = {
     "lines": _lines,
     "stacked": _stacked,
     "heatmap": _heatmap,

@@ -13,7 +13,7 @@ def _table(names: Names, _advice: Advice) -> Sequence[Query]:
         Query(names.calls(window=RANGE), "calls/s", unit="reqps"),
         Query(names.counted("total"), "calls timed"),
         *quantiles,
-        Query(names.beyond("total", window=RANGE), "above top bucket", unit="percentunit"),
+        Query(names.beyond("total", window=RANGE), "above top bucket", unit="percentunit", warn_above=0.01),
     ]
 
 
@@ -25,7 +25,7 @@ BOARD = Board(
         Panel(
             "Hops in this window",
             "One row a hop. A quantile of too few calls is left empty. It is at least what it says where as many calls lie "
-            "above the top bucket: 1 % for the p99, 5 % for the p95.",
+            "above the top bucket: 1 % (coloured) for the p99, 5 % for the p95.",
             _table,
             "short",
             kind="table",
