@@ -141,13 +141,13 @@ class CallStore:
     def slo(self, config: Config, *, at: datetime | None = None) -> SloReport:
         """How the objectives of `config` (its `slo` tables) stand at `at`, just after the last call where it is not given.
 
-        Raises BadConfigError where the config has no objective, StoreError where the store holds no single calls.
+        Raises BadConfigError where the config has no objective, StoreError where the store holds no calls until then.
         """
         if not config.slo:
             raise BadConfigError(NO_OBJECTIVES)
-        self._need_calls(None, at)
-        last = self._extent(None, at)[1] if at is None else at
-        return slo(self.scan, config.slo, last + timedelta(microseconds=1) if at is None else at)
+        last = self._extent(None, at)[1]
+        moment = last + timedelta(microseconds=1) if at is None else at
+        return slo(self.scan, config.slo, moment, series=self.series)
 
     def _need_calls(self, since: datetime | None, until: datetime | None) -> None:
         """StoreError where the window holds no single calls; pulled metrics are none."""

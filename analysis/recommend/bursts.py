@@ -53,7 +53,9 @@ def design_effects(
     for keys in (("hop", "route"), ("hop", "route", "model")):
         chosen = [(*group[: len(keys)], limit) for group, limit in limits_s.items() if (group[2] is None) == (len(keys) == 2)]
         for group, minutes in _minutes(rows, keys, chosen):
-            effect = _effect(minutes["calls"].to_numpy().astype(np.float64), minutes["long"].to_numpy().astype(np.float64))
+            effect = design_effect(
+                minutes["calls"].to_numpy().astype(np.float64), minutes["long"].to_numpy().astype(np.float64)
+            )
             if effect > 1.0:
                 effects[group] = effect
     return effects
@@ -76,7 +78,7 @@ def _minutes(
     return [((str(key[0]), key[1], key[2] if len(keys) == 3 else None), frame) for key, frame in groups]
 
 
-def _effect(calls: NDArray[np.float64], long: NDArray[np.float64]) -> float:
+def design_effect(calls: NDArray[np.float64], long: NDArray[np.float64]) -> float:
     """Variance between minutes over that of independent calls, where it is surely above 1; else 1."""
     blocks, total = len(calls), calls.sum()
     share = long.sum() / total

@@ -12,6 +12,7 @@ import polars as pl
 
 from meshslo.analysis.interval import wilson
 from meshslo.analysis.quantile import Interval
+from meshslo.analysis.recommend.bursts import design_effect
 
 from .judging import VERDICTS, Judged, start_of
 from .objective import Objective
@@ -33,12 +34,16 @@ class Counts:
     broken_weight: float
     unknown_weight: float
     weight_sq: float
+    design: float = 1.0
+    """By how much fewer calls count since those of a minute go together."""
 
     @classmethod
     def of(cls, minutes: pl.DataFrame) -> "Counts":
         """The minutes added up."""
         totals = minutes.select(pl.exclude("start").sum()).row(0, named=True)
-        return cls(**totals)
+        broken = minutes["broken"].cast(pl.Float64)
+        known = (minutes["kept"] + broken).to_numpy()
+        return cls(**totals, design=design_effect(known, broken.to_numpy()) if known.any() else 1.0)
 
     @property
     def calls(self) -> int:
@@ -52,8 +57,8 @@ class Counts:
 
     @property
     def effective(self) -> float:
-        """Calls that an unweighted sample of the same precision has (Kish 1965)."""
-        return self.weight**2 / self.weight_sq if self.weight_sq > 0.0 else 0.0
+        """Calls that an unweighted sample of independent calls of the same precision has (Kish 1965)."""
+        return self.weight**2 / self.weight_sq / self.design if self.weight_sq > 0.0 else 0.0
 
     @property
     def least(self) -> float:

@@ -13,7 +13,8 @@ from meshslo.analysis.quantile import Interval
 from meshslo.analysis.rollup import roll_up
 from meshslo.analysis.survival import LifeTable
 
-from .judging import Judged, chosen, judge, start_of
+from .judging import VERDICTS, Judged, chosen, judge, start_of
+from .metered import judge_series
 from .objective import Objective
 from .standing import Standing, stand
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "meshslo.slo/1"
 Scan = Callable[[datetime | None, datetime | None], pl.LazyFrame]
+Series = Callable[[datetime | None, datetime | None], pl.LazyFrame | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,20 +77,31 @@ class SloReport:
         return self.frame._repr_html_()
 
 
-def slo(scan: Scan, objectives: Sequence[Objective], at: datetime, *, confidence: float = 0.95) -> SloReport:
+def slo(
+    scan: Scan, objectives: Sequence[Objective], at: datetime, *, series: Series | None = None, confidence: float = 0.95
+) -> SloReport:
     """How `objectives` stand at `at` by the calls of `scan`, judged one by one (no histogram, so no bucket error).
 
-    Each is asked of the outermost vantage that shows it. Of calls that were cut before the threshold nobody knows: the
-    share is then the survival estimate, and its interval runs from "none of them" to "all of them would have kept it".
+    Each is asked of the outermost vantage that shows it; of pulled metrics (`series`, in their buckets) where no call does.
+    Of calls that were cut before the threshold nobody knows: the share is then the survival estimate, and its interval runs
+    from "none of them" to "all of them would have kept it".
     """
     named = {objective.name: objective for objective in objectives}
     standings = []
     for objective in objectives:
-        calls = scan(start_of(at, objective.window_s), at)
+        since = start_of(at, objective.window_s)
+        calls = scan(since, at)
         judged = judge(calls, objective, named)
         estimate = _survival(calls, objective, judged) if judged.minutes["unknown"].sum() else None
+        metrics = series(since, at) if series is not None and _is_unseen(judged) else None
+        if metrics is not None and objective.vantage in (None, "metric"):
+            judged, estimate = judge_series(metrics, objective)
         standings.append(stand(judged, objective, at, estimate=estimate, confidence=confidence))
     return SloReport(tuple(standings), at)
+
+
+def _is_unseen(judged: Judged) -> bool:
+    return not judged.minutes.select(pl.any_horizontal(pl.col(VERDICTS) > 0).any()).item()
 
 
 def _survival(calls: pl.LazyFrame, objective: Objective, judged: Judged) -> float | None:

@@ -238,3 +238,14 @@ def test_the_order_of_calls_changes_nothing(seen: list[tuple[float, str, int]], 
     config = parse_config(WITHIN + SUCCESS)
     left, right = (from_calls(table).slo(config).frame for table in (frame, shuffled))
     assert left.select(pl.exclude("exhausted_in_s")).equals(right.select(pl.exclude("exhausted_in_s")))
+
+
+def test_failures_that_come_in_bursts_know_less() -> None:
+    spread = [make_call(at_s=60.0 * n + i, outcome="error" if i == 0 else "ok") for n in range(60) for i in range(20)]
+    bursts = [make_call(at_s=60.0 * n + i, outcome="error" if n % 20 == 0 else "ok") for n in range(60) for i in range(20)]
+    even, uneven = (standing(rows, SUCCESS).attained for rows in (spread, bursts))
+    assert even is not None
+    assert uneven is not None
+    assert even.estimate == uneven.estimate == pytest.approx(0.95)
+    assert even.low == pytest.approx(wilson(1140, 1200).low)
+    assert uneven.high - uneven.low > 2 * (even.high - even.low)
