@@ -10,7 +10,8 @@ import pyarrow as pa
 from meshslo.telemetry.errors import BadInputError
 
 _DRAIN_BYTES: Final = 64 * 2**20
-_GZIP_WINDOW: Final = 31
+_ZLIB_WINDOWS: Final = {"gzip": 31, "deflate": 15}
+"""What zlib calls a gzip file and its own format, which HTTP calls deflate."""
 
 
 class TooLargeError(BadInputError):
@@ -76,28 +77,31 @@ def decompress(body: bytes, encoding: str, limit_bytes: int) -> bytes:
     """
     if encoding in ("", "identity"):
         return body
-    opener = {"gzip": _gunzip, "x-gzip": _gunzip, "zstd": _unzstd}.get(encoding)
-    if opener is None:
-        raise UnknownEncodingError(f"Content-Encoding {encoding!r} is not read here; send gzip, zstd or none")
-    opened = opener(body, limit_bytes)
+    name = encoding.removeprefix("x-")
+    if name in _ZLIB_WINDOWS:
+        opened = _inflate(body, name, limit_bytes)
+    elif name == "zstd":
+        opened = _unzstd(body, limit_bytes)
+    else:
+        raise UnknownEncodingError(f"Content-Encoding {encoding!r} is not read here; send gzip, deflate, zstd or none")
     if len(opened) > limit_bytes:
         raise TooLargeError(f"the body opens to more than {limit_bytes} bytes; send smaller batches")
     return opened
 
 
-def _gunzip(body: bytes, limit_bytes: int) -> bytes:
-    """At most `limit_bytes` + 1 bytes of a gzip file of one or more members."""
+def _inflate(body: bytes, name: str, limit_bytes: int) -> bytes:
+    """At most `limit_bytes` + 1 bytes of a gzip file or zlib stream of one or more members."""
     opened = io.BytesIO()
     while body:
-        member = zlib.decompressobj(_GZIP_WINDOW)
+        member = zlib.decompressobj(_ZLIB_WINDOWS[name])
         try:
             opened.write(member.decompress(body, limit_bytes + 1 - opened.tell()))
         except zlib.error as error:
-            raise BadInputError(f"the body is not gzip ({error})") from error
+            raise BadInputError(f"the body is not {name} ({error})") from error
         if opened.tell() > limit_bytes:
             break
         if not member.eof:
-            raise BadInputError("the gzip body ends too early")
+            raise BadInputError(f"the {name} body ends too early")
         body = member.unused_data
     return opened.getvalue()
 

@@ -136,7 +136,11 @@ def main(store: str, settings: str) -> None:
     orders: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(orders, sys.stdin.fileno()), daemon=True).start()
     worker = Worker(open_layout(store), read_settings(settings), lambda event: _say(sys.stdout, event))
-    worker.run(orders)
+    try:
+        worker.run(orders)
+    except BrokenPipeError:
+        # The collector was killed: nobody is left to tell, and the next one takes what is still in the log.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def read_settings(text: str) -> WorkerSettings:

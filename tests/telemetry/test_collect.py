@@ -84,7 +84,14 @@ def zstd(body: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     ("encoding", "encode"),
-    [(None, bytes), ("identity", bytes), ("gzip", gzip.compress), ("zstd", zstd), ("GZIP", gzip.compress)],
+    [
+        (None, bytes),
+        ("identity", bytes),
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("zstd", zstd),
+        ("GZIP", gzip.compress),
+    ],
 )
 def test_http_takes_protobuf_compressed_or_not(collector: Collector, http: httpx.Client, encoding: str | None, encode) -> None:
     before = stored(collector)
@@ -231,7 +238,7 @@ REFUSED = {
     "another compression": (
         415,
         INVALID,
-        "'br' is not read here; send gzip, zstd or none",
+        "'br' is not read here; send gzip, deflate, zstd or none",
         {"content": b"x", "headers": {**JSON, "Content-Encoding": "br"}},
     ),
 }

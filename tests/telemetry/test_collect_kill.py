@@ -104,3 +104,4 @@ def test_what_was_acknowledged_survives_sigkill_and_counts_once(tmp_path: Path) 
     assert counts["count"].sum() == len(acknowledged), "the counts of /metrics survive it too"
     assert not list((collector.store / "wal").iterdir())
     assert not list((collector.store / "damaged").iterdir())
+    assert "Traceback" not in collector.log.read_text(), "a worker whose collector was killed ends without a word"
