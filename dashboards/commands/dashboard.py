@@ -49,6 +49,7 @@ def dashboard(
 
     _require()
     _check(store, config, current or [])
+    require_free(host, port)
     with subprocess.Popen(command_line(store, host, port, config, current or [])) as child:  # noqa: S603 - our own words
         raise typer.Exit(_wait(child))
 
@@ -72,6 +73,19 @@ def _require() -> None:
     absent = [name for name in ("streamlit", "plotly") if find_spec(name) is None]
     if absent:
         raise BadConfigError(f"the dashboard needs {' and '.join(absent)}: pip install 'meshslo[dashboards]'")
+
+
+def require_free(host: str, port: int) -> None:
+    """BadConfigError where something listens there already, or the address is none of this machine's."""
+    import socket
+
+    from meshslo.telemetry.errors import BadConfigError
+
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except OSError as error:
+        raise BadConfigError(f"{host} port {port} cannot be served ({error.strerror or error}): pass another --port") from None
 
 
 def _check(store: str, config: Path | None, current: list[Path]) -> None:

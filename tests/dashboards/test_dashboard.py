@@ -23,6 +23,7 @@ from meshslo.telemetry import store as files
 from meshslo.telemetry.store.metrics import MetricStore
 from meshslo.telemetry.vocabulary import PHASES
 from tests.support.calls import EPOCH, make_call, make_calls
+from tests.support.dashboard import filled
 from tests.support.scenes import chain_calls
 from tests.support.series import make_histogram, make_series
 
@@ -39,13 +40,6 @@ def calls() -> pl.DataFrame:
 @pytest.fixture(scope="module")
 def store(calls: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return filled(tmp_path_factory.mktemp("dashboard") / "store", calls)
-
-
-def filled(path: Path, calls: pl.DataFrame | None) -> Path:
-    opened = files.open_store(path, create=True)
-    if calls is not None:
-        opened.append(calls, source="test")
-    return path
 
 
 def script(store: str, config: str) -> None:
@@ -99,7 +93,7 @@ def test_every_page_shows_something(store: Path, path: str) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_an_empty_store_says_how_to_fill_it(tmp_path: Path, path: str) -> None:
-    app = opened(filled(tmp_path / "store", None), path)
+    app = opened(filled(tmp_path / "store"), path)
     told = [*app.info, *app.error]
     assert any("meshslo collect" in box.value for box in told)
 
@@ -111,14 +105,16 @@ def test_a_store_that_is_gone_is_named(tmp_path: Path, path: str) -> None:
     assert "does not exist" in ran(app.run()).info[0].value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
 def test_one_call_is_enough_for_a_page(tmp_path: Path, path: str) -> None:
     opened(filled(tmp_path / "store", make_calls([make_call(first_token_s=0.2, max_gap_s=0.1, chunks=7)])), path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
 def test_metrics_without_calls_are_shown_as_far_as_they_go(tmp_path: Path, path: str) -> None:
-    store = files.open_store(filled(tmp_path / "store", None))
+    store = files.open_store(filled(tmp_path / "store"))
     series = make_series(make_histogram([0.1, 1.0], [500.0, 20.0]))
     MetricStore(store.layout).append(series, since=EPOCH, until=EPOCH + timedelta(minutes=1))
     opened(store.path, path)
@@ -180,6 +176,7 @@ def test_the_picture_holds_the_numbers_of_the_table(store: Path) -> None:
     assert dict(zip(dots["y"], dots["x"], strict=True)) == dict(frame.select("hop", "value_s").iter_rows())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("by", ["hop", "model", "version"])
 def test_latency_shows_any_phase_by_any_key(store: Path, phase: str, by: str) -> None:
