@@ -23,8 +23,8 @@ from .policy.deployed import Deployed
 from .recommend import Recommendations, observe, recommend
 from .report import Report, report
 from .rollup import KEYS, Rollup, roll_up
-from .slo.objective import NO_OBJECTIVES
-from .slo.status import SloReport, slo
+from .slo.objective import NO_OBJECTIVES, SELECTION
+from .slo.status import Asked, SloReport, slo
 
 if TYPE_CHECKING:
     from meshslo.telemetry.sources.frames import Added
@@ -138,16 +138,21 @@ class CallStore:
         self._need_calls(since, until)
         return backtest(self.scan(since, until), config, split=split, by=by)
 
-    def slo(self, config: Config, *, at: datetime | None = None) -> SloReport:
+    def slo(self, config: Config, *, at: datetime | None = None, each: Sequence[str] = ()) -> SloReport:
         """How the objectives of `config` (its `slo` tables) stand at `at`, just after the last call where it is not given.
 
-        Raises BadConfigError where the config has no objective, StoreError where the store holds no calls until then.
+        With `each` (of route, model, tenant) an objective that leaves these open stands once for each value there is.
+        Raises BadConfigError where the config has no objective, BadInputError for other keys, StoreError where the store
+        holds no calls until then.
         """
         if not config.slo:
             raise BadConfigError(NO_OBJECTIVES)
         last = self._extent(None, at)[1]
+        wrong = [key for key in each if key not in SELECTION[1:]]
+        if wrong:
+            raise BadInputError(f"objectives stand for each of {', '.join(SELECTION[1:])}, not of {', '.join(wrong)}")
         moment = last + timedelta(microseconds=1) if at is None else at
-        return slo(self.scan, config.slo, moment, series=self.series)
+        return slo(self.scan, config.slo, Asked(moment, tuple(dict.fromkeys(each))), self.series)
 
     def _need_calls(self, since: datetime | None, until: datetime | None) -> None:
         """StoreError where the window holds no single calls; pulled metrics are none."""

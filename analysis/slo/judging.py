@@ -8,7 +8,7 @@ goodput        kept all                 broke any                       kept or 
 A call cut after 1 s says nothing about a threshold of 2 s, and does not count as good: that is how tools come to 100 %.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
@@ -96,30 +96,41 @@ def chosen(calls: pl.LazyFrame, objective: Objective) -> pl.LazyFrame:
 
 def judge(calls: pl.LazyFrame, objective: Objective, named: Mapping[str, Objective]) -> Judged:
     """Judge the calls of `objective`, of the outermost vantage that shows it unless the objective names one."""
+    return next(iter(judge_each(calls, objective, named, ()).values()))
+
+
+def judge_each(
+    calls: pl.LazyFrame, objective: Objective, named: Mapping[str, Objective], each: Sequence[str]
+) -> dict[tuple[str, ...], Judged]:
+    """The same for each combination of values of the keys `each`; "" stands for a call without one. All in one pass."""
+    counted = _counted(calls, objective, named, each)
+    vantage = _outermost(counted, objective)
+    seen = counted.filter(pl.col("vantage") == (vantage or "")).drop("vantage", "shown").sort(*each, "start")
+    if not each:
+        return {(): Judged(seen, vantage)}
+    parts = seen.partition_by(each, as_dict=True, include_key=False)
+    return {tuple(map(str, group)): Judged(minutes, vantage) for group, minutes in parts.items()}
+
+
+def _counted(calls: pl.LazyFrame, objective: Objective, named: Mapping[str, Objective], each: Sequence[str]) -> pl.DataFrame:
     says = verdict(objective, named)
-    weight = pl.col("weight").fill_null(1.0)
     parts = dict(zip(VERDICTS, (says.kept, says.broken, says.unknown), strict=True))
     rows = chosen(calls, objective).select(
         pl.col("start").dt.truncate(MINUTE),
         pl.col("vantage").cast(pl.String),
-        weight.alias("weight"),
+        *(pl.col(key).cast(pl.String).fill_null("") for key in each),
+        pl.col("weight").fill_null(1.0),
         _is_shown(objective, named).alias("shown"),
         *(expression.alias(name) for name, expression in parts.items()),
     )
-    counted = (
-        rows.group_by("vantage", "start")
-        .agg(
-            *(pl.col(name).sum().cast(pl.Int64) for name in VERDICTS),
-            *(pl.col("weight").filter(name).sum().alias(f"{name}_weight") for name in VERDICTS),
-            (pl.col("weight") ** 2).filter(pl.any_horizontal(VERDICTS)).sum().alias("weight_sq"),
-            (~pl.any_horizontal(VERDICTS)).sum().cast(pl.Int64).alias("others"),
-            pl.col("shown").any(),
-        )
-        .collect(engine="streaming")
+    grouped = rows.group_by("vantage", *each, "start").agg(
+        *(pl.col(name).sum().cast(pl.Int64) for name in VERDICTS),
+        *(pl.col("weight").filter(name).sum().alias(f"{name}_weight") for name in VERDICTS),
+        (pl.col("weight") ** 2).filter(pl.any_horizontal(VERDICTS)).sum().alias("weight_sq"),
+        (~pl.any_horizontal(VERDICTS)).sum().cast(pl.Int64).alias("others"),
+        pl.col("shown").any(),
     )
-    vantage = _outermost(counted, objective)
-    seen = counted.filter(pl.col("vantage") == (vantage or ""))
-    return Judged(seen.drop("vantage", "shown").sort("start"), vantage)
+    return grouped.collect(engine="streaming")
 
 
 def _is_shown(objective: Objective, named: Mapping[str, Objective]) -> pl.Expr:

@@ -26,7 +26,7 @@ def judge_series(series: pl.LazyFrame, objective: Objective) -> tuple[Judged, fl
     there = series.collect_schema().names()
     known = [key for key in objective.selection if key in there]
     if objective.sli == "goodput" or len(known) < len(objective.selection):
-        return _nothing(), None
+        return nothing(), None
     chosen = series.filter(pl.col(key) == objective.selection[key] for key in known)
     phase: Phase = objective.phase or "total"
     rollup = roll_up_series(chosen, keys=SELECTION, bucket=MINUTE, phases=[phase])
@@ -67,7 +67,8 @@ def _by_minute(rows: pl.DataFrame) -> Judged:
     return Judged(minutes.sort("start"), VANTAGE if minutes.height else None)
 
 
-def _nothing() -> Judged:
+def nothing() -> Judged:
+    """No calls at all."""
     words = {"start": pl.Datetime("ns", "UTC"), **dict.fromkeys(VERDICTS, pl.Int64())}
     weights = dict.fromkeys([*(f"{name}_weight" for name in VERDICTS), "weight_sq"], pl.Float64())
     return Judged(pl.DataFrame(schema={**words, **weights, "others": pl.Int64()}), None)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -13,8 +13,8 @@ from meshslo.analysis.quantile import Interval
 from meshslo.analysis.rollup import roll_up
 from meshslo.analysis.survival import LifeTable
 
-from .judging import VERDICTS, Judged, chosen, judge, start_of
-from .metered import judge_series
+from .judging import VERDICTS, Judged, chosen, judge_each, start_of
+from .metered import judge_series, nothing
 from .objective import Objective
 from .standing import Standing, stand
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA: Final = "meshslo.slo/1"
+ENDS: Final = {"": "estimate", "_low": "low", "_high": "high"}
+"""Endings of columns that hold an interval."""
+
 Scan = Callable[[datetime | None, datetime | None], pl.LazyFrame]
 Series = Callable[[datetime | None, datetime | None], pl.LazyFrame | None]
 
@@ -61,13 +64,11 @@ class SloReport:
         names = ("attained", "budget_left")
         flat = []
         for row in self.rows():
-            spread = {
-                f"{name}{end}": (row[name] or {}).get(key)
-                for name in names
-                for end, key in (("", "estimate"), ("_low", "low"), ("_high", "high"))
-            }
+            spread = {f"{name}{end}": (row[name] or {}).get(key) for name in names for end, key in ENDS.items()}
             flat.append({key: value for key, value in row.items() if key not in (*names, "burn", "all_of")} | spread)
-        return pl.DataFrame(flat, infer_schema_length=None)
+        words = dict.fromkeys(("route", "model", "tenant", "vantage", "first"), pl.String)
+        numbers = dict.fromkeys(("threshold_s", "exhausted_in_s", *(n + e for n in names for e in ENDS)), pl.Float64)
+        return pl.DataFrame(flat, schema_overrides={**words, **numbers}, infer_schema_length=None)
 
     def to_pandas(self) -> "pd.DataFrame":
         """The frame for pandas, which `pip install 'meshslo[dashboards]'` brings."""
@@ -77,41 +78,65 @@ class SloReport:
         return self.frame._repr_html_()
 
 
-def slo(
-    scan: Scan, objectives: Sequence[Objective], at: datetime, *, series: Series | None = None, confidence: float = 0.95
-) -> SloReport:
-    """How `objectives` stand at `at` by the calls of `scan`, judged one by one (no histogram, so no bucket error).
+@dataclass(frozen=True)
+class Asked:
+    """How to ask: at which moment, apart for which keys (of route, model, tenant), how sure an interval is to be."""
+
+    at: datetime
+    each: tuple[str, ...] = ()
+    confidence: float = 0.95
+
+
+def slo(scan: Scan, objectives: Sequence[Objective], asked: Asked, series: Series | None = None) -> SloReport:
+    """How `objectives` stand by the calls of `scan`, judged one by one (no histogram, so no bucket error).
 
     Each is asked of the outermost vantage that shows it; of pulled metrics (`series`, in their buckets) where no call does.
     Of calls that were cut before the threshold nobody knows: the share is then the survival estimate, and its interval runs
     from "none of them" to "all of them would have kept it".
     """
     named = {objective.name: objective for objective in objectives}
-    standings = []
-    for objective in objectives:
-        since = start_of(at, objective.window_s)
-        calls = scan(since, at)
-        judged = judge(calls, objective, named)
-        estimate = _survival(calls, objective, judged) if judged.minutes["unknown"].sum() else None
-        metrics = series(since, at) if series is not None and _is_unseen(judged) else None
-        if metrics is not None and objective.vantage in (None, "metric"):
-            judged, estimate = judge_series(metrics, objective)
-        standings.append(stand(judged, objective, at, estimate=estimate, confidence=confidence))
-    return SloReport(tuple(standings), at)
+    found = (standing for objective in objectives for standing in _standings(scan, objective, named, asked, series))
+    return SloReport(tuple(found), asked.at)
 
 
-def _is_unseen(judged: Judged) -> bool:
-    return not judged.minutes.select(pl.any_horizontal(pl.col(VERDICTS) > 0).any()).item()
+def _standings(
+    scan: Scan, objective: Objective, named: Mapping[str, Objective], asked: Asked, series: Series | None
+) -> Iterator[Standing]:
+    since = start_of(asked.at, objective.window_s)
+    calls = scan(since, asked.at)
+    keys = [key for key in asked.each if getattr(objective, key) is None]
+    judged = judge_each(calls, objective, named, keys)
+    if not any(map(_is_seen, judged.values())):
+        metrics = None if series is None or objective.vantage not in (None, "metric") else series(since, asked.at)
+        if metrics is not None or not judged:
+            yield _of_metrics(objective, asked, metrics)
+            return
+    vantage = next(iter(judged.values())).vantage
+    is_cut = any(each.minutes["unknown"].sum() for each in judged.values())
+    estimates = _survival(calls.filter(pl.col("vantage") == vantage), objective, keys) if is_cut else {}
+    for group, each in judged.items():
+        own = objective.model_copy(update=dict(zip(keys, group, strict=True)))
+        yield stand(each, own, asked.at, estimate=estimates.get(group), confidence=asked.confidence)
 
 
-def _survival(calls: pl.LazyFrame, objective: Objective, judged: Judged) -> float | None:
-    """The survival estimate of the share within the threshold; None for goodput, which is no duration."""
+def _of_metrics(objective: Objective, asked: Asked, series: pl.LazyFrame | None) -> Standing:
+    judged, estimate = (nothing(), None) if series is None else judge_series(series, objective)
+    return stand(judged, objective, asked.at, estimate=estimate, confidence=asked.confidence)
+
+
+def _is_seen(judged: Judged) -> bool:
+    return bool(judged.minutes.select(pl.any_horizontal(pl.col(VERDICTS) > 0).any()).item())
+
+
+def _survival(calls: pl.LazyFrame, objective: Objective, keys: Sequence[str]) -> dict[tuple[str, ...], float]:
+    """The survival estimate of the share within the threshold, by the keys; none of goodput, which is no duration."""
     if objective.phase is None or objective.threshold_s is None:
-        return None
-    seen = chosen(calls, objective).filter(pl.col("vantage") == judged.vantage)
-    rollup = roll_up(seen, keys=("hop",), bucket=None, phases=[objective.phase], extremes=False)
-    beyond = LifeTable.from_cells(rollup.cells).exceedance(objective.threshold_s).estimate
-    return None if math.isnan(beyond) else 1.0 - beyond
+        return {}
+    named = chosen(calls, objective).with_columns(pl.col(key).cast(pl.String).fill_null("") for key in keys)
+    cells = roll_up(named, keys=("hop", *keys), bucket=None, phases=[objective.phase], extremes=False).cells
+    groups = cells.partition_by(keys, as_dict=True) if keys else {(): cells}
+    beyond = {group: LifeTable.from_cells(each).exceedance(objective.threshold_s).estimate for group, each in groups.items()}
+    return {tuple(map(str, group)): 1.0 - share for group, share in beyond.items() if not math.isnan(share)}
 
 
 def _row(standing: Standing) -> dict[str, Any]:

@@ -43,6 +43,12 @@ class FailOn(StrEnum):
 _Config = Annotated[Path | None, typer.Option("--config", help="Objectives; meshslo.toml here, if there is one.")]
 _OpenSlo = Annotated[list[Path] | None, typer.Option("--openslo", help="OpenSLO files with objectives besides (repeat).")]
 _At = Annotated[str | None, typer.Option("--at", help="As of: now, 24h, or 2026-11-02T09:00Z; else just after the last call.")]
+_Each = Annotated[
+    str,
+    typer.Option(
+        "--each", help="Once for each of these that an objective leaves open: route, model, tenant.", show_default=False
+    ),
+]
 _Fail = Annotated[
     FailOn, typer.Option("--fail-on", help="Exit 1 on missed ones, or also on undecided ones and those without calls.")
 ]
@@ -54,6 +60,7 @@ def slo(
     config: _Config = None,
     openslo: _OpenSlo = None,
     at: _At = None,
+    each: _Each = "",
     fail_on: _Fail = FailOn.missed,
     output: _Form = Form.table,
 ) -> None:
@@ -74,7 +81,9 @@ def slo(
 
         typer.echo(to_openslo(settings.slo), nl=False)
         return
-    answer = open_store(store, limits=settings.limits).slo(settings, at=moment(at))
+    answer = open_store(store, limits=settings.limits).slo(
+        settings, at=moment(at), each=[key.strip() for key in each.split(",") if key.strip()]
+    )
     if output is Form.json:
         typer.echo(answer.to_json())
     else:
@@ -92,12 +101,16 @@ def show(answer: "SloReport", console: "Console") -> None:
     console.print(f"objectives as of {answer.at:%Y-%m-%d %H:%M}Z, the worst first")
     ordered = sorted(answer.standings, key=_budget)
     tables.show(console, _table(ordered, console))
-    for standing in ordered:
-        promise = f"{' '.join(standing.objective.selection.values())}: {standing.objective}"
-        console.print(f"{standing.objective.name}: {promise}", markup=False, highlight=False)
+    for name, promise in {each.objective.name: each.objective for each in ordered}.items():
+        console.print(f"{name}: {promise.hop}: {promise}", markup=False, highlight=False)
     for standing in ordered:
         for note in _notes(standing):
-            console.print(f"{standing.objective.name}: {note}", markup=False, highlight=False)
+            console.print(f"{_name(standing)}: {note}", markup=False, highlight=False)
+
+
+def _name(standing: "Standing") -> str:
+    """The objective's name, and the route, model and tenant that it is about."""
+    return " ".join([standing.objective.name, *(value or "-" for value in list(standing.objective.selection.values())[1:])])
 
 
 def _budget(standing: "Standing") -> float:
@@ -123,10 +136,10 @@ def _table(standings: list["Standing"], console: "Console") -> "Table":
 def _cells(standing: "Standing") -> tuple[str, ...]:
     status = standing.status.replace("_", " ") + ("" if standing.is_sure or standing.attained is None else "\n(not sure)")
     if standing.attained is None or standing.budget_left is None:
-        return standing.objective.name, status, "0", "-", "-", "-"
+        return _name(standing), status, "0", "-", "-", "-"
     unknown = f"\n{standing.counts.unknown:,} unknown" if standing.counts.unknown else ""
     kept, left = (_interval(each) for each in (standing.attained, standing.budget_left))
-    return standing.objective.name, status, f"{standing.counts.calls:,}{unknown}", kept, left, _pace(standing)
+    return _name(standing), status, f"{standing.counts.calls:,}{unknown}", kept, left, _pace(standing)
 
 
 def _interval(shares: "Interval") -> str:

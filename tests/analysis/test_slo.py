@@ -13,7 +13,7 @@ from meshslo.analysis import from_calls
 from meshslo.analysis.config import Config, parse_config
 from meshslo.analysis.interval import wilson
 from meshslo.analysis.slo.standing import Standing
-from meshslo.telemetry.errors import BadConfigError, StoreError
+from meshslo.telemetry.errors import BadConfigError, BadInputError, StoreError
 from tests.support.calls import EPOCH, make_call, make_calls
 
 WITHIN = '[[slo]]\nname = "fast"\nhop = "gateway>generator"\nsli = "total"\nthreshold_s = 2.0\ntarget = 0.9\nwindow = "30d"\n'
@@ -249,3 +249,36 @@ def test_failures_that_come_in_bursts_know_less() -> None:
     assert even.estimate == uneven.estimate == pytest.approx(0.95)
     assert even.low == pytest.approx(wilson(1140, 1200).low)
     assert uneven.high - uneven.low > 2 * (even.high - even.low)
+
+
+def test_an_objective_may_stand_for_each_tenant() -> None:
+    rows = [
+        *calls(10, tenant="a"),
+        *calls(10, tenant="b", duration_s=3.0),
+        *calls(5, tenant="c", duration_s=1.0),
+        *calls(5, tenant="c", duration_s=1.5, outcome="timeout"),
+        *calls(4, tenant=None),
+    ]
+    report = from_calls(make_calls(rows)).slo(parse_config(WITHIN + SUCCESS), each=["tenant"])
+    found = {(each.objective.name, each.objective.tenant): each for each in report.standings}
+    counts = {
+        tenant: (each.counts.kept, each.counts.broken, each.counts.unknown)
+        for (name, tenant), each in found.items()
+        if name == "fast"
+    }
+    assert counts == {"": (4, 0, 0), "a": (10, 0, 0), "b": (0, 10, 0), "c": (5, 0, 5)}
+    assert [tenant for name, tenant in found if name == "works"] == ["", "a", "b", "c"]
+    assert found["works", "c"].counts.broken == 5
+    alone = from_calls(make_calls(rows)).slo(parse_config(WITHIN + 'tenant = "c"\n')).standings[0]
+    assert found["fast", "c"] == alone
+    assert [row["tenant"] for row in report.rows()][:4] == ["", "a", "b", "c"]
+
+
+def test_an_objective_that_names_a_tenant_stands_for_that_one_alone() -> None:
+    rows = calls(3, tenant="a") + calls(2, tenant="b")
+    report = from_calls(make_calls(rows)).slo(parse_config(WITHIN + 'tenant = "a"\n'), each=["tenant"])
+    assert [(each.objective.tenant, each.counts.kept) for each in report.standings] == [("a", 3)]
+    nobody = from_calls(make_calls(rows)).slo(parse_config(WITHIN.replace("generator", "nobody")), each=["tenant"])
+    assert [each.status for each in nobody.standings] == ["no_data"]
+    with pytest.raises(BadInputError, match="objectives stand for each of route, model, tenant, not of pod"):
+        from_calls(make_calls(rows)).slo(parse_config(WITHIN), each=["pod"])

@@ -82,6 +82,13 @@ def test_json_has_every_objective(store: Path, tmp_path: Path) -> None:
     assert counts == {"fast": (90, 6, 4), "works": (96, 4, 0), "good": (90, 10, 0)}
 
 
+def test_each_tenant_has_its_row(store: Path, tmp_path: Path) -> None:
+    result = run("--store", store, "--config", config(tmp_path), "--each", "tenant,model")
+    assert "fast m t" in result.stdout
+    document = json.loads(run("--store", store, "--config", config(tmp_path), "--each", "tenant", "--output", "json").stdout)
+    assert [item["tenant"] for item in document["items"]] == ["t", "t", "t"]
+
+
 def test_old_data_are_said_to_be_old(store: Path, tmp_path: Path) -> None:
     assert "this is how it stood then" in run("--store", store, "--config", config(tmp_path)).stderr
 
