@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,12 +77,24 @@ def running(folder: Path, config: str) -> Iterator[str]:
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        wait_for(lambda: process.poll() is not None or listens(port), what="Prometheus listening")
+        wait_for(lambda: process.poll() is not None or _ready(port), what="Prometheus being ready", timeout_s=60)
         assert process.poll() is None, (folder / "prometheus.log").read_text()
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(20)
+
+
+def _ready(port: int) -> bool:
+    """Whether it answers queries: it listens before its data is loaded, and says 503 until then."""
+    if not listens(port):
+        return False
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        # Not yet: whoever waits says what did not happen.
+        return False
 
 
 def now_s() -> int:
