@@ -6,7 +6,7 @@ traces and the counts are added up.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from meshslo.telemetry.vocabulary import CENSORED, OUTCOMES, PHASES, VANTAGES, P
 from . import histogram
 from .api import CallStore
 from .config import Limits
-from .folding import KEYS, Rollup, from_cells
+from .folding import EXTREMES, KEYS, Rollup, from_cells
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,14 @@ class ClickHouseCalls(CallStore):
         phases: Sequence[Phase] = PHASES,
         since: datetime | None = None,
         until: datetime | None = None,
-        extremes: bool = True,  # noqa: ARG002 - they cost no second pass here
+        extremes: bool = True,
     ) -> Rollup:
         """See CallStore."""
-        return roll_up(self._source, keys=by, bucket=bucket, phases=phases, since=since, until=until)
+        counted = roll_up(self._source, keys=by, bucket=bucket, phases=phases, since=since, until=until)
+        if extremes:
+            return counted
+        # They cost nothing here, but an answer must not depend on the engine that gave it.
+        return replace(counted, totals=counted.totals.with_columns(pl.lit(None, pl.Float64).alias(name) for name in EXTREMES))
 
     def _extent(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
         """When the first and the last span in [since, until) began; a statement over one column."""
@@ -64,7 +68,7 @@ def open_calls(url: str, limits: Limits) -> ClickHouseCalls:
 
 
 _UNITS_NS: Final = {"s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
-_ADDED: Final = {
+ADDED: Final = {
     "count": "sum(count)",
     "weight": "sum(weight)",
     "weight_sq": "sum(weight_sq)",
@@ -91,13 +95,17 @@ def roll_up(
     wrong = [key for key in keys if key not in WORDS] + [phase for phase in phases if phase not in PHASES]
     if wrong:
         raise BadInputError(f"not keys or phases of calls in ClickHouse: {', '.join(wrong)}; keys are {', '.join(WORDS)}")
-    frames = [
-        store.connection.frame(statement(store, part.calls, tuple(keys), bucket, phases), part.parameters)
-        for part in store.slices(since, until, tuple(dict.fromkeys(("hop", *keys))))
-    ]
+    if store.address.table.cells:
+        from .clickhouse_cells import kept_cells
+
+        frames = [kept_cells(store, keys, bucket, phases, (since, until))]
+    else:
+        frames = [
+            store.connection.frame(statement(store, part.calls, tuple(keys), bucket, phases), part.parameters)
+            for part in store.slices(since, until, tuple(dict.fromkeys(("hop", *keys))))
+        ]
     cells = pl.concat([_empty(keys), *(_typed(frame, keys) for frame in frames)])
-    extremes = ("sum_s", "min_s", "max_s")
-    return from_cells(cells.drop(extremes), cells.drop("index"), tuple(keys), bucket)
+    return from_cells(cells.drop(EXTREMES), cells.drop("index"), tuple(keys), bucket)
 
 
 def statement(store: ClickHouse, calls: Steps, keys: tuple[str, ...], bucket: str | None, phases: Sequence[Phase]) -> str:
@@ -105,8 +113,8 @@ def statement(store: ClickHouse, calls: Steps, keys: tuple[str, ...], bucket: st
     counted = cells_of(calls, keys, bucket, phases).sql()
     if not store.address.table.cluster:
         return counted
-    group = ", ".join(_group(keys))
-    sums = ", ".join(f"{text} AS {name}" for name, text in _ADDED.items())
+    group = ", ".join(group_columns(keys))
+    sums = ", ".join(f"{text} AS {name}" for name, text in ADDED.items())
     return f"SELECT {group}, {sums} FROM cluster({identifier(store.address.table.cluster)}, view({counted})) GROUP BY {group}"
 
 
@@ -125,7 +133,7 @@ def cells_of(calls: Steps, keys: tuple[str, ...], bucket: str | None, phases: Se
         "ARRAY JOIN timed",
     )
     index = _index("value")
-    group = _group(keys)
+    group = group_columns(keys)
     counted = {
         **{name: name for name in group if name != "index"},
         "index": index,
@@ -139,7 +147,8 @@ def cells_of(calls: Steps, keys: tuple[str, ...], bucket: str | None, phases: Se
     return spread.then(counted, f"GROUP BY {', '.join(group)}")
 
 
-def _group(keys: Sequence[str]) -> tuple[str, ...]:
+def group_columns(keys: Sequence[str]) -> tuple[str, ...]:
+    """Columns that tell cells apart; keys have the prefix `k_`, so that none is taken for a column of calls."""
     return ("start", "vantage", *(f"k_{key}" for key in keys), "phase", "outcome", "event", "censored", "index")
 
 

@@ -10,7 +10,7 @@ from meshslo.telemetry.errors import BadConfigError
 from .sql import identifier
 
 SCHEMES: Final = ("clickhouse://", "chdb://")
-_OPTIONS: Final = {"table": "otel_traces", "cluster": "", "secure": "0", "longest_trace_s": "600"}
+_OPTIONS: Final = {"table": "otel_traces", "cells": "", "cluster": "", "secure": "0", "longest_trace_s": "600"}
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,21 @@ class Table:
     """The cluster whose shards each hold a part of the table."""
     longest_trace_s: float = 600.0
     """How far around a window spans of its traces are looked for."""
+    cells: str = ""
+    """The table of cells that `meshslo clickhouse-init` keeps current; where it is given, rollups come from it."""
 
     def __post_init__(self) -> None:
-        for name in filter(None, [self.database, self.name, self.cluster]):
+        for name in filter(None, [self.database, self.name, self.cluster, self.cells]):
             identifier(name)
 
     @property
     def qualified(self) -> str:
         """The table as a statement names it."""
-        return f"{identifier(self.database)}.{identifier(self.name)}"
+        return self.beside(self.name)
+
+    def beside(self, name: str) -> str:
+        """Another table of the same database as a statement names it."""
+        return f"{identifier(self.database)}.{identifier(name)}"
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,8 @@ def parse_address(url: str) -> Address:
     parts = urlsplit(url)
     options = _options(parts.query)
     directory, _, database = parts.path.rpartition("/")
-    table = Table(database or "default", options["table"], options["cluster"], float(options["longest_trace_s"]))
+    longest_trace_s = float(options["longest_trace_s"])
+    table = Table(database or "default", options["table"], options["cluster"], longest_trace_s, options["cells"])
     if parts.scheme == "chdb":
         return Address(table, directory=directory or ":memory:")
     if parts.scheme != "clickhouse" or not parts.hostname:

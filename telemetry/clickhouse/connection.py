@@ -36,7 +36,7 @@ class Connection:
     def run(self, statement: str) -> None:
         """Carry out a statement that gives nothing."""
         try:
-            self._client.command(statement)
+            self._client.command(statement, settings=dict(SETTINGS))
         except Exception as error:  # as above
             raise _explained(self.address, error) from error
 

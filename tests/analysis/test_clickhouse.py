@@ -9,13 +9,13 @@ from polars.testing import assert_frame_equal
 
 from meshslo.analysis import open_store
 from meshslo.analysis.api import from_calls
-from meshslo.analysis.clickhouse import bucket_ns, cells_of
+from meshslo.analysis.clickhouse import bucket_ns
+from meshslo.analysis.clickhouse_cells import settled_cells, statements
 from meshslo.analysis.folding import Rollup
 from meshslo.analysis.rollup import roll_up
 from meshslo.telemetry.clickhouse import open_clickhouse
 from meshslo.telemetry.errors import BadInputError, StoreError
 from meshslo.telemetry.normalize import decode_traces, to_calls
-from meshslo.telemetry.vocabulary import PHASES
 from tests.support import otel_traces
 from tests.support.chdb import engine, engine_url
 from tests.support.forests import START_NS, forest
@@ -61,16 +61,12 @@ def test_a_report_in_place_is_the_report_of_the_calls(spans: tuple[str, pl.DataF
     assert_frame_equal(in_place.frame, local.frame, rel_tol=1e-9)
 
 
-def test_shards_count_and_only_counts_travel(spans: tuple[str, pl.DataFrame]) -> None:
-    """Two shards (here twice the same one) give twice the counts; the plan aggregates on each before it merges."""
-    store = open_clickhouse(spans[0])
-    (part,) = store.slices(None, None, ("hop",))
-    counted = cells_of(part.calls, ("hop",), "1m", PHASES).sql()
-    once = store.connection.frame(f"SELECT sum(count) AS n FROM ({counted})", part.parameters).item()
-    both = f"remote('127.0.0.1,127.0.0.1', view({counted}))"
-    summed = f"SELECT k_hop, sum(count) AS n FROM {both} GROUP BY k_hop"
-    assert store.connection.frame(f"SELECT sum(n) AS n FROM ({summed})", part.parameters).item() == 2 * once
-    plan = store.connection.frame(f"EXPLAIN {summed}", part.parameters)["explain"].str.join("\n").item()
+def test_the_sum_over_shards_is_aggregated_on_each_before_it_is_merged() -> None:
+    """The plan of what `statement` puts around the shards' own counts, on two stand-ins for shards."""
+    engine().command("CREATE OR REPLACE TABLE counted (k_hop String, count UInt64) ENGINE = MergeTree ORDER BY k_hop")
+    shards = "remote('127.0.0.1,127.0.0.1', view(SELECT k_hop, count() AS count FROM default.counted GROUP BY k_hop))"
+    rows = engine().query(f"EXPLAIN SELECT k_hop, sum(count) AS count FROM {shards} GROUP BY k_hop").result_rows
+    plan = "\n".join(row[0] for row in rows)
     assert plan.index("MergingAggregated") < plan.index("Union") < plan.index("Aggregating", plan.index("Union"))
 
 
@@ -89,3 +85,22 @@ def test_keys_that_calls_in_clickhouse_do_not_have(spans: tuple[str, pl.DataFram
 def test_buckets_without_a_fixed_length(bucket: Any) -> None:
     with pytest.raises(BadInputError, match="has no fixed length"):
         bucket_ns(bucket)
+
+
+def test_kept_cells_are_the_rollup_of_the_settled_minutes() -> None:
+    request = forest(seed=4, traces=150)
+    otel_traces.create(engine(), "kept")
+    otel_traces.insert(engine(), "kept", [request])
+    calls = to_calls(decode_traces(request.SerializeToString()).spans.sort("start_ns", "kind", "span_id"))
+    store = open_clickhouse(engine_url("kept"))
+    *tables, fill = statements(store)
+    assert fill.startswith("INSERT INTO `default`.`meshslo_cells`\nWITH")
+    for statement in tables:
+        store.connection.run(statement)
+    # The statement at two moments: together they count each settled minute once.
+    for now_s in (START_NS // 10**9 + 900, START_NS // 10**9 + 1_500):
+        store.connection.run(f"INSERT INTO meshslo_cells {settled_cells(store, now_ns=str(now_s * 10**9))}")
+    settled = calls.lazy().filter(pl.col("start") < MIDDLE + timedelta(seconds=600))
+    for keys, bucket in ((("hop", "route", "model", "tenant"), "1m"), (("hop",), "1h")):
+        kept = open_store(engine_url("kept") + "&cells=meshslo_cells").rollup(by=keys, bucket=bucket)
+        assert_equal(kept, roll_up(settled, keys=keys, bucket=bucket))
