@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 STALE: Final = timedelta(hours=1)
 """Since the last call; older data is said to be old, since budgets are then those of that time."""
 
+WORST: Final = 30
+"""Rows that the table shows: a screen of them."""
+
 
 class Form(StrEnum):
     """Forms that objectives can be printed in."""
@@ -100,10 +103,12 @@ def show(answer: "SloReport", console: "Console") -> None:
 
     console.print(f"objectives as of {answer.at:%Y-%m-%d %H:%M}Z, the worst first")
     ordered = sorted(answer.standings, key=_budget)
-    tables.show(console, _table(ordered, console))
+    tables.show(console, _table(ordered[:WORST], console))
+    if len(ordered) > WORST:
+        console.print(f"{len(ordered) - WORST} more have more budget left; --output json has them all")
     for name, promise in {each.objective.name: each.objective for each in ordered}.items():
         console.print(f"{name}: {promise.hop}: {promise}", markup=False, highlight=False)
-    for standing in ordered:
+    for standing in ordered[:WORST]:
         for note in _notes(standing):
             console.print(f"{_name(standing)}: {note}", markup=False, highlight=False)
 

@@ -5,6 +5,7 @@ import pytest
 from meshslo.analysis.config import parse_config
 from meshslo.analysis.slo.windows import BURN_WINDOWS, DAY_S, HOUR_S, burn_windows, calls_for_one, parse_window_s
 from meshslo.telemetry.errors import BadConfigError
+from tests.support.shared import ROOT
 
 
 def table(name: str = "a", **keys: object) -> str:
@@ -89,3 +90,9 @@ def test_an_alert_never_looks_further_back_than_its_objective(period: str) -> No
 def test_every_long_window_splits_into_whole_minutes() -> None:
     windows = [window for table in BURN_WINDOWS.values() for window in table]
     assert all(window.short_s % 60 == 0 and window.long_s % HOUR_S == 0 for window in windows)
+
+
+def test_the_example_of_the_docs_is_a_config() -> None:
+    text = (ROOT / "docs" / "slo.md").read_text()
+    example = text.split("```toml\n")[1].split("```")[0]
+    assert [objective.sli for objective in parse_config(example).slo] == ["first_token", "success", "goodput"]

@@ -89,6 +89,17 @@ def test_each_tenant_has_its_row(store: Path, tmp_path: Path) -> None:
     assert [item["tenant"] for item in document["items"]] == ["t", "t", "t"]
 
 
+def test_the_table_shows_the_worst_and_says_how_many_more_there_are(tmp_path: Path) -> None:
+    rows = [make_call(tenant=f"t{n:02}", duration_s=3.0 if n == 31 else 1.0) for n in range(33)]
+    open_store(tmp_path / "store", create=True).append(make_calls(rows), source="test")
+    (tmp_path / "meshslo.toml").write_text(CONFIG.split("[[slo]]")[1].join(["[[slo]]", ""]).format(target=0.9))
+    result = run("--store", tmp_path / "store", "--config", tmp_path / "meshslo.toml", "--each", "tenant")
+    assert result.exit_code == 1
+    first = next(line for line in result.stdout.splitlines() if line.startswith("fast t"))
+    assert first.startswith("fast t31")
+    assert "3 more have more budget left; --output json has them all" in result.stdout
+
+
 def test_old_data_are_said_to_be_old(store: Path, tmp_path: Path) -> None:
     assert "this is how it stood then" in run("--store", store, "--config", config(tmp_path)).stderr
 
