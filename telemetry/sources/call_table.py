@@ -41,7 +41,7 @@ class CallTable:
     def check(self, names: list[str]) -> dict[str, Target]:
         """File column -> target of the columns that are read.
 
-        BadInputError names those that nobody knows, a target that two columns claim, and what is missing.
+        BadInputError names those that nobody knows, a target that two columns or a constant claim, and what is missing.
         """
         unknown = [name for name in names if name not in self.columns.renamed and name not in COLUMNS]
         if unknown:
@@ -54,6 +54,12 @@ class CallTable:
         twice = sorted({column for column in claimed if claimed.count(column) > 1})
         if twice:
             raise BadInputError(f"{self.tally.name}: two columns become {twice[0]}; leave one out with --map COLUMN=")
+        fixed = sorted(set(claimed) & set(self.columns.constants))
+        if fixed:
+            source = next(name for name, target in targets.items() if target.column == fixed[0])
+            raise BadInputError(
+                f"{self.tally.name}: {fixed[0]} is given by --set and by the column {source}; leave one out (--map {source}=)"
+            )
         missing = [name for name in ("start", "duration_s") if name not in {*claimed, *self.columns.constants}]
         if missing:
             raise BadInputError(

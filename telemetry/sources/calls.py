@@ -44,7 +44,10 @@ class Calls:
             return not any(word in first for word in (b"resourceSpans", b"traceID")) and any(
                 f'"{name}"'.encode() in first for name in ("start", "duration_s")
             )
-        names = _header(first)
+        try:
+            names = _header(first)
+        except BadInputError:
+            return False
         return len(names) > 1 and bool({"start", "duration_s"} & set(names))
 
     def read(self, stream: Stream, reading: Reading) -> Iterator[pl.DataFrame]:
@@ -167,7 +170,10 @@ def _csv(stream: Stream, table: CallTable) -> Iterator[pl.DataFrame]:
 
 def _header(line: bytes) -> list[str]:
     text = line.decode("utf-8", "replace").strip("\r\n")
-    return [name.strip() for name in next(csv.reader([text], delimiter=_delimiter(text)), [])]
+    try:
+        return [name.strip() for name in next(csv.reader([text], delimiter=_delimiter(text)), [])]
+    except csv.Error as error:
+        raise BadInputError(f"no CSV header: {text[:80]!r} ({error})") from None
 
 
 def _delimiter(header: str) -> str:
@@ -210,9 +216,11 @@ def _csv_record_by_record(
     records, lines = [], []
     reader = csv.reader(io.StringIO(block.decode("utf-8", "replace"), newline=""), delimiter=delimiter)
     line = first
-    for record in reader:
+    for record in _records(reader):
         begun, line = line, first + reader.line_num
-        if len(record) > len(schema):
+        if isinstance(record, csv.Error):
+            table.tally.refuse(begun, f"no CSV record: {record}")
+        elif len(record) > len(schema):
             table.tally.refuse(begun, f"{len(record)} fields where the header has {len(schema)}")
         elif any("\ufffd" in value for value in record):
             table.tally.refuse(begun, "not UTF-8")
@@ -220,6 +228,17 @@ def _csv_record_by_record(
             records.append([*record, *[None] * (len(schema) - len(record))])
             lines.append(begun)
     return pl.DataFrame(records, schema=schema, orient="row"), np.array(lines, dtype=np.int64)
+
+
+def _records(reader: "Iterator[list[str]]") -> Iterator[list[str] | csv.Error]:
+    """Each record, or what is wrong with it."""
+    while True:
+        try:
+            yield next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield error
 
 
 SOURCE = Calls()

@@ -360,3 +360,15 @@ def test_a_file_imported_twice_counts_once(tmp_path: Path) -> None:
     for _ in range(2):
         store.append(read(text)[0], source="test")
     assert store.scan().collect().height == 10
+
+
+def test_a_column_given_twice_over_is_named() -> None:
+    with pytest.raises(BadInputError, match="start is given by --set and by the column begin; leave one out"):
+        read(b"begin,duration_s\n1793610000,1\n", maps=("begin=start",), constants=("start=1793610000",))
+
+
+def test_a_record_that_csv_cannot_hold_is_refused_alone() -> None:
+    long = b"a" * 200_000
+    calls, tally = read(b"start,duration_s,tenant\n1793610000,1,t\n1793610000,1," + long + b"\xff\n1793610000,1,t\n")
+    assert (calls.height, tally.bad) == (2, 1)
+    assert str(tally.reasons[0]).startswith("log:3: no CSV record: field larger than")

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshslo.telemetry.errors import BadInputError
+from meshslo.telemetry.sources import sources
 from meshslo.telemetry.sources.inputs import Input, expand, opened
-from tests.telemetry.sources.reading import read
+from tests.telemetry.sources.reading import read, sniffed
 
 TEXT = b"start,duration_s\n1793610000,1\n1793610001,2\n"
 
@@ -89,3 +90,9 @@ def test_looking_at_the_head_takes_nothing(tmp_path: Path) -> None:
 def test_lines_are_numbered_and_blank_ones_passed_over() -> None:
     with opened(Input("log"), io.BytesIO(b"a\n\n  \nb")) as stream:
         assert list(stream.lines()) == [(1, b"a"), (4, b"b")]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200) | st.text('{}[]":,\r\n\x00a1', max_size=60).map(str.encode))
+def test_any_bytes_are_of_some_kind_or_of_none(head: bytes) -> None:
+    assert sniffed(head) in {None, *sources()}
