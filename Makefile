@@ -8,7 +8,8 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 # Programs that tests start and PyPI does not have. RUNLEVEL=1: installed, not started as services.
-DEBIAN_PROGRAMS := prometheus promtool
+DEBIAN_PROGRAMS := prometheus promtool chromium chromedriver
+DEBIAN_PACKAGES := prometheus chromium chromium-driver
 
 .PHONY: help setup system demo test check fast types lint format fuzz soak bench dashboard clean
 
@@ -29,8 +30,8 @@ system: ## Debian packages that tests use, where this machine may install them
 	@missing=; for program in $(DEBIAN_PROGRAMS); do command -v $$program >/dev/null || missing=1; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-		apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus; \
-	else echo "not installed: $(DEBIAN_PROGRAMS); tests that need them are skipped (apt-get install prometheus)"; fi
+		apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES); \
+	else echo "not installed: $(DEBIAN_PROGRAMS); tests that need them are skipped (apt-get install $(DEBIAN_PACKAGES))"; fi
 
 demo: setup ## The main job on a real chain behind real Envoy: report, recommendations, before and after (5 minutes)
 	$(BIN)/meshslo demo --out demo-out
