@@ -184,6 +184,8 @@ class LifeTable:
             low, high = proportion(self.effective_calls * math.exp(log_share), self.effective_calls, confidence)
         elif log_share == 0.0 or math.isinf(log_share):
             low, high = proportion(self._still_counted(row) * math.exp(log_share), self._still_counted(row), confidence)
+            # The curve never rises: what bounds it earlier bounds it here, where a call or two say hardly anything.
+            high = np.minimum(high, self._limits(row - 1, confidence)[1])
         else:
             z = float(norm.ppf(0.5 + confidence / 2.0))
             low, high = log_log_band(self.tables.log_survival[row : row + 1], self.tables.greenwood[row : row + 1], z)

@@ -161,6 +161,15 @@ def test_exceedance_brackets_the_curve_of_raw_data(given_: tuple[str, int, int, 
     assert share.estimate - 1e-9 <= share.high <= 1.0
 
 
+def test_a_last_call_alone_does_not_widen_the_limit_beyond_it() -> None:
+    seconds = [0.01 * n for n in range(1, 401)]
+    table = LifeTable.from_durations(seconds, [n % 10 != 0 for n in range(1, 400)] + [True])
+    earlier = table.exceedance(3.9)
+    assert 0.0 < earlier.high < 0.1
+    assert table.exceedance(5.0).estimate == 0.0
+    assert table.exceedance(5.0).high <= earlier.high
+
+
 def test_exceedance_never_claims_certainty() -> None:
     all_short = LifeTable.from_durations([1.0] * 299)
     assert all_short.exceedance(5.0).estimate == 0.0
