@@ -167,7 +167,7 @@ def stand(
     start = start_of(at, objective.window_s)
     minutes = judged.between(start, at)
     counts = Counts.of(minutes)
-    if counts.calls == 0:
+    if counts.weight <= 0.0:
         return Standing(objective, "no_data", counts, judged.vantage, start, at)
     attained = counts.attained(estimate, confidence)
     left = Interval(*(1.0 - (1.0 - share) / objective.budget for share in (attained.estimate, attained.low, attained.high)))

@@ -1,5 +1,6 @@
 """`meshslo slo`: how the objectives stand, what is left of their budgets, how fast these burn."""
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -26,6 +27,9 @@ STALE: Final = timedelta(hours=1)
 
 WORST: Final = 30
 """Rows that the table shows: a screen of them."""
+
+MOSTLY: Final = 0.05
+"""Share of an objective's window without calls at its beginning that is not worth a word."""
 
 
 class Form(StrEnum):
@@ -106,6 +110,9 @@ def show(answer: "SloReport", console: "Console") -> None:
     tables.show(console, _table(ordered[:WORST], console))
     if len(ordered) > WORST:
         console.print(f"{len(ordered) - WORST} more have more budget left; --output json has them all")
+    if late := [each for each in ordered if each.first and each.first - each.start > (each.end - each.start) * MOSTLY]:
+        first = min(each.first for each in late if each.first)
+        console.print(f"no calls before {first:%Y-%m-%d %H:%M}Z: budgets are those of the part of the window since then")
     for name, promise in {each.objective.name: each.objective for each in ordered}.items():
         console.print(f"{name}: {promise.hop}: {promise}", markup=False, highlight=False)
     for standing in ordered[:WORST]:
@@ -152,12 +159,20 @@ def _interval(shares: "Interval") -> str:
 
 
 def _pace(standing: "Standing") -> str:
-    return " / ".join("-" if burn.long is None else f"{burn.long:.3g}x" for burn in standing.burns[:2])
+    rates = (burn.long for burn in standing.burns[:2])
+    return " / ".join("-" if rate is None else f"{rate:.2g}x" if rate < 10.0 else f"{rate:.0f}x" for rate in rates)
 
 
 def _percent(share: float) -> str:
+    """Per cent to three digits; near 100 to two digits of what is missing, which is what a budget is made of.
+
+    >>> [_percent(share) for share in (0.8256, 0.99123, 0.9998754, 1.0, -11.07)]
+    ['82.6', '99.12', '99.988', '100', '-1,107']
+    """
     percent = 100.0 * share
-    return f"{percent:.6g}" if 99.0 < percent < 100.0 else f"{percent:.3g}" if abs(percent) < 1000.0 else f"{percent:,.0f}"
+    if 99.0 < percent < 100.0:
+        return f"{percent:.{min(1 - math.floor(math.log10(100.0 - percent)), 9)}f}"
+    return f"{percent:.3g}" if abs(percent) < 1000.0 else f"{percent:,.0f}"
 
 
 def _notes(standing: "Standing") -> Iterator[str]:

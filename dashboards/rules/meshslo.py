@@ -25,6 +25,7 @@ PRODUCER = Producer(
     cut_streams="meshslo_cut_streams_total",
     notes=(
         "A call that was cut before its first token is in no histogram of first tokens: `meshslo slo` counts it as it is.",
+        "A silence that a timer ended counts up to the last chunk alone, so that max_gap looks better here than it is.",
         "Beyond 500 combinations of labels the collector counts under __other__: rare tenants and models end there.",
     ),
 )

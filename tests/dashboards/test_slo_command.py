@@ -71,6 +71,7 @@ def test_the_table_reads_in_100_columns(store: Path, tmp_path: Path) -> None:
     assert max(map(len, table.splitlines())) <= 100
     assert "missed" in table
     assert "4 unknown" in table
+    assert "no calls before 2026-11-02 09:00Z: budgets are those of the part of the window since then" in table
     rows = [line.split()[0] for line in table.splitlines() if " missed " in line or " met " in line]
     assert rows == ["fast", "good", "works"]
 
