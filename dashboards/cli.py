@@ -2,16 +2,20 @@
 
 import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import typer
 
+NEEDED: Final = ("typer", "polars", "pyarrow", "scipy", "pydantic", "grpc")
+"""Packages that tell the extra `analysis`: one of them alone is in many an environment for other reasons."""
+
 
 def main() -> None:
     """Run the command line; exit 0 done, 1 findings or objectives missed, 2 usage or bad input."""
-    if find_spec("typer") is None:
-        sys.exit("meshslo's command line needs more than the instrumentation: pip install 'meshslo[analysis]'")
+    if any(find_spec(name) is None for name in NEEDED):
+        sys.stderr.write("meshslo's command line needs more than the instrumentation: pip install 'meshslo[analysis]'\n")
+        sys.exit(2)
     from meshslo.telemetry.errors import MeshsloError
 
     from .console import complain

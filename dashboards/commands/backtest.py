@@ -60,12 +60,14 @@ def backtest(
 
 
 def _split(text: str) -> "Split":
+    from meshslo.telemetry.errors import BadConfigError
+
     if text == "day":
         return "day"
     try:
         return float(text)
     except ValueError:
-        raise typer.BadParameter(f"--split {text} is neither a share such as 0.7 nor day") from None
+        raise BadConfigError(f"--split {text} is neither a share such as 0.7 nor day") from None
 
 
 def show(found: "Backtest", console: "Console") -> None:

@@ -56,9 +56,10 @@ def recommend(
     """
     from meshslo.analysis.policy.deployed import read_deployed
     from meshslo.dashboards.inputs import moment, read_config, read_manifests
+    from meshslo.telemetry.errors import BadConfigError
 
     if (emit is None) != (out_dir is None):
-        raise typer.BadParameter("--emit MESH and --out DIR go together: the first says what to write, the second where")
+        raise BadConfigError("--emit MESH and --out DIR go together: the first says what to write, the second where")
     settings, manifests = read_config(config), read_manifests(current or [])
     deployed = read_deployed(manifests, model_header=settings.emit.model_header)
     window = (moment(since), moment(until))

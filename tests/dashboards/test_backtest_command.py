@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from meshslo.dashboards.cli import build
+from meshslo.telemetry.errors import BadConfigError
 from meshslo.telemetry.store import open_store
 from tests.support.scenes import plain_calls
 
@@ -44,4 +45,5 @@ def test_a_broken_promise_exits_1(tmp_path: Path, config: Path) -> None:
 
 def test_a_split_that_is_none_is_wrong_usage(tmp_path: Path, config: Path) -> None:
     store = stored(tmp_path / "store", np.ones(10))
-    assert run("--store", store, "--config", config, "--split", "half").exit_code == 2
+    with pytest.raises(BadConfigError, match="neither a share such as 0.7 nor day"):
+        run("--store", store, "--config", config, "--split", "half")

@@ -5,7 +5,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from meshslo.dashboards import commands
-from meshslo.dashboards.cli import build
+from meshslo.dashboards.cli import build, main
 from meshslo.telemetry.discovery import members
 
 APP = build()
@@ -26,3 +26,15 @@ def test_every_command_file_is_registered() -> None:
 def test_an_unknown_command_is_usage() -> None:
     result = CliRunner().invoke(APP, ["recomend"])
     assert result.exit_code == 2
+
+
+def test_an_environment_with_a_part_of_the_extra_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("meshslo.dashboards.cli.find_spec", lambda name: None if name == "polars" else object())
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "meshslo's command line needs more than the instrumentation: pip install 'meshslo[analysis]'"
+    ]

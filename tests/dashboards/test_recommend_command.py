@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from meshslo.analysis.recommend import parse_recommendations
 from meshslo.dashboards.cli import build
-from meshslo.telemetry.errors import MeshsloError
+from meshslo.telemetry.errors import BadConfigError, MeshsloError
 from meshslo.telemetry.store import open_store
 from tests.support.scenes import MAX_TOKENS, chain_calls
 
@@ -111,7 +111,8 @@ def test_a_mistake_is_one_sentence(store: Path, config: Path, arguments: list[st
 
 
 def test_emit_without_a_folder_is_wrong_usage(store: Path) -> None:
-    assert run("--store", store, "--emit", "istio").exit_code == 2
+    with pytest.raises(BadConfigError, match="--emit MESH and --out DIR go together"):
+        run("--store", store, "--emit", "istio")
 
 
 def test_manifests_of_one_name_are_told_apart(store: Path, config: Path, tmp_path: Path) -> None:
