@@ -24,8 +24,9 @@ from meshslo.telemetry.vocabulary import Phase
 
 from .start import Start
 
-KEPT: Final = 32
-"""Answers of a kind that are kept; the oldest give way."""
+KEPT: Final = 16
+KEPT_S: Final = 600
+"""Answers of a kind that are kept, and for how long: a store that is being written makes old ones useless soon."""
 
 _NOT_CALLS: Final = (".lock", "counted.arrow")
 
@@ -40,69 +41,73 @@ class Asked:
     until: datetime | None = None
 
 
-def version_of(store: str, now: datetime) -> str:
-    """What changes when the store's calls change; of a store on a server, the minute. StoreError where there is none."""
-    if store.startswith(("clickhouse:", "chdb:")):
-        return f"{now:%Y-%m-%dT%H:%M}"
-    layout = open_layout(Path(store))
-    digest = hashlib.sha256()
-    for line in sorted(_files(layout.root)):
-        digest.update(line.encode())
-    return digest.hexdigest()
+def version_of(start: Start, now: datetime) -> str:
+    """What changes when the store's calls, the config or the manifests change; of a store on a server, the minute.
+
+    StoreError where there is no store.
+    """
+    settings = [Path(path) for path in (start.config or "meshslo.toml", *start.current)]
+    lines = [line for path in settings for line in _files(path)]
+    if start.store.startswith(("clickhouse:", "chdb:")):
+        lines.append(f"{now:%Y-%m-%dT%H:%M}")
+    else:
+        lines += _files(open_layout(Path(start.store)).root)
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 
 def _files(root: Path) -> Iterator[str]:
-    for path in root.rglob("*"):
+    """The files at and below a path, with their sizes and times."""
+    for path in (root, *root.rglob("*")):
         try:
             about = path.stat()
         except FileNotFoundError:
             # A collector has just merged it into another, which the next look finds.
             continue
         if path.is_file() and not path.name.endswith(_NOT_CALLS):
-            yield f"{path.relative_to(root)} {about.st_size} {about.st_mtime_ns}\n"
+            yield f"{path} {about.st_size} {about.st_mtime_ns}\n"
 
 
-@st.cache_resource(max_entries=KEPT, show_spinner=False)
-def opened(start: Start) -> CallStore:
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner=False)
+def opened(asked: Asked) -> CallStore:
     """The store, for reading, with the config's limits."""
-    return open_store(start.store, limits=read_config(None if start.config is None else Path(start.config)).limits)
+    return open_store(asked.start.store, limits=config(asked).limits)
 
 
 def calls(asked: Asked) -> pl.LazyFrame:
     """The rows of the window."""
-    return opened(asked.start).scan(asked.since, asked.until)
+    return opened(asked).scan(asked.since, asked.until)
 
 
-@st.cache_resource(max_entries=KEPT, show_spinner=False)
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner=False)
 def config(asked: Asked) -> Config:
     """The config as it is now."""
     return read_config(None if asked.start.config is None else Path(asked.start.config))
 
 
-@st.cache_resource(max_entries=KEPT, show_spinner=False)
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner=False)
 def manifests(asked: Asked) -> dict[str, str]:
     """The manifests in use, by name."""
     return read_manifests(Path(path) for path in asked.start.current)
 
 
-@st.cache_resource(max_entries=KEPT, show_spinner=False)
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner=False)
 def extent(asked: Asked) -> tuple[datetime, datetime]:
     """First and last start of a call in the window; StoreError where it holds none."""
     # Without an end of its own a report names the first and last call; the window's ends are no calls.
-    answer = opened(asked.start).report(by=["hop"], since=asked.since, until=asked.until)
+    answer = opened(asked).report(by=["hop"], since=asked.since, until=asked.until)
     if answer.start is None or answer.end is None:
         raise StoreError(f"{asked.start.store}: no calls in this window: widen it")
     return answer.start, answer.end
 
 
-@st.cache_resource(max_entries=KEPT, show_spinner="Counting calls ...")
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Counting calls ...")
 def rollup(asked: Asked, phase: Phase, keys: tuple[str, ...], bucket: str | None) -> Rollup:
     """The rollup of one phase, without exact extremes, as `report` asks for it."""
-    store = opened(asked.start)
+    store = opened(asked)
     return store.rollup(by=keys, bucket=bucket, phases=[phase], since=asked.since, until=asked.until, extremes=False)
 
 
-@st.cache_resource(max_entries=KEPT, show_spinner="Looking at calls ...")
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Looking at calls ...")
 def observed(asked: Asked, budget: float | None) -> Observed:
     """The evidence that recommendations rest on; `budget` in the place of the config's false-timeout budget."""
     settings = config(asked)
@@ -113,7 +118,7 @@ def observed(asked: Asked, budget: float | None) -> Observed:
     return observe(calls(asked), settings, _deployed(asked, settings))
 
 
-@st.cache_resource(max_entries=KEPT, show_spinner="Working out recommendations ...")
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Working out recommendations ...")
 def recommendations(asked: Asked, budget: float | None) -> Recommendations:
     """What the calls of the window justify."""
     return recommend(observed(asked, budget))
@@ -123,15 +128,15 @@ def _deployed(asked: Asked, settings: Config) -> Deployed:
     return read_deployed(manifests(asked), model_header=settings.emit.model_header)
 
 
-@st.cache_resource(max_entries=KEPT, show_spinner="Judging calls ...")
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Judging calls ...")
 def objectives(asked: Asked) -> SloReport:
     """How the config's objectives stand at the window's end."""
-    return opened(asked.start).slo(config(asked), at=asked.until)
+    return opened(asked).slo(config(asked), at=asked.until)
 
 
-@st.cache_resource(max_entries=KEPT, show_spinner="Examining calls ...")
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Examining calls ...")
 def diagnosis(asked: Asked) -> Diagnosis:
     """What `doctor` says."""
-    store = opened(asked.start)
+    store = opened(asked)
     by_hop = store.rollup(by=("hop",), bucket=None, phases=("total",), since=asked.since, until=asked.until)
     return examine(store.scan(asked.since, asked.until), by_hop)

@@ -62,12 +62,12 @@ def _row(standing: Standing) -> dict[str, object]:
     return {
         "objective": standing.objective.name,
         "status": standing.status.replace("_", " ") + ("" if standing.is_sure or standing.attained is None else " (not sure)"),
-        "promise": f"{' '.join(standing.objective.selection.values())}: {standing.objective}",
+        "budget left": _interval(standing.budget_left),
+        "kept it": _interval(standing.attained),
         "calls": standing.counts.calls,
         "unknown": standing.counts.unknown,
-        "kept it": _interval(standing.attained),
-        "budget left": _interval(standing.budget_left),
         "seen by": standing.vantage,
+        "promise": f"{' '.join(standing.objective.selection.values())}: {standing.objective}",
     }
 
 

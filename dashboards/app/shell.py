@@ -121,7 +121,7 @@ def _reset() -> None:
 def look(start: Start, filters: Filters) -> View:
     """The store as it is now, under the filters."""
     now = datetime.now(UTC)
-    return View(Asked(start, version_of(start.store, now), *filters.window(now)), filters)
+    return View(Asked(start, version_of(start, now), *filters.window(now)), filters)
 
 
 def _show(page: Page, start: Start, filters: Filters) -> None:

@@ -1,7 +1,7 @@
 """How long calls last: the share still running after each moment, cut calls counted as longer."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,9 @@ import polars as pl
 from meshslo.dashboards.text import seconds_text
 
 from .theme import COLOURS, GREY, colours, duration_axis, faded, share_axis, styled
+
+ROOM = 0.12
+"""Share of an axis that is left free for the name of the last timeout."""
 
 LOWEST = 0.001
 """The axis ends at one call in a thousand."""
@@ -36,7 +39,6 @@ def still_running(curves: pl.DataFrame, title: str, limits: Sequence[Limit] = ()
         add_curve(figure, rows, name, colour)
     axis = duration_axis([*curves["t_s"], *(limit.value_s for limit in limits)], title)
     add_limits(figure, limits, axis)
-    figure.update_xaxes(**axis)
     figure.update_yaxes(**share_axis("share of calls still running", LOWEST))
     return styled(figure, height=420)
 
@@ -76,16 +78,18 @@ def _reading(row: dict[str, Any]) -> str:
     return f"{share} % ({low} to {high} %) still running after {seconds_text(row['t_s'])}"
 
 
-def add_limits(figure: go.Figure, limits: Sequence[Limit], axis: Mapping[str, Any]) -> None:
-    """Draw timeouts over the logarithmic `axis` of durations; their names stand below each other."""
+def add_limits(figure: go.Figure, limits: Sequence[Limit], axis: dict[str, Any]) -> None:
+    """Draw timeouts over the logarithmic `axis` of durations; their names stand below each other, the last to its right."""
     low, high = axis["range"]
+    figure.update_xaxes(**axis | {"range": [low, high + ROOM * (high - low)] if limits else [low, high]})
+    longest_s = max((limit.value_s for limit in limits), default=0.0)
     for place, limit in enumerate(limits):
         colour = COLOURS[5] if limit.proposed else GREY
         dash = "solid" if limit.proposed else "dash"
         figure.add_vline(x=limit.value_s, line={"color": colour, "dash": dash, "width": 2})
         # Of a logarithmic axis a shape takes the value, and an annotation its logarithm.
         at = math.log10(limit.value_s)
-        is_left = at - low < 0.6 * (high - low)
+        is_last = limit.value_s == longest_s
         figure.add_annotation(
             x=at,
             y=1.0,
@@ -93,8 +97,8 @@ def add_limits(figure: go.Figure, limits: Sequence[Limit], axis: Mapping[str, An
             text=f"{limit.name} {seconds_text(limit.value_s)}",
             font={"color": colour},
             showarrow=False,
-            xanchor="left" if is_left else "right",
-            xshift=4 if is_left else -4,
+            xanchor="left" if is_last else "right",
+            xshift=4 if is_last else -4,
             yanchor="top",
             yshift=-17 * (place % 8),
         )

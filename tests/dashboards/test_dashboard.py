@@ -242,6 +242,16 @@ def test_new_calls_are_seen_at_the_next_look(tmp_path: Path) -> None:
     assert ran(app.run()).dataframe[0].value["calls"].tolist() == [2]
 
 
+def test_a_changed_config_is_seen_at_the_next_look(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store", chain_calls(60))
+    app = opened(store, "slo")
+    assert len(app.dataframe[0].value) == 2
+    config_beside(store).write_text("")
+    assert "No objectives yet" in ran(app.run()).info[0].value
+    config_beside(store).write_text("objectivs = 1")
+    assert 'did you mean "objectives"' in ran(app.run()).info[0].value
+
+
 def test_live_mode_shows_the_same(store: Path) -> None:
     app = opened(store, live="1")
     assert app.toggle(key="live").value
