@@ -73,6 +73,7 @@ class CallStore:
 
         Without `extremes` the totals may lack exact sums, shortest and longest durations, which can spare a second pass.
         """
+        _check_list("by", by)
         calls = roll_up(self.scan(since, until), keys=by, bucket=bucket, phases=phases, extremes=extremes)
         series = None if self.series is None else self.series(since, until)
         return calls if series is None else calls.merge(roll_up_series(series, keys=by, bucket=bucket, phases=phases))
@@ -92,6 +93,7 @@ class CallStore:
         Of each hop the outermost vantage that saw the phase is taken, or `vantage` alone. Raises StoreError where the window
         holds no calls, BadInputError for keys, phases or quantiles that there are not.
         """
+        _check_list("by", by)
         _check(by, quantiles, vantage)
         first, last = self._extent(since, until)
         kept = tuple(dict.fromkeys(by))
@@ -119,6 +121,7 @@ class CallStore:
         `deployed` is what manifests in use say (`policy.deployed.read_deployed`). Raises StoreError where the window holds
         no calls, BadInputError for a kind that there is not.
         """
+        _check_list("kinds", kinds)
         self._need_calls(since, until)
         return recommend(observe(self.scan(since, until), config, deployed), kinds)
 
@@ -135,6 +138,7 @@ class CallStore:
 
         Raises StoreError where the window holds no calls, BadInputError for a split that leaves nothing to fit or to judge.
         """
+        _check_list("by", by)
         self._need_calls(since, until)
         return backtest(self.scan(since, until), config, split=split, by=by)
 
@@ -184,6 +188,11 @@ class CallStore:
         first, last = self._extent(None, None)
         window = f"[{since or 'the beginning'}, {until or 'now'})"
         raise StoreError(f"{self.name}: no calls started in {window}; its calls started from {first} to {last}")
+
+
+def _check_list(name: str, given: Sequence[str]) -> None:
+    if isinstance(given, str):
+        raise BadInputError(f'{name}="{given}" is a text; pass a list, {name}=["{given}"]')
 
 
 def _check(by: Sequence[str], quantiles: Sequence[float], vantage: str | None) -> None:

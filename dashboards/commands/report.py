@@ -94,7 +94,8 @@ def _table(answer: "Report", keys: list[str], console: "Console") -> "Table":
     from meshslo.dashboards.tables import Name, table
 
     shown = table(console)
-    shown.add_column(" / ".join("seen by" if key == "vantage" else key for key in keys))
+    if keys:
+        shown.add_column(" / ".join("seen by" if key == "vantage" else key for key in keys))
     shown.add_column("calls", justify="right", no_wrap=True)
     shown.add_column("endings", no_wrap=True)
     quantiles = answer.frame["q"].unique(maintain_order=True).to_list()
@@ -103,8 +104,8 @@ def _table(answer: "Report", keys: list[str], console: "Console") -> "Table":
     for _, rows in answer.frame.group_by(["vantage", *answer.by], maintain_order=True):
         first = rows.row(0, named=True)
         values = [_value(row) for row in rows.iter_rows(named=True)]
-        names = Name("\n".join(first[key] or "-" for key in keys))
-        shown.add_row(names, f"{first['calls']:,}", _endings(first), *values)
+        names = [Name("\n".join(first[key] or "-" for key in keys))] if keys else []
+        shown.add_row(*names, f"{first['calls']:,}", _endings(first), *values)
     return shown
 
 

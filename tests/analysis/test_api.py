@@ -53,3 +53,11 @@ def test_nothing_is_made_unasked(tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         open_store(tmp_path / "store")
     assert not (tmp_path / "store").exists()
+
+
+def test_a_text_where_a_list_belongs_is_told(tmp_path: Path) -> None:
+    store = from_calls(make_calls([make_call()]))
+    with pytest.raises(BadInputError, match=r'by="hop" is a text; pass a list, by=\["hop"\]'):
+        store.report(by="hop")
+    with pytest.raises(BadInputError, match='kinds="timeouts" is a text'):
+        store.recommend("timeouts")

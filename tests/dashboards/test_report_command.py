@@ -68,3 +68,9 @@ def test_what_is_missing_is_named(tmp_path: Path, store: Path) -> None:
 
 def test_help_ends_in_an_example() -> None:
     assert "Example: meshslo report" in asked("--help")
+
+
+def test_what_all_rows_share_has_no_column(store: Path) -> None:
+    head = asked("--store", store, "--by", "route").splitlines()[2]
+    assert head.split() == ["calls", "endings", "p95", "p99"]
+    assert head.startswith("calls")
