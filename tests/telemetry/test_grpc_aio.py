@@ -120,6 +120,7 @@ async def test_leaving_a_stream_is_cancelled_on_both_sides() -> None:
     assert server[names.OPEN_GAP_S] >= 0.04
 
 
+@pytest.mark.slow
 async def test_a_stream_nobody_closed_ends_at_its_last_message() -> None:
     async with pair(streams, endless) as both:
         rpc = both.stream()

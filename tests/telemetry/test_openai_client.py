@@ -130,6 +130,7 @@ async def test_leaving_a_stream_is_cancelled(spans: Recorder) -> None:
     assert (call[names.OUTCOME], call[names.CHUNKS]) == ("cancelled", 2)
 
 
+@pytest.mark.slow
 async def test_a_stream_nobody_closed_ends_at_its_last_chunk(spans: Recorder) -> None:
     client = client_of(spans, answering(words("a", "b", "c", "d")))
     stream = await client.chat.completions.create(model="small", messages=QUESTION, stream=True)

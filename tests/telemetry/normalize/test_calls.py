@@ -82,6 +82,7 @@ def test_the_order_of_spans_changes_nothing(order: list[Spec]) -> None:
     assert_frame_equal(normalized(*order).calls.sort("span_id"), normalized(*CHAIN).calls.sort("span_id"))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.sets(st.integers(0, len(CHAIN) - 1)))
 def test_rows_that_meet_later_are_completed_then(early: set[int]) -> None:

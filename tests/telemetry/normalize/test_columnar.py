@@ -18,6 +18,8 @@ from meshslo.telemetry.normalize.decode import decode_many, parse_request
 from meshslo.telemetry.normalize.spans import COMPLETE_EVENTS, HEADERS_EVENT, RESOURCE_SLOTS, SPAN_SLOTS, TOKEN_EVENT
 from tests.telemetry.normalize.by_rows import decode_by_rows
 
+pytestmark = pytest.mark.slow
+
 TEXT = st.sampled_from(["", "-", "a", "b", "é", "x" * 300])
 SCALARS = (
     st.builds(AnyValue, string_value=TEXT)

@@ -1,5 +1,6 @@
 """Laws that hold for whatever spans arrive, however they hang together."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -8,6 +9,8 @@ from meshslo.telemetry.normalize import normalize, resolve
 from meshslo.telemetry.schema import FRAME
 from meshslo.telemetry.vocabulary import CENSORED
 from tests.telemetry.normalize.otlp import Spec, envoy, spans_of, spec
+
+pytestmark = pytest.mark.slow
 
 ATTRIBUTES = st.fixed_dictionaries(
     {},

@@ -19,6 +19,8 @@ from meshslo.telemetry.pull.jaeger import PULLER, Settings
 from tests.support.answers import Answering, Question, Reply, answering, reply_json
 from tests.support.shared import shared
 
+pytestmark = pytest.mark.slow
+
 QUICK = Limits(timeout_s=5.0, tries=2, backoff_s=0.01)
 RECORDED = ("data", "jaeger", "deathstarbench_socialnetwork_jaeger.json.gz")
 NOT_FOUND = reply_json({"error": {"httpCode": 404, "message": "No traces found"}}, 404)

@@ -341,6 +341,7 @@ def test_damaged_parquet_is_named() -> None:
         read(b"PAR1 and then something else entirely")
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=300))
 @settings(deadline=None, max_examples=60)
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:

@@ -101,6 +101,7 @@ def test_a_line_of_another_kind_is_named_and_the_others_kept(name: str) -> None:
     assert (calls.height, tally.bad, tally.reasons[0].line) == (8, 1, 5)
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=200))
 @settings(deadline=None, max_examples=60)
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:

@@ -92,6 +92,7 @@ def test_lines_are_numbered_and_blank_ones_passed_over() -> None:
         assert list(stream.lines()) == [(1, b"a"), (4, b"b")]
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200) | st.text('{}[]":,\r\n\x00a1', max_size=60).map(str.encode))
 def test_any_bytes_are_of_some_kind_or_of_none(head: bytes) -> None:
