@@ -20,13 +20,15 @@ def collect(
     ready_file: Annotated[
         Path | None, typer.Option(help="File that gets the addresses as JSON once both ports listen.", show_default=False)
     ] = None,
-    settle: Annotated[float, typer.Option(help="Seconds to wait for the rest of a trace before its calls are written.")] = 10.0,
+    settle: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for the rest of a trace before its calls are written.")
+    ] = 10.0,
     max_message_mib: Annotated[int, typer.Option(min=1, help="Largest batch to take, also once decompressed.")] = 20,
     retention: Annotated[
         str | None, typer.Option(help="Keep calls for so long, such as 30d; default for ever.", show_default=False)
     ] = None,
     max_gib: Annotated[
-        float | None, typer.Option(help="Keep so many GiB of calls, dropping the oldest hours.", show_default=False)
+        float | None, typer.Option(min=0.001, help="Keep so many GiB of calls, dropping the oldest hours.", show_default=False)
     ] = None,
     min_free_mib: Annotated[int, typer.Option(min=0, help="Room to leave on the disk; short of it, senders must wait.")] = 128,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate of the collector.", show_default=False)] = None,

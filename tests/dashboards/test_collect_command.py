@@ -72,6 +72,8 @@ def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
     [
         (["--grpc", "0.0.0.0:0"], "--grpc 0.0.0.0:0 can be reached from other machines"),
         (["--http", "nowhere"], "'nowhere' is no address"),
+        (["--settle", "-1"], "--settle"),
+        (["--max-gib", "0"], "--max-gib"),
         (["--ready-file", "/nowhere/at/all/ready"], "there is no folder /nowhere/at/all"),
     ],
 )
