@@ -39,9 +39,9 @@ def render(view: View) -> None:
     """Two choices, then four pictures and the table."""
     left, right = st.columns([3, 2])
     phase: Phase = left.segmented_control(
-        "Phase", PHASES, format_func=lambda name: NAMES[name], default="total", required=True, key="phase"
+        "Phase", PHASES, format_func=lambda name: NAMES[name], default="total", required=True, key="phase", bind="query-params"
     )
-    key = right.selectbox("Tell apart by", [*KEYS, *FURTHER_KEYS], key="by")
+    key = right.selectbox("Tell apart by", [*KEYS, *FURTHER_KEYS], key="by", bind="query-params")
     keys = list(dict.fromkeys(["hop", key]))
     report = labelled(view.report(keys, phase=phase), keys)
     if not report["timed"].sum():

@@ -44,7 +44,7 @@ def run(start: Start) -> None:
     _seed()
     with st.sidebar:
         filters, live = _sidebar(start)
-    st.query_params.from_dict(filters.to_query() | ({"live": "1"} if live else {}))
+    _write_address(filters.to_query() | ({"live": "1"} if live else {}))
     menu = [
         st.Page(
             _drawing(page, start, filters, live=live),
@@ -79,6 +79,15 @@ def _seed() -> None:
     st.session_state.update({name: getattr(filters, name) for name in TIMES})
     st.session_state.update({key: list(getattr(filters, key)) for key in KEYS})
     st.session_state.update(seeded=True, live="live" in st.query_params)
+
+
+def _write_address(query: dict[str, str | list[str]]) -> None:
+    """Say in the address what is chosen; what a page says there of itself stays."""
+    for name in (*TIMES, *KEYS, "live"):
+        if name in query:
+            st.query_params[name] = query[name]
+        elif name in st.query_params:
+            del st.query_params[name]
 
 
 def _sidebar(start: Start) -> tuple[Filters, bool]:

@@ -51,7 +51,9 @@ def render(view: View) -> None:
 
 def _by() -> str:
     return str(
-        st.segmented_control("Tell apart by", ["Model", "Tenant", "Route"], default="Model", required=True, key="streams_by")
+        st.segmented_control(
+            "Tell apart by", ["Model", "Tenant", "Route"], default="Model", required=True, key="streams_by", bind="query-params"
+        )
     )
 
 

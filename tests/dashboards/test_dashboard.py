@@ -150,6 +150,13 @@ def test_an_address_is_a_view(store: Path, calls: pl.DataFrame) -> None:
     assert app.dataframe[0].value.to_dict("records") == quantile_table(report.frame, ["hop"]).to_dicts()
 
 
+def test_what_a_page_is_asked_is_in_the_address_too(store: Path) -> None:
+    app = opened(store, "latency", phase="first token", by="model", hop="gateway>generator")
+    assert app.selectbox(key="by").value == "model"
+    assert app.subheader[0].value == "Quantiles of the first token"
+    assert app.query_params["hop"] in ("gateway>generator", ["gateway>generator"])
+
+
 FILTERS = [
     {"hop": hops, "model": models, "tenant": tenants}
     for hops, models, tenants in product(
