@@ -1,11 +1,12 @@
 """Counts rows by group and histogram bucket: the one group-by everything rests on, at tens of millions of rows a second.
 
-A general group-by keeps every (group, bucket) in a hash table, millions of entries that no cache holds. Here 64 neighbouring
-buckets of a group are a page, whose number is looked up in a small table by a hash of the group's words and the place of the
-page; only pages that calls fall into exist. Adding up is then one pass over dense integers.
+A general group-by keeps every (group, bucket) in a hash table, millions of entries that no cache holds. Here only the groups
+are looked up, tens of thousands, by a hash of their words; the buckets of a group are neighbours in an array. Adding up is then
+one pass over dense integers.
 """
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -17,14 +18,16 @@ from . import histogram
 Ints = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 
-# Indices at scale 6 lie in [-1921, 1919]: shifted they take 12 bits, and 0 is free for "not seen".
-_SHIFT: Final = 2048
-_PAGE_BITS: Final = 6
-_IN_PAGE: Final = (1 << _PAGE_BITS) - 1
-_TABLE_BITS: Final = 22
-_BATCH_ROWS: Final = 250_000
-MAX_PAGES: Final = 500_000
-"""Beyond this many pages (of 512 bytes) the counts are too sparse for pages to pay: `count` gives up."""
+MAX_CELLS: Final = 48_000_000
+"""Beyond this many cells (of 4 bytes, or 20 with weights), groups times buckets seen in any, `count` gives up."""
+MAX_ROWS: Final = 2**32 - 1
+"""What a cell can count to: beyond this many rows `count` gives up, too."""
+
+_TABLE_BITS: Final = 20
+_BATCH_ROWS: Final = 125_000
+_SPARE: Final = 2**histogram.SCALE
+_MIN_ROWS: Final = 1 << 16
+_UNSEEN: Final = -(1 << 15)
 
 
 class Counted(NamedTuple):
@@ -35,126 +38,147 @@ class Counted(NamedTuple):
 
 
 def count(rows: pl.LazyFrame, words: Sequence[str], *, weighted: bool) -> Counted | None:
-    """Count `rows` by their `words`, and in each group by `index` (null: not seen).
+    """Count `rows` by their `words`, and in each group by the bucket of `value_s` (null: not seen).
 
-    Without `weighted` every row weighs 1, else its `weight`. None where there are more groups than pages pay for. Groups
-    are told apart by a 64-bit hash: of a million groups two are mixed up with a chance of 3e-8.
+    Without `weighted` every row weighs 1, else its `weight`. None where there are too many for that. Groups are told
+    apart by a 64-bit hash: of a million groups two are mixed up with a chance of 3e-8.
     """
-    slot = (pl.col("index") + _SHIFT).fill_null(0)
-    hashed = (slot // 2**_PAGE_BITS).hash(0)
-    for seed, word in enumerate(words, 1):
-        hashed = hashed.xor(pl.col(word).hash(seed))
-    query = rows.select(hashed.alias("hash"), slot.alias("slot"), *words, *(["weight"] if weighted else []))
-    counts = _Counts(list(words), weighted=weighted)
+    counts = _Counts(rows.select(words).collect_schema(), weighted=weighted)
+    hashed = reduce(pl.Expr.xor, (pl.col(word).hash(seed) for seed, word in enumerate(words)))
+    query = rows.select(hashed.alias("hash"), "value_s", *words, *(["weight"] if weighted else []))
     query.sink_batches(counts.add, chunk_size=_BATCH_ROWS, maintain_order=False, engine="streaming")
-    return None if counts.too_many else counts.counted(rows.select(words).collect_schema())
+    return None if counts.too_many else counts.counted()
 
 
-class _Pages:
-    """Numbers the hashes it is shown from 0: a hash table with linear probing, asked for many at once."""
+def _buckets(value_s: NDArray[np.float64]) -> Ints:
+    """The bucket of each value, `_UNSEEN` where there is none."""
+    unseen = np.isnan(value_s)
+    if not unseen.any():
+        return histogram.index_of(value_s)
+    return np.where(unseen, _UNSEEN, histogram.index_of(np.where(unseen, 1.0, value_s)))
+
+
+class _Groups:
+    """Numbers the hashes it is shown from 0, asked for many at once."""
 
     def __init__(self, words: list[str]) -> None:
         self.words = words
-        self.number = 0
         self.first_rows: list[pl.DataFrame] = []
-        self._known: Hashes = np.zeros(MAX_PAGES + _BATCH_ROWS, np.uint64)
-        self._table = np.full(1 << _TABLE_BITS, -1, np.int32)
+        self.hashes: Hashes = np.zeros(0, np.uint64)
+        self._order: Ints = np.zeros(0, np.int64)
+        # A number for each place that hashes may share: nearly all are found here, the others by bisection.
+        self._table = np.zeros(1 << _TABLE_BITS, np.int32)
 
-    def of(self, hashes: Hashes, batch: pl.DataFrame) -> Ints:
-        """The number of each hash; `batch` holds the words and slot of each, for pages seen for the first time."""
-        place = (hashes >> np.uint64(64 - _TABLE_BITS)).astype(np.int64)
-        number: Ints = self._table[place].astype(np.int64)
-        missed = np.flatnonzero((self._known[number] != hashes) | (number < 0))
+    def of(self, batch: pl.DataFrame) -> Ints:
+        """The number of the hash of each row; the words of a hash seen for the first time are kept."""
+        hashes = batch["hash"].to_numpy()
+        if not len(self.hashes):
+            return self._search(hashes, batch)
+        number: Ints = self._table[_place(hashes)].astype(np.int64)
+        missed = np.flatnonzero(self.hashes[number] != hashes)
         if len(missed):
-            number[missed] = self._search(hashes[missed], place[missed], missed, batch)
+            number[missed] = self._search(hashes[missed], batch[missed])
         return number
 
-    def _search(self, hashes: Hashes, place: Ints, rows: Ints, batch: pl.DataFrame) -> Ints:
-        number = self._probe(hashes, place)
+    def _search(self, hashes: Hashes, rows: pl.DataFrame) -> Ints:
+        number = self._bisect(hashes)
         new = np.flatnonzero(number < 0)
         if len(new):
             found, first = np.unique(hashes[new], return_index=True)
-            self.first_rows.append(batch.select(*self.words, "slot")[rows[new[first]]])
-            self._insert(found, place[new[first]])
-            number[new] = self._probe(hashes[new], place[new])
+            self.first_rows.append(rows.select(self.words)[new[first]])
+            self._table[_place(found)] = np.arange(len(found)) + len(self.hashes)
+            self.hashes = np.concatenate([self.hashes, found])
+            self._order = np.argsort(self.hashes)
+            number[new] = self._bisect(hashes[new])
         return number
 
-    def _probe(self, hashes: Hashes, place: Ints) -> Ints:
-        """The number of each hash, or -1: steps on from its place until it is found or a free place is."""
-        number = self._table[place].astype(np.int64)
-        going = np.flatnonzero((number >= 0) & (self._known[number] != hashes))
-        at = place[going]
-        while len(going):
-            at = (at + 1) & ((1 << _TABLE_BITS) - 1)
-            there = self._table[at].astype(np.int64)
-            number[going] = there
-            on = (there >= 0) & (self._known[there] != hashes[going])
-            going, at = going[on], at[on]
-        return number
+    def _bisect(self, hashes: Hashes) -> Ints:
+        """The number of each hash, or -1."""
+        if not len(self.hashes):
+            return np.full(len(hashes), -1)
+        at = np.searchsorted(self.hashes, hashes, sorter=self._order)
+        number = self._order[np.minimum(at, len(self._order) - 1)]
+        return np.where(self.hashes[number] == hashes, number, -1)
 
-    def _insert(self, hashes: Hashes, place: Ints) -> None:
-        """Number `hashes`, each given once and none of them known, and put each in the first free place from its own."""
-        numbers = np.arange(self.number, self.number + len(hashes), dtype=np.int32)
-        self._known[self.number : self.number + len(hashes)] = hashes
-        self.number += len(hashes)
-        while len(numbers):
-            free = self._table[place] < 0
-            self._table[place[free]] = numbers[free]
-            # Of several that wanted one place the last has it now; the others go on.
-            left = self._table[place] != numbers
-            numbers, place = numbers[left], (place[left] + 1) & ((1 << _TABLE_BITS) - 1)
+
+def _place(hashes: Hashes) -> Ints:
+    return (hashes >> np.uint64(64 - _TABLE_BITS)).astype(np.int64)
 
 
 class _Counts:
-    """Counts by page and slot; sums of weights and of their squares beside them where calls have any."""
+    """Counts by group and bucket; sums of weights and of their squares beside them where calls have any.
 
-    def __init__(self, words: list[str], *, weighted: bool) -> None:
-        self.pages = _Pages(words)
-        # Room for all pages that may come: memory that is never written to is never taken.
-        cells = (MAX_PAGES + _BATCH_ROWS) << _PAGE_BITS
-        self._sums: list[NDArray[Any]] = [np.zeros(cells, np.int64), *(np.zeros(cells) for _ in range(2 * weighted))]
+    A row is a group. Its first column counts what was not seen, the others the buckets from `_low` to before `_high`.
+    """
 
-    @property
-    def too_many(self) -> bool:
-        """Whether there are more pages than pay."""
-        return self.pages.number > MAX_PAGES
+    def __init__(self, types: pl.Schema, *, weighted: bool) -> None:
+        self.groups = _Groups(types.names())
+        self.too_many = False
+        self._types = types
+        self._rows = self._filled = 0
+        self._low, self._high = 0, 0
+        self._sums: list[NDArray[Any]] = [np.zeros((0, 1), np.uint32), *(np.zeros((0, 1)) for _ in range(2 * weighted))]
 
     def add(self, batch: pl.DataFrame) -> bool:
-        """Count a batch; True where the rest need not be counted, since there are too many pages."""
+        """Count a batch; True where the rest need not be counted, since there are too many."""
         for part in batch.iter_slices(_BATCH_ROWS):
-            if not self.too_many:
-                self._add(part)
-        return self.too_many
+            number, index = self.groups.of(part), _buckets(part["value_s"].to_numpy())
+            self._make_room(index)
+            self._rows += part.height
+            self.too_many = self.too_many or self._rows > MAX_ROWS
+            if self.too_many:
+                return True
+            number *= self._sums[0].shape[1]
+            number += np.maximum(index - (self._low - 1), 0)
+            self._add(number, part)
+            self._filled = len(self.groups.hashes)
+        return False
 
-    def _add(self, batch: pl.DataFrame) -> None:
-        key = self.pages.of(batch["hash"].to_numpy(), batch)
-        key <<= _PAGE_BITS
-        key |= batch["slot"].to_numpy() & _IN_PAGE
-        np.add.at(self._sums[0], key, 1)
+    def _add(self, cell: Ints, part: pl.DataFrame) -> None:
+        # numpy adds fast where it need not convert.
+        np.add.at(self._sums[0].reshape(-1), cell, np.uint32(1))
         if len(self._sums) > 1:
-            weight = batch["weight"].to_numpy()
-            np.add.at(self._sums[1], key, weight)
-            np.add.at(self._sums[2], key, weight**2)
+            weight = part["weight"].to_numpy()
+            np.add.at(self._sums[1].reshape(-1), cell, weight)
+            np.add.at(self._sums[2].reshape(-1), cell, weight**2)
 
-    def counted(self, types: pl.Schema) -> Counted:
-        """What was counted; `types` are those of the words."""
-        first = pl.concat([pl.DataFrame(schema={**types, "slot": histogram.INDEX_TYPE}), *self.pages.first_rows])
-        words = first.select(self.pages.words).unique(maintain_order=True)
-        numbered = words.with_row_index("group")
-        on = self.pages.words
-        page = first.join(numbered, on=on, how="left", nulls_equal=True, maintain_order="left").select(
-            "group", pl.col("slot") & ~_IN_PAGE
-        )
-        order = page.select(pl.arg_sort_by("group", "slot")).to_series().to_numpy()
-        sums = [column[: page.height << _PAGE_BITS].reshape(-1, _IN_PAGE + 1)[order].ravel() for column in self._sums]
-        cell = np.flatnonzero(sums[0])
-        cells = page[order][cell >> _PAGE_BITS].with_columns(
-            pl.col("slot") + pl.Series((cell & _IN_PAGE).astype(np.int16)),
-            pl.Series("count", sums[0][cell], dtype=pl.UInt64),
-            *(
-                pl.Series(name, column[cell], dtype=pl.Float64)
-                for name, column in zip(("weight", "weight_sq"), sums[1:] or [sums[0]] * 2, strict=True)
-            ),
-        )
-        index = pl.when(pl.col("slot") != 0).then(pl.col("slot") - _SHIFT).alias("index")
-        return Counted(words, cells.select("group", index, "count", "weight", "weight_sq"))
+    def _make_room(self, index: Ints) -> None:
+        """A row for each group and a column for each bucket."""
+        rows, columns = self._sums[0].shape
+        groups = len(self.groups.hashes)
+        low, high = self._range(index)
+        if groups <= rows and self._low <= low and high <= self._high:
+            return
+        if columns > 1:
+            low, high = min(low, self._low), max(high, self._high)
+        self.too_many = self.too_many or groups * (high - low + 1) > MAX_CELLS
+        if not self.too_many:
+            # With room to spare, since what was counted is copied. Memory that nothing is counted in is never taken.
+            self._grow(max(rows, 4 * groups, _MIN_ROWS), low - _SPARE * (low < self._low), high + _SPARE * (high > self._high))
+
+    def _range(self, index: Ints) -> tuple[int, int]:
+        seen = index if index.min(initial=0) > _UNSEEN else index[index > _UNSEEN]
+        return (int(seen.min()), int(seen.max()) + 1) if len(seen) else (self._low, self._high)
+
+    def _grow(self, rows: int, low: int, high: int) -> None:
+        at = self._low - low + 1
+        for number, old in enumerate(self._sums):
+            new = np.zeros((rows, high - low + 1), old.dtype)
+            new[: self._filled, 0] = old[: self._filled, 0]
+            new[: self._filled, at : at + old.shape[1] - 1] = old[: self._filled, 1:]
+            self._sums[number] = new
+        self._low, self._high = low, high
+
+    def counted(self) -> Counted:
+        """What was counted."""
+        words = pl.concat([pl.DataFrame(schema=self._types), *self.groups.first_rows])
+        columns = self._sums[0].shape[1]
+        counts, *sums = (column[: words.height].reshape(-1) for column in self._sums)
+        cell = np.flatnonzero(counts)
+        group = cell // columns
+        column = cell - group * columns
+        index = pl.when(pl.col("column") > 0).then(pl.col("column") + (self._low - 1)).cast(histogram.INDEX_TYPE)
+        cells = pl.DataFrame({"group": group.astype(np.uint32), "column": column, "count": counts[cell].astype(np.uint64)})
+        weights = zip(("weight", "weight_sq"), sums or [counts, counts], strict=True)
+        added = [pl.Series(name, sum_[cell], dtype=pl.Float64) for name, sum_ in weights]
+        return Counted(words, cells.select("group", index.alias("index"), "count", *added))

@@ -95,6 +95,7 @@ class _Plan:
         weight = pl.col("weight")
         grouped = (
             self._rows(calls)
+            .with_columns(histogram.index_expr(pl.col("value_s")).alias("index"))
             .group_by(*words, "index")
             .agg(pl.len().cast(pl.UInt64).alias("count"), weight.sum(), (weight**2).sum().alias("weight_sq"), *_MEASURES)
         )
@@ -111,7 +112,6 @@ class _Plan:
             "outcome",
             calls.event.alias("event"),
             calls.censored.alias("censored"),
-            histogram.index_expr(calls.value_s).alias("index"),
             calls.value_s.alias("value_s"),
             pl.col("weight").fill_null(1.0),
         )

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from meshslo.analysis import counting
+from meshslo.analysis import counting, histogram
 from meshslo.analysis.counting import count
 from meshslo.analysis.rollup import roll_up
 from tests.support.calls import make_call, make_calls
@@ -26,6 +26,11 @@ SCHEMA = {"hop": pl.String, "model": pl.String, "event": pl.Boolean, "index": pl
 WORDS = ["hop", "model", "event"]
 
 
+def timed(frame: pl.DataFrame) -> pl.LazyFrame:
+    """The frame with durations that fall into the buckets it names."""
+    return frame.lazy().with_columns(histogram.midpoint_expr(pl.col("index")).alias("value_s")).drop("index")
+
+
 def plainly(frame: pl.DataFrame, *, weighted: bool) -> pl.DataFrame:
     weight = pl.col("weight") if weighted else pl.lit(1.0)
     return frame.group_by(*WORDS, "index").agg(
@@ -38,7 +43,7 @@ def plainly(frame: pl.DataFrame, *, weighted: bool) -> pl.DataFrame:
 @given(rows_of, st.booleans())
 def test_counting_is_a_group_by(rows: list[tuple[object, ...]], weighted: bool) -> None:
     frame = pl.DataFrame(rows, schema=SCHEMA, orient="row")
-    counted = count(frame.lazy(), WORDS, weighted=weighted)
+    counted = count(timed(frame), WORDS, weighted=weighted)
     assert counted is not None
     named = counted.words[counted.cells["group"]].hstack(counted.cells.drop("group"))
     assert_frame_equal(named, plainly(frame, weighted=weighted), check_row_order=False)
@@ -59,26 +64,28 @@ def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch, batch_rows: int
         }
     )
     monkeypatch.setattr(counting, "_BATCH_ROWS", batch_rows)
-    counted = count(frame.lazy(), WORDS, weighted=True)
+    monkeypatch.setattr(counting, "_MIN_ROWS", 1)
+    counted = count(timed(frame), WORDS, weighted=True)
     assert counted is not None
     named = counted.words[counted.cells["group"]].hstack(counted.cells.drop("group"))
     assert_frame_equal(named, plainly(frame, weighted=True), check_row_order=False)
 
 
-def test_pages_that_share_a_place_in_the_table_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "_TABLE_BITS", 7)
+def test_groups_that_share_a_place_in_the_table_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "_TABLE_BITS", 3)
     frame = pl.DataFrame([(str(n % 30), "m", True, n % 90, 1.0) for n in range(900)], schema=SCHEMA, orient="row")
-    counted = count(frame.lazy(), WORDS, weighted=False)
+    counted = count(timed(frame), WORDS, weighted=False)
     assert counted is not None
     assert counted.words.height == 30
     assert counted.cells["count"].sum() == 900
 
 
-def test_too_many_groups_are_left_to_the_general_group_by(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "MAX_PAGES", 10)
+@pytest.mark.parametrize("limit", ["MAX_CELLS", "MAX_ROWS"])
+def test_what_is_too_much_is_left_to_the_general_group_by(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    monkeypatch.setattr(counting, limit, 10)
     calls = make_calls([make_call(tenant=str(n), duration_s=1.0 + n) for n in range(50)]).lazy()
     given_up = roll_up(calls, bucket=None)
-    monkeypatch.setattr(counting, "MAX_PAGES", 1_000_000)
+    monkeypatch.undo()
     counted = roll_up(calls, bucket=None)
     assert_frame_equal(given_up.cells, counted.cells)
     assert_frame_equal(given_up.totals, counted.totals)
