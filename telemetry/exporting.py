@@ -73,18 +73,28 @@ class Losses:
     def __init__(self, what: str = "spans") -> None:
         self._what = what
         self._lost = 0
+        self._lock = threading.Lock()
+        anew = WeakMethod(self._anew)
+        os.register_at_fork(after_in_child=lambda: (again := anew()) and again())
 
     def lost(self, count: int, reason: str) -> None:
-        """`count` of them are gone, for `reason`."""
-        if not self._lost:
+        """`count` of them are gone, for `reason`; a full queue and a failed export may tell of it at once."""
+        with self._lock:
+            first = not self._lost
+            self._lost += count
+        if first:
             logger.warning("%s are lost, until the collector takes them again: %s", self._what, reason[:MAX_REASON_CHARS])
-        self._lost += count
 
     def arrived(self) -> None:
         """A batch was taken."""
-        if self._lost:
-            logger.warning("the collector takes %s again; %d were lost meanwhile", self._what, self._lost)
-        self._lost = 0
+        with self._lock:
+            lost, self._lost = self._lost, 0
+        if lost:
+            logger.warning("the collector takes %s again; %d were lost meanwhile", self._what, lost)
+
+    def _anew(self) -> None:
+        # Another thread of the parent may have held the lock at the fork.
+        self._lock = threading.Lock()
 
 
 class QuietExporter(SpanExporter):

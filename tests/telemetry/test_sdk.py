@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from meshslo.telemetry.exporting import Losses
 from tests.support.net import free_port
 from tests.support.otlp_sink import otlp_sink
 
@@ -233,3 +235,14 @@ def test_a_hashed_tenant_does_not_leave_the_process_in_clear() -> None:
         run(program, SINK=sink.url)
         ((_, _, attributes),) = sink.spans
     assert attributes["tenant.id"].string_value.startswith("hmac-")
+
+
+def test_losses_told_from_two_threads_at_once_are_one_warning_and_all_counted(caplog: pytest.LogCaptureFixture) -> None:
+    losses = Losses()
+    with caplog.at_level("WARNING", logger="meshslo"), ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: losses.lost(1, "down"), range(400)))
+        losses.arrived()
+    assert [record.getMessage() for record in caplog.records] == [
+        "spans are lost, until the collector takes them again: down",
+        "the collector takes spans again; 400 were lost meanwhile",
+    ]
