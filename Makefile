@@ -36,7 +36,7 @@ system: ## Debian packages that tests use, where this machine may install them
 demo: setup ## The main job on a real chain behind real Envoy: report, recommendations, before and after (5 minutes)
 	$(BIN)/meshslo demo --out demo-out
 
-test: system check ## Everything: lint, types, all tests, branch coverage
+test: system lint types ## Everything: lint, types, all tests, branch coverage
 	COVERAGE_FILE=.coverage $(PYTEST) -n 2 --dist loadgroup -m 'not system' --cov --cov-report=
 	COVERAGE_FILE=.coverage $(PYTEST) -m system --cov --cov-append --cov-report=term
 
@@ -66,7 +66,7 @@ bench: setup ## Speed against named alternatives and the physical floor; writes 
 	$(BIN)/python -m tests.bench
 
 dashboard: setup ## The Streamlit dashboard on the demo's store
-	$(BIN)/meshslo dashboard --store demo-out/store
+	$(BIN)/meshslo dashboard --store demo-out/store --config demo-out/meshslo.toml --current demo-out/mesh/before
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) build dist demo-out .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
