@@ -46,8 +46,13 @@ def count(rows: pl.LazyFrame, words: Sequence[str], *, weighted: bool) -> Counte
     counts = _Counts(rows.select(words).collect_schema(), weighted=weighted)
     hashed = reduce(pl.Expr.xor, (pl.col(word).hash(seed) for seed, word in enumerate(words)))
     query = rows.select(hashed.alias("hash"), "value_s", *words, *(["weight"] if weighted else []))
-    query.sink_batches(counts.add, chunk_size=_BATCH_ROWS, maintain_order=False, engine="streaming")
-    return None if counts.too_many else counts.counted()
+    # Batches are counted here while the engine's threads prepare the next ones: a sink's callback would hold one of them up.
+    batches = query.collect_batches(maintain_order=False, engine="streaming")
+    for part in (part for batch in batches for part in batch.iter_slices(_BATCH_ROWS)):
+        counts.add(part)
+        if counts.too_many:
+            return None
+    return counts.counted()
 
 
 def _buckets(value_s: NDArray[np.float64]) -> Ints:
@@ -119,28 +124,23 @@ class _Counts:
         self._low, self._high = 0, 0
         self._sums: list[NDArray[Any]] = [np.zeros((0, 1), np.uint32), *(np.zeros((0, 1)) for _ in range(2 * weighted))]
 
-    def add(self, batch: pl.DataFrame) -> bool:
-        """Count a batch; True where the rest need not be counted, since there are too many."""
-        for part in batch.iter_slices(_BATCH_ROWS):
-            number, index = self.groups.of(part), _buckets(part["value_s"].to_numpy())
-            self._make_room(index)
-            self._rows += part.height
-            self.too_many = self.too_many or self._rows > MAX_ROWS
-            if self.too_many:
-                return True
-            number *= self._sums[0].shape[1]
-            number += np.maximum(index - (self._low - 1), 0)
-            self._add(number, part)
-            self._filled = len(self.groups.hashes)
-        return False
-
-    def _add(self, cell: Ints, part: pl.DataFrame) -> None:
+    def add(self, part: pl.DataFrame) -> None:
+        """Count some rows; where there are too many, `too_many` says so and the counts are of no use."""
+        cell, index = self.groups.of(part), _buckets(part["value_s"].to_numpy())
+        self._make_room(index)
+        self._rows += part.height
+        self.too_many = self.too_many or self._rows > MAX_ROWS
+        if self.too_many:
+            return
+        cell *= self._sums[0].shape[1]
+        cell += np.maximum(index - (self._low - 1), 0)
         # numpy adds fast where it need not convert.
         np.add.at(self._sums[0].reshape(-1), cell, np.uint32(1))
         if len(self._sums) > 1:
             weight = part["weight"].to_numpy()
             np.add.at(self._sums[1].reshape(-1), cell, weight)
             np.add.at(self._sums[2].reshape(-1), cell, weight**2)
+        self._filled = len(self.groups.hashes)
 
     def _make_room(self, index: Ints) -> None:
         """A row for each group and a column for each bucket."""
