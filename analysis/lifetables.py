@@ -142,7 +142,7 @@ class LifeTables:
             low_s=np.minimum(low_s, value),
             high_s=self.high[np.where(known, high, -1)],
             upper_s=self.high[np.where(known, upper, -1)],
-            completed_value_s=self._completed(q),
+            completed_value_s=self.completed(q),
             status=np.where(known, "ok", np.where(bounded, "at_least", "not_identifiable")),
             needs_calls=np.where(self.calls > 0, np.maximum(missing, 1), needed).astype(np.int64),
         )
@@ -285,8 +285,8 @@ class LifeTables:
         before = np.where(row == self.offsets[:-1], 1.0, share[np.maximum(row - 1, -1)])
         return self._interpolated(row, before - (1.0 - q), before - share[row])
 
-    def _completed(self, q: float) -> Floats:
-        """The quantile of the events alone; NaN where there are none."""
+    def completed(self, q: float) -> Floats:
+        """The `q` quantile of the events of each group alone, in seconds; NaN where there are none."""
         row = self._row_at(np.full(len(self), q), self._cumulative_events)
         base, end = (self._cumulative_events[edge] for edge in (self.offsets[:-1], self.offsets[1:]))
         return self._interpolated(row, base + q * (end - base) - self._cumulative_events[row], np.append(self.events, 0.0)[row])
