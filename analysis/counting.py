@@ -23,7 +23,7 @@ MAX_CELLS: Final = 48_000_000
 MAX_ROWS: Final = 2**32 - 1
 """What a cell can count to: beyond this many rows `count` gives up, too."""
 
-_TABLE_BITS: Final = 20
+_TABLE_BITS: Final = 22
 _BATCH_ROWS: Final = 125_000
 _SPARE: Final = 2**histogram.SCALE
 _MIN_ROWS: Final = 1 << 16
@@ -78,19 +78,19 @@ class _Groups:
         """The number of the hash of each row; the words of a hash seen for the first time are kept."""
         hashes = batch["hash"].to_numpy()
         if not len(self.hashes):
-            return self._search(hashes, batch)
+            return self._search(hashes, np.arange(len(hashes)), batch)
         number: Ints = self._table[_place(hashes)].astype(np.int64)
         missed = np.flatnonzero(self.hashes[number] != hashes)
         if len(missed):
-            number[missed] = self._search(hashes[missed], batch[missed])
+            number[missed] = self._search(hashes[missed], missed, batch)
         return number
 
-    def _search(self, hashes: Hashes, rows: pl.DataFrame) -> Ints:
+    def _search(self, hashes: Hashes, rows: Ints, batch: pl.DataFrame) -> Ints:
         number = self._bisect(hashes)
         new = np.flatnonzero(number < 0)
         if len(new):
             found, first = np.unique(hashes[new], return_index=True)
-            self.first_rows.append(rows.select(self.words)[new[first]])
+            self.first_rows.append(batch.select(self.words)[rows[new[first]]])
             self._table[_place(found)] = np.arange(len(found)) + len(self.hashes)
             self.hashes = np.concatenate([self.hashes, found])
             self._order = np.argsort(self.hashes)
