@@ -1,6 +1,7 @@
 """The wheel that people install: light for a service, complete for an analyst, and as the checkout says it is."""
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -26,7 +27,10 @@ def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel built from this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
-    built = run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT, cwd=folder)
+    # From a copy: a build writes into its tree, where another one may be under way.
+    tree = folder / "tree"
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "demo-out"))
+    built = run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, tree, cwd=folder)
     assert built.returncode == 0, built.stdout + built.stderr
     return next(folder.glob("meshslo-*.whl"))
 
