@@ -6,12 +6,12 @@ import polars as pl
 import streamlit as st
 
 from meshslo.dashboards.figures import call_graph, quantile_dots
+from meshslo.dashboards.frames import GROUP, hop_rows, labelled, quantile_table
 from meshslo.dashboards.text import quantile_text, share_text
 from meshslo.telemetry.vocabulary import INGRESS
 
 from . import Page
 from .drawing import draw, table
-from .frames import GROUP, hop_rows, labelled, quantile_table
 from .shell import choose
 from .view import View
 

@@ -7,11 +7,11 @@ import streamlit as st
 
 from meshslo.analysis.rollup import KEYS
 from meshslo.dashboards.figures import heat_map, over_time, quantile_dots, still_running
+from meshslo.dashboards.frames import GROUP, curves, heat_cells, labelled, largest, limits, quantile_table
 from meshslo.telemetry.vocabulary import PHASES, Phase
 
 from . import Page
 from .drawing import draw, table
-from .frames import GROUP, curves, heat_cells, labelled, largest, limits, quantile_table
 from .view import View
 
 MOST_LINES: Final = 6

@@ -10,10 +10,10 @@ from meshslo.analysis.recommend import Recommendation
 from meshslo.analysis.recommend.words import seconds, share
 from meshslo.analysis.survival import LifeTable
 from meshslo.dashboards.figures import Limit, trade_off
+from meshslo.dashboards.frames import curve, item_limits, table_of
 from meshslo.dashboards.text import quantile_text, seconds_text
 
 from .drawing import draw
-from .frames import curve, item_limits, table_of
 from .view import View
 
 BUDGETS: Final = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)

@@ -6,13 +6,13 @@ import polars as pl
 import streamlit as st
 
 from meshslo.dashboards.figures import endings, quantile_dots
+from meshslo.dashboards.frames import GROUP, labelled, quantile_table
 from meshslo.dashboards.text import seconds_text, share_text
 from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.vocabulary import INGRESS, Phase
 
 from . import Page
 from .drawing import draw, table
-from .frames import GROUP, labelled, quantile_table
 from .view import View
 
 CLOCKS: Final[tuple[Phase, ...]] = ("first_token", "max_gap")

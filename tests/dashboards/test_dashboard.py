@@ -16,9 +16,9 @@ from meshslo.analysis import from_calls, open_store
 from meshslo.analysis.config import parse_config
 from meshslo.analysis.recommend import observe
 from meshslo.dashboards.app.filters import Filters
-from meshslo.dashboards.app.frames import quantile_table
 from meshslo.dashboards.app.shell import look, pages
 from meshslo.dashboards.app.start import Start
+from meshslo.dashboards.frames import quantile_table
 from meshslo.telemetry import store as files
 from meshslo.telemetry.store.metrics import MetricStore
 from meshslo.telemetry.vocabulary import PHASES

@@ -13,10 +13,10 @@ from meshslo.analysis import from_calls
 from meshslo.analysis.histogram import SCALE, lower_edge
 from meshslo.analysis.report import report
 from meshslo.analysis.survival import LifeTable
-from meshslo.dashboards.app.frames import curve, heat_cells, hop_rows, labelled
 from meshslo.dashboards.figures import Limit, call_graph, endings, heat_map, over_time, quantile_dots, still_running, trade_off
 from meshslo.dashboards.figures.chain import places
 from meshslo.dashboards.figures.theme import NOT_SET, duration_axis, share_axis
+from meshslo.dashboards.frames import curve, heat_cells, hop_rows, labelled
 from tests.support.calls import EPOCH, make_call, make_calls
 
 ROW = {

@@ -1,4 +1,4 @@
-"""From answers of the library to the frames that figures draw and tables show. Pure; no Streamlit in here."""
+"""From answers of the library to the frames that figures draw and tables show. Pure."""
 
 from collections.abc import Sequence
 from typing import Final
