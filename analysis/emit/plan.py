@@ -13,6 +13,9 @@ from meshslo.analysis.policy.settings import SETTINGS
 from meshslo.analysis.recommend.recommendation import Recommendation, Recommendations, Value
 
 BUDGET: Final = ("retry_budget_ratio", "retry_budget_min_per_s")
+"""Settings of a callee that are written together, as one block."""
+
+OF_CALLEE: Final = frozenset(name for name, setting in SETTINGS.items() if setting.of_callee)
 """Settings that meshes keep for a callee, not for a route."""
 
 NAME_PREFIX: Final = "meshslo-"
@@ -78,11 +81,13 @@ class RoutePolicy:
 
 @dataclass(frozen=True)
 class CalleePolicy:
-    """What holds for calls of one service: routes most specific first, and its retry budget."""
+    """What holds for calls of one service: routes most specific first, its retry budget, and other settings of the callee."""
 
     callee: str
     routes: tuple[RoutePolicy, ...]
     budget: Mapping[str, Wanted] = field(default_factory=dict)
+    others: Mapping[str, Wanted] = field(default_factory=dict)
+    """Breakers, ejection, locality: what `emit.fields` has a place for."""
 
     def comments(self, unexpressed: Iterable[Recommendation] = ()) -> list[str]:
         """Evidence of every value as comment lines in a stable order; for `unexpressed` ones, why they are not there."""
@@ -90,7 +95,7 @@ class CalleePolicy:
         return [f"{COMMENT}{_evidence(said[key])}" for key in sorted(said, key=lambda key: (key[0], str(key[1])))]
 
     def _items(self) -> Iterable[Recommendation]:
-        for holder in (*(route.wanted for route in self.routes), self.budget):
+        for holder in (*(route.wanted for route in self.routes), self.budget, self.others):
             for wanted in holder.values():
                 yield from wanted.items
 
@@ -123,11 +128,12 @@ def _unset(item: Recommendation) -> bool:
 
 
 def _callee(callee: str, items: list[Recommendation]) -> CalleePolicy:
-    places = {(item.target.route, item.target.model) for item in items if item.setting not in BUDGET}
+    places = {(item.target.route, item.target.model) for item in items if item.setting not in OF_CALLEE}
     ordered = sorted(places, key=lambda place: (place[0] is None, place[0] or "", place[1] is None, place[1] or ""))
     routes = _set_apart([RoutePolicy(route, model, _wanted(items, route, model)) for route, model in ordered])
-    budget = {name: wanted for name in BUDGET if (wanted := _largest([i for i in items if i.setting == name])) is not None}
-    return CalleePolicy(callee, routes, budget)
+    held = {name: wanted for name in OF_CALLEE if (wanted := _largest([i for i in items if i.setting == name])) is not None}
+    budget = {name: held[name] for name in BUDGET if name in held}
+    return CalleePolicy(callee, routes, budget, {name: held[name] for name in sorted(held) if name not in BUDGET})
 
 
 def _set_apart(routes: list[RoutePolicy]) -> tuple[RoutePolicy, ...]:
@@ -143,7 +149,7 @@ def _set_apart(routes: list[RoutePolicy]) -> tuple[RoutePolicy, ...]:
 
 def _wanted(items: list[Recommendation], route: str | None, model: str | None) -> dict[str, Wanted]:
     """Each setting from the model's own recommendations, else from the route's for all models."""
-    here = [item for item in items if item.target.route == route and item.setting not in BUDGET]
+    here = [item for item in items if item.target.route == route and item.setting not in OF_CALLEE]
     wanted = {}
     for name in sorted({item.setting for item in here}):
         own = [item for item in here if item.setting == name and item.target.model == model]

@@ -8,10 +8,21 @@ from typing import Final, Literal
 
 from meshslo.telemetry.vocabulary import Phase
 
-Unit = Literal["s", "1", "conditions", "ratio", "per_s"]
-"""Seconds; a count; a comma list of retry conditions; a share from 0 to 1; a rate."""
+Unit = Literal["s", "1", "conditions", "ratio", "per_s", "percent", "names"]
+"""Seconds; a count; a comma list of retry conditions; a share from 0 to 1; a rate; a whole number of 100; a comma list."""
 
-UNIT_SUFFIX: Final[dict[Unit, str]] = {"s": " s", "1": "", "conditions": "", "ratio": "", "per_s": "/s"}
+UNIT_SUFFIX: Final[dict[Unit, str]] = {
+    "s": " s",
+    "1": "",
+    "conditions": "",
+    "ratio": "",
+    "per_s": "/s",
+    "percent": " %",
+    "names": "",
+}
+
+Kind = Literal["timeout", "retry", "breaker", "outlier", "locality", "failover", "hedge"]
+"""What a setting is part of: one recommender each."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +30,13 @@ class Setting:
     """A quantity that a mesh enforces: its name, unit, code for people's suppressions, and what it means."""
 
     name: str
-    kind: Literal["timeout", "retry"]
+    kind: Kind
     unit: Unit
     code: str
     meaning: str
     phase: Phase | None = None
+    of_callee: bool = False
+    """Whether meshes keep it for a callee, whatever the route."""
 
 
 _ALL = (
@@ -47,10 +60,33 @@ _ALL = (
     Setting("per_try_timeout", "timeout", "s", "MS104", "response headers of one attempt", "first_byte"),
     Setting("retry_attempts", "retry", "1", "MS201", "how often a failed call is repeated; 0 is never"),
     Setting("retry_on", "retry", "conditions", "MS202", "failures after which a repetition is safe"),
-    Setting("retry_budget_ratio", "retry", "ratio", "MS203", "retries as a share of calls, over a window"),
+    Setting("retry_budget_ratio", "retry", "ratio", "MS203", "retries as a share of calls, over a window", of_callee=True),
     Setting(
-        "retry_budget_min_per_s", "retry", "per_s", "MS204", "retries a second that are allowed however few calls there are"
+        "retry_budget_min_per_s",
+        "retry",
+        "per_s",
+        "MS204",
+        "retries a second that are allowed however few calls there are",
+        of_callee=True,
     ),
+    Setting("max_concurrent_requests", "breaker", "1", "MS301", "calls in progress through one client proxy", of_callee=True),
+    Setting("max_pending", "breaker", "1", "MS302", "calls that wait for a connection in one client proxy", of_callee=True),
+    Setting("max_connections", "breaker", "1", "MS303", "connections of one client proxy to the callee", of_callee=True),
+    Setting("consecutive_5xx", "outlier", "1", "MS304", "answers of 5xx in a row after which a pod is ejected", of_callee=True),
+    Setting(
+        "consecutive_gateway_failures",
+        "outlier",
+        "1",
+        "MS305",
+        "answers of 502, 503 or 504, or none at all, in a row after which a pod is ejected",
+        of_callee=True,
+    ),
+    Setting("interval", "outlier", "s", "MS306", "time between sweeps that let ejected pods back in", of_callee=True),
+    Setting(
+        "base_ejection_time", "outlier", "s", "MS307", "how long a pod is out the first time it is ejected", of_callee=True
+    ),
+    Setting("max_ejection_percent", "outlier", "percent", "MS308", "pods that may be out at a time, of 100", of_callee=True),
+    Setting("slow_pods", "outlier", "names", "MS309", "pods surely slower than the others with the same work", of_callee=True),
 )
 
 SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for setting in _ALL}
