@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from meshslo.analysis.policy.deployed import RouteRule
 from meshslo.analysis.policy.durations import decimal_duration
-from meshslo.analysis.policy.manifest import Manifest, dump, first_label, load
-from meshslo.analysis.policy.readers.envoy import FoundRoute, find_clusters, find_routes, read_route
+from meshslo.analysis.policy.manifest import Manifest, dump, first_label, load_editable
+from meshslo.analysis.policy.readers.envoy import FoundRoute, find_routes, read_route
+from meshslo.analysis.policy.readers.envoy_cluster import find_clusters
 
 from . import Document, Emission
 from .plan import NAME_PREFIX, CalleePolicy, Plan, RoutePolicy, Wanted, route_regex, strip_comments, version
@@ -38,7 +39,7 @@ class EnvoyEmitter:
 
 def _patched(name: str, text: str, plan: Plan) -> Document | None:
     """The file with every callee's settings; None where it leads to none of them."""
-    manifests = load(strip_comments(text), name)
+    manifests = load_editable(strip_comments(text), name)
     comments: list[str] = []
     for manifest in filter(_is_envoy, manifests):
         _drop_added(manifest)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from meshslo.analysis.policy.deployed import RouteRule
 from meshslo.analysis.policy.durations import decimal_duration
-from meshslo.analysis.policy.manifest import Manifest, dump, first_label, load
+from meshslo.analysis.policy.manifest import Manifest, dump, first_label, load_editable
 from meshslo.analysis.policy.readers.istio import GROUP, read_route
 from meshslo.analysis.recommend.recommendation import Recommendation
 
@@ -60,7 +60,10 @@ class IstioEmitter:
     def emit(self, plan: Plan) -> Emission:
         """VirtualService, DestinationRule and EnvoyFilter of each callee."""
         current = [
-            m for name, text in sorted(plan.manifests.items()) for m in load(strip_comments(text), name) if m.group == GROUP
+            m
+            for name, text in sorted(plan.manifests.items())
+            for m in load_editable(strip_comments(text), name)
+            if m.group == GROUP
         ]
         built = [_callee(policy, plan, current) for policy in plan.callees]
         documents = tuple(

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshslo.analysis.policy.deployed import ClusterRule, Deployed, PathKind, Placed, RouteRule, defaults_of
-from meshslo.analysis.policy.durations import parse_duration_s
-from meshslo.analysis.policy.manifest import Manifest, first_label, items
+from meshslo.analysis.policy.deployed import Deployed, PathKind, Placed, RouteRule, defaults_of
+from meshslo.analysis.policy.manifest import Manifest
+from meshslo.analysis.policy.node import child, entries, first_label, scalars
+
+from .envoy_cluster import find_clusters, read_cluster
 
 ROUTE_TIMEOUT_S: Final = 15.0
 STREAM_IDLE_TIMEOUT_S: Final = 300.0
 NUM_RETRIES: Final = 1
-BUDGET_PERCENT: Final = 20.0
-MIN_RETRY_CONCURRENCY: Final = 3
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class FoundRoute:
 def find_routes(body: Any) -> Iterator[FoundRoute]:
     """Every route with a cluster, in the order Envoy matches them, wherever its route configuration stands."""
     for manager, config in _route_configs(body):
-        for host in items(config.get("virtual_hosts")):
-            for route in items(host.get("routes")):
+        for host in entries(config, "virtual_hosts"):
+            for route in entries(host, "routes"):
                 if "route" in route:
                     yield FoundRoute(route, host["routes"], host, manager)
 
@@ -49,20 +49,15 @@ def _route_configs(node: Any, manager: Any = None) -> Iterator[tuple[Any, Any]]:
             yield from _route_configs(child, manager)
 
 
-def find_clusters(body: Any) -> Iterator[Any]:
-    """Every cluster of the bootstrap, or the body itself where it is one."""
-    yield from items((body.get("static_resources") or {}).get("clusters"))
-
-
 def callee_of(action: Any) -> str:
     """The service that a route action leads to: its cluster's, or the first weighted cluster's."""
-    weighted = list(items((action.get("weighted_clusters") or {}).get("clusters")))
+    weighted = entries(action, "weighted_clusters", "clusters")
     return first_label(str(action.get("cluster") or (weighted[0].get("name", "") if weighted else "")))
 
 
 def hosts_of(host: Any) -> frozenset[str]:
     """Names that a virtual host goes by: its own and its domains' first labels."""
-    return frozenset(first_label(str(name)) for name in [host.get("name", ""), *items(host.get("domains"))]) - {"*", ""}
+    return frozenset(map(first_label, [str(host.get("name", "")), *scalars(host, "domains")])) - {"*", ""}
 
 
 class EnvoyReader:
@@ -75,13 +70,13 @@ class EnvoyReader:
     def read(self, manifests: list[Manifest], model_header: str) -> Deployed:
         """Routes with their timeouts and retries, clusters with their retry budgets."""
         routes = [read_route(manifest, found, model_header) for manifest in manifests for found in find_routes(manifest.body)]
-        clusters = [_cluster(manifest, cluster) for manifest in manifests for cluster in find_clusters(manifest.body)]
-        return Deployed(tuple(routes), tuple(cluster for cluster in clusters if cluster.settings))
+        clusters = [read_cluster(manifest, cluster) for manifest in manifests for cluster in find_clusters(manifest.body)]
+        return Deployed(tuple(routes), tuple(clusters))
 
 
 def read_route(manifest: Manifest, found: FoundRoute, model_header: str) -> RouteRule:
     """What a route matches, and its settings."""
-    match = found.route.get("match") or {}
+    match = child(found.route, "match")
     kind, path = _path(match)
     models, others = _headers(match, model_header)
     return RouteRule(
@@ -100,7 +95,7 @@ def _path(match: Any) -> tuple[PathKind, str]:
     if "path" in match:
         return "exact", str(match["path"])
     if "safe_regex" in match:
-        return "regex", str(match["safe_regex"].get("regex", ""))
+        return "regex", str(child(match, "safe_regex").get("regex", ""))
     prefix = match.get("prefix", match.get("path_separated_prefix"))
     return ("any", "") if prefix is None else ("prefix", str(prefix))
 
@@ -108,8 +103,8 @@ def _path(match: Any) -> tuple[PathKind, str]:
 def _headers(match: Any, model_header: str) -> tuple[list[str], bool]:
     """Models that the header conditions name, and whether there are other conditions."""
     models, others = [], False
-    for header in items(match.get("headers")):
-        exact = (header.get("string_match") or {}).get("exact", header.get("exact_match"))
+    for header in entries(match, "headers"):
+        exact = child(header, "string_match").get("exact", header.get("exact_match"))
         if header.get("name") == model_header and exact is not None:
             models.append(str(exact))
         else:
@@ -128,43 +123,24 @@ def _timeouts(manifest: Manifest, found: FoundRoute) -> dict[str, Placed]:
 
 def _duration(manifest: Manifest, node: Any, key: str, default_s: float) -> Placed | None:
     """The duration at `key`, Envoy's default where it is absent, None where it is 0: no timer."""
-    if node.get(key) is None:
+    given = manifest.seconds(node, key)
+    if given is None:
         return Placed(default_s, "s", defaults_of("Envoy", manifest.place(node, key)))
-    value_s = parse_duration_s(str(node[key]))
-    return Placed(value_s, "s", manifest.place(node, key)) if value_s > 0 else None
+    return given if given.value else None
 
 
 def _retries(manifest: Manifest, found: FoundRoute) -> dict[str, Placed]:
-    action = found.route["route"]
+    action = child(found.route, "route")
     holder = action if action.get("retry_policy") is not None else found.host
-    policy = holder.get("retry_policy")
-    if policy is None:
+    if holder.get("retry_policy") is None:
         return {"retry_attempts": Placed(0, "1", defaults_of("Envoy", manifest.place(action, "retry_policy")))}
-    count = int(policy.get("num_retries", NUM_RETRIES))
-    settings = {"retry_attempts": Placed(count, "1", manifest.place(policy, "num_retries"))}
+    policy = child(holder, "retry_policy")
+    attempts = manifest.amount(policy, "num_retries")
+    settings = {"retry_attempts": attempts or Placed(NUM_RETRIES, "1", manifest.place(policy, "num_retries"))}
     if policy.get("retry_on"):
         settings["retry_on"] = Placed(str(policy["retry_on"]), "conditions", manifest.place(policy, "retry_on"))
-    if policy.get("per_try_timeout"):
-        value_s = parse_duration_s(str(policy["per_try_timeout"]))
-        settings["per_try_timeout"] = Placed(value_s, "s", manifest.place(policy, "per_try_timeout"))
-    return settings
-
-
-def _cluster(manifest: Manifest, cluster: Any) -> ClusterRule:
-    thresholds = items((cluster.get("circuit_breakers") or {}).get("thresholds"))
-    budgets = [t["retry_budget"] for t in thresholds if t.get("retry_budget") and t.get("priority", "DEFAULT") == "DEFAULT"]
-    return ClusterRule(first_label(str(cluster.get("name", ""))), _budget(manifest, budgets[0]) if budgets else {})
-
-
-def _budget(manifest: Manifest, budget: Any) -> dict[str, Placed]:
-    """Ratio and floor. A floor is a rate only over an interval; without one it bounds retries at a time, which is no rate."""
-    percent = float((budget.get("budget_percent") or {}).get("value", BUDGET_PERCENT))
-    settings = {"retry_budget_ratio": Placed(percent / 100, "ratio", manifest.place(budget, "budget_percent"))}
-    if budget.get("budget_interval"):
-        least = float(budget.get("min_retry_concurrency", MIN_RETRY_CONCURRENCY))
-        rate = least / parse_duration_s(str(budget["budget_interval"]))
-        settings["retry_budget_min_per_s"] = Placed(rate, "per_s", manifest.place(budget, "min_retry_concurrency"))
-    return settings
+    per_try = manifest.seconds(policy, "per_try_timeout")
+    return settings if per_try is None else settings | {"per_try_timeout": per_try}
 
 
 READER = EnvoyReader()
