@@ -9,6 +9,7 @@ A service needs one line, `meshslo.telemetry.setup("gateway")`, and a middleware
     observe_stream  any iterator of chunks                       (stream)
     grpc_server_interceptor, grpc_client_interceptors            (grpc_aio; needs grpcio, so `import *` leaves them out)
     hop             any other call: embed, retrieve, rerank      (hops)
+    time_limit      a timer that calls can tell from leaving     (time_limits)
     current_call    state model, tenant, tokens of the request   (call)
 
 Importing this package loads none of it until it is asked for, and then OpenTelemetry only; collector, store and sources import
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .outgoing import ClientSettings
     from .sdk import SetupSettings, Telemetry, setup
     from .stream import ObservedAsyncStream, ObservedStream, observe_stream
+    from .time_limits import time_limit
 
 __all__ = [
     "Call",
@@ -49,6 +51,7 @@ __all__ = [
     "instrument_openai",
     "observe_stream",
     "setup",
+    "time_limit",
 ]
 
 _HOMES: Final = {
@@ -70,6 +73,7 @@ _HOMES: Final = {
     "instrument_openai": "openai_client",
     "observe_stream": "stream",
     "setup": "sdk",
+    "time_limit": "time_limits",
 }
 """The module that each public name lives in; loaded when the name is first used, so that the command line stays quick."""
 

@@ -18,7 +18,7 @@ from opentelemetry.util.types import AttributeValue
 from . import names
 from .baggage import CARRIED, carry
 from .content import NO_USAGE, is_final, may_hold_usage, usage_of
-from .endings import LEAVING, Ending, ending_of_exception, ending_of_status
+from .endings import LEAVING, LEFT_BY_TIMER, Ending, ending_of_exception, ending_of_leaving, ending_of_status
 from .labels import Labels, attributes_of
 from .stream_clock import StreamClock, StreamTimes
 
@@ -126,8 +126,8 @@ class Call:
         self._finish(ending_of_exception(error))
 
     def leave(self) -> None:
-        """The caller gave the response up before its end, now."""
-        self._finish(LEAVING)
+        """The caller gave the response up before its end, now: of its own will, or because its timer fired."""
+        self._finish(ending_of_leaving())
 
     def abandon(self) -> None:
         """Nobody closed the response, it was forgotten: the call ended when the last chunk came."""
@@ -146,7 +146,7 @@ class Call:
 
     def _truth(self, ending: Ending) -> Ending:
         """`ending`, but for a caller who left when all was said: after the last event, or after the status of a failure."""
-        if ending.outcome != "cancelled":
+        if ending.outcome != "cancelled" and ending is not LEFT_BY_TIMER:
             return ending
         by_status = ending_of_status(self.status_code)
         if is_final(self._last_chunk):

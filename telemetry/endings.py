@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .outcome import outcome_of_status
+from .time_limits import timer_fired
 from .vocabulary import Outcome
 
 NEVER_EXECUTED: Final = frozenset(
@@ -39,6 +40,14 @@ class Ending:
 LEAVING: Final = Ending("cancelled", complete=False)
 """The caller went away before the end; by convention that is no error, so there is no error.type."""
 
+LEFT_BY_TIMER: Final = Ending("timeout", complete=False, error_type="TimeoutError")
+"""The caller went away because a timer of its own had fired; named as what the timer raises in the end."""
+
+
+def ending_of_leaving(error: BaseException | None = None) -> Ending:
+    """The ending of a call that its caller gives up now, by `error` where one was raised: `cancelled`, or a timer's doing."""
+    return LEFT_BY_TIMER if timer_fired(error) else LEAVING
+
 
 def ending_of_status(status_code: int | None) -> Ending:
     """The ending of a response that was received whole.
@@ -53,7 +62,7 @@ def ending_of_status(status_code: int | None) -> Ending:
 def ending_of_exception(error: BaseException) -> Ending:
     """The ending of a call that `error` broke off: cancelled, rejected, timeout, else error."""
     if isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt):
-        return LEAVING
+        return ending_of_leaving(error)
     status = grpc_status_of(error)
     if status is not None:
         return ending_of_grpc(*status)

@@ -30,6 +30,10 @@ MAKERS: Final[Mapping[tuple[bool, bool], tuple[str, Callable[..., Any]]]] = {
 """(requests are a stream, answers are a stream) -> where a handler keeps its function, and how one is made."""
 
 
+DEADLINE_MARGIN_S: Final = 0.05
+"""How long a request may have travelled: by so much is the callee's deadline later than the caller's."""
+
+
 def grpc_server_interceptor(
     settings: ServerSettings | None = None, *, tracer_provider: trace.TracerProvider | None = None
 ) -> grpc.aio.ServerInterceptor:
@@ -82,9 +86,9 @@ def _answering(function: Any, opening: _Opening) -> Any:
             answer = await function(request, _Writes(rpc, call))
             if answer is not None:
                 call.chunk(answer)
-            call.stop(_ending(rpc))
+            call.stop(_ending(rpc, call))
         except BaseException as error:
-            call.stop(_ending(rpc, error))
+            call.stop(_ending(rpc, call, error))
             raise
         finally:
             detach(token)
@@ -109,9 +113,9 @@ def _streaming(function: Any, opening: _Opening) -> Any:
                     detach(token)
                 call.chunk(answer)
                 yield answer
-            call.stop(_ending(rpc))
+            call.stop(_ending(rpc, call))
         except BaseException as error:
-            call.stop(_ending(rpc, error))
+            call.stop(_ending(rpc, call, error))
             raise
         finally:
             call.close()
@@ -134,16 +138,24 @@ class _Writes:
         return getattr(self._rpc, name)
 
 
-def _ending(rpc: Any, error: BaseException | None = None) -> Ending:
+def _ending(rpc: Any, call: Call, error: BaseException | None = None) -> Ending:
     """How a served RPC ended: by the status that was set, the deadline, or what was raised."""
-    left_s = rpc.time_remaining()
     said = ending_of_exception(error) if error else None
-    if said is not None and said.outcome == "cancelled" and left_s is not None and left_s <= 0:
+    if said is not None and said.outcome == "cancelled" and _ran_out(rpc.time_remaining(), call.times().duration_s):
         return ending_of_grpc(*_status(grpc.StatusCode.DEADLINE_EXCEEDED))
     code = rpc.code()
     if said is not None and (code in (None, 0) or said.outcome == "cancelled"):
         return said
     return ending_of_grpc(*_status(code or grpc.StatusCode.OK))
+
+
+def _ran_out(left_s: float | None, elapsed_s: float) -> bool:
+    """Whether an RPC that was cancelled with `left_s` to go was so by its deadline, which is the caller's.
+
+    The caller's clock started before the request travelled, and the time it states on the wire is rounded up by as much as
+    a hundredth (gRPC core's timeout encoding): the caller's deadline fires, and its cancellation comes, before ours does.
+    """
+    return left_s is not None and left_s <= DEADLINE_MARGIN_S + (elapsed_s + left_s) / 100
 
 
 def _status(code: Any) -> tuple[int, str]:
