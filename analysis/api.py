@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from meshslo.telemetry.errors import BadConfigError, BadInputError, StoreError
@@ -19,6 +20,8 @@ from .backtest import Backtest, Split, backtest
 from .cardinality import fold_tail
 from .config import Config, Limits
 from .metrics import roll_up_series
+from .paths import Asked as ChainAsked
+from .paths import Chain, chain
 from .policy.deployed import Deployed
 from .recommend import Recommendations, observe, recommend
 from .report import Report, report
@@ -142,6 +145,25 @@ class CallStore:
         self._need_calls(since, until)
         return backtest(self.scan(since, until), config, split=split, by=by)
 
+    def chain(
+        self,
+        *,
+        by: Sequence[str] = ("route",),
+        quantiles: Sequence[float] = (0.5, 0.95, 0.99),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        seed: int = 0,
+    ) -> Chain:
+        """Where the traces of each entry hop and the keys `by` of their first call spend their time, hop by hop.
+
+        seed: of the resamples behind the intervals of shares. Raises StoreError where the window holds no traces.
+        """
+        _check_list("by", by)
+        _check_quantiles(quantiles)
+        self._need_calls(since, until)
+        asked = ChainAsked(tuple(quantiles), np.random.default_rng(seed))
+        return chain(self.scan(since, until), asked, tuple(dict.fromkeys(by)))
+
     def slo(self, config: Config, *, at: datetime | None = None, each: Sequence[str] = ()) -> SloReport:
         """How the objectives of `config` (its `slo` tables) stand at `at`, just after the last call where it is not given.
 
@@ -195,10 +217,14 @@ def _check_list(name: str, given: Sequence[str]) -> None:
         raise BadInputError(f'{name}="{given}" is a text; pass a list, {name}=["{given}"]')
 
 
-def _check(by: Sequence[str], quantiles: Sequence[float], vantage: str | None) -> None:
+def _check_quantiles(quantiles: Sequence[float]) -> None:
     wrong = [q for q in quantiles if not 0.0 < q < 1.0]
     if wrong or not quantiles:
         raise BadInputError(f"quantile {wrong[0] if wrong else '(none)'} is outside (0, 1); pass 0.99 for p99")
+
+
+def _check(by: Sequence[str], quantiles: Sequence[float], vantage: str | None) -> None:
+    _check_quantiles(quantiles)
     if vantage is not None and vantage not in VANTAGES:
         raise BadInputError(f"vantage {vantage!r} is none of {', '.join(VANTAGES)}")
     if not by:

@@ -1,0 +1,73 @@
+"""What the slow traces spend their time on: each hop's share of it, with an interval from resampled minutes."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshslo.analysis.resampling import resample
+
+from .critical import Floats
+
+FEWEST_SLOW: Final = 10
+"""Fewer slow traces than this do not show where slow traces spend their time."""
+
+TIMES: Final = 400
+"""Resamples behind an interval."""
+
+_WITHIN: Final = 4.0
+"""A resample's slow traces are looked for among so many times as many of the slowest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """Of the traces at and beyond a quantile, the share of time that each hop takes; estimate, low, high: one a hop.
+
+    traces: how many slow traces there are; needs_traces: how many more traces it takes until there are `FEWEST_SLOW`, 0 where
+    there are; then the shares are NaN.
+    """
+
+    traces: int
+    needs_traces: int
+    estimate: Floats
+    low: Floats
+    high: Floats
+
+
+def slow_shares(
+    duration_s: Floats,
+    own_s: Floats,
+    weight: Floats,
+    block: NDArray[np.int64],
+    q: float,
+    rng: np.random.Generator,
+    confidence: float = 0.95,
+) -> Shares:
+    """Each hop's share of the time of the slowest 1 - `q` of the traces.
+
+    own_s: a row a trace, a column a hop; it adds up to `duration_s`. block: number of the minute (or whatever hangs together)
+    of each trace: whole blocks are resampled, and in every resample the slow traces are chosen anew. rng: for the resamples.
+    """
+    slow = int(np.floor((1.0 - q) * len(duration_s) + 1e-9))
+    nothing = np.full(own_s.shape[1], np.nan)
+    if slow < FEWEST_SLOW:
+        missing = int(np.ceil((FEWEST_SLOW - 1e-9) / (1.0 - q))) - len(duration_s)
+        return Shares(slow, max(missing, 1), nothing, nothing, nothing)
+    slowest = np.argsort(-duration_s, kind="stable")[: int(slow * _WITHIN) + 1]
+    own, block_of = own_s[slowest], block[slowest]
+    total = np.bincount(block, weights=weight)
+
+    def of(times: Floats) -> Floats:
+        """The shares where each block is taken so many times."""
+        taken = times[block_of] * weight[slowest]
+        wanted = (1.0 - q) * float(times @ total)
+        before = np.cumsum(taken) - taken
+        used = np.clip(wanted - before, 0.0, taken)
+        spent: Floats = used @ own
+        return spent / max(float(spent.sum()), 1e-300)
+
+    found = np.array([of(times) for times in resample(len(total), TIMES, rng)])
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(found, [tail, 1.0 - tail], axis=0)
+    return Shares(slow, 0, of(np.ones(len(total))), low, high)

@@ -1,0 +1,26 @@
+"""Resampled blocks of time: what hangs together is drawn together, so that bursts are in the interval.
+
+Sources: Efron 1979 (bootstrap); Kuensch 1989 (blocks); methods of block bootstrap ask for twenty blocks or more.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+FEWEST_BLOCKS: Final = 20
+"""Fewer blocks do not show how blocks differ: then each item is a block of its own."""
+
+
+def resample(blocks: int, times: int, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
+    """`times` times, how often each of `blocks` blocks is drawn where as many as there are are drawn with replacement."""
+    for _ in range(times):
+        yield np.bincount(rng.integers(0, blocks, blocks), minlength=blocks).astype(np.float64)
+
+
+def time_blocks(start: pl.Series, every: str = "1m") -> NDArray[np.int64]:
+    """The number of the time block of each moment, from 0; of each item its own where there are fewer than `FEWEST_BLOCKS`."""
+    numbers = start.dt.truncate(every).rank("dense").cast(pl.Int64).to_numpy() - 1
+    return numbers if numbers.max(initial=-1) + 1 >= FEWEST_BLOCKS else np.arange(len(numbers), dtype=np.int64)
