@@ -94,7 +94,7 @@ class Manifest:
         except (TypeError, ValueError):
             raise BadInputError(f"{self.place(node, key)}: {key}: {given!r} is no number") from None
         scaled = value * scale
-        return Placed(int(scaled) if unit == "1" else scaled, unit, self.place(node, key))
+        return Placed(int(scaled) if unit in ("1", "percent") else scaled, unit, self.place(node, key))
 
 
 def load(text: str, file: str) -> list[Manifest]:

@@ -39,7 +39,8 @@ def child(node: Any, *keys: str) -> Any:
     for key in keys:
         found = node.get(key)
         if found is None:
-            return {}
+            # An absent part has the place of what it would be part of.
+            return Node(node.file, node.lines.get(key, node.line)) if isinstance(node, Node) else {}
         if not isinstance(found, Mapping):
             raise BadInputError(f"{_named(node, key)} is no mapping but {type(found).__name__}")
         node = found
