@@ -15,6 +15,7 @@ from meshslo.analysis.policy.readers.envoy import FoundRoute, find_routes, read_
 from meshslo.analysis.policy.readers.envoy_cluster import find_clusters
 
 from . import Document, Emission
+from .fields import ENVOY_BREAKERS, ENVOY_OUTLIERS, ENVOY_UNASKED, ENVOY_UNENFORCED, put
 from .plan import NAME_PREFIX, CalleePolicy, Plan, RoutePolicy, Wanted, route_regex, strip_comments, version
 
 BUDGET_INTERVAL_S: Final = 10.0
@@ -63,8 +64,8 @@ def _patch(manifest: Manifest, policy: CalleePolicy, plan: Plan) -> bool:
     for wanted in policy.routes:
         touched |= _patch_route(manifest, policy, wanted, plan)
     for cluster in find_clusters(manifest.body):
-        if first_label(str(cluster.get("name", ""))) == policy.callee and policy.budget:
-            set_budget(cluster, policy.budget, plan)
+        if first_label(str(cluster.get("name", ""))) == policy.callee and (policy.budget or policy.others):
+            set_cluster(cluster, policy, plan)
             touched = True
     return touched
 
@@ -162,15 +163,28 @@ def _set_retries(action: Any, wanted: RoutePolicy) -> None:
     action["retry_policy"] = policy
 
 
-def set_budget(cluster: Any, budget: Mapping[str, Wanted], plan: Plan) -> None:
-    """Set a cluster's retry budget; its other thresholds stay."""
-    breakers = cluster.setdefault("circuit_breakers", {})
-    thresholds = breakers.setdefault("thresholds", [])
+def set_cluster(cluster: Any, policy: CalleePolicy, plan: Plan) -> None:
+    """Set a cluster's retry budget, breakers and ejection; what else it has stays."""
+    if policy.budget:
+        _threshold(cluster)["retry_budget"] = dict(_budget(policy.budget, plan))
+    if any(name in ENVOY_BREAKERS for name in policy.others):
+        put(_threshold(cluster), policy.others, ENVOY_BREAKERS)
+    is_new = "outlier_detection" not in cluster
+    if put(cluster, policy.others, ENVOY_OUTLIERS):
+        outliers = cluster["outlier_detection"]
+        outliers.update(ENVOY_UNASKED if is_new else {})
+        for name, enforced in ENVOY_UNENFORCED.items():
+            outliers.update(enforced if name in policy.others else {})
+
+
+def _threshold(cluster: Any) -> Any:
+    """The cluster's threshold of default priority, made where there is none."""
+    thresholds = cluster.setdefault("circuit_breakers", {}).setdefault("thresholds", [])
     threshold = next((t for t in thresholds if t.get("priority", "DEFAULT") == "DEFAULT"), None)
     if threshold is None:
         threshold = {}
         thresholds.append(threshold)
-    threshold["retry_budget"] = dict(_budget(budget, plan))
+    return threshold
 
 
 def _budget(budget: Mapping[str, Wanted], plan: Plan) -> Iterator[tuple[str, Any]]:
@@ -188,8 +202,7 @@ def _skeleton(policy: CalleePolicy, plan: Plan) -> Document:
     others = next((wanted for wanted in policy.routes if not wanted.route and not wanted.model), RoutePolicy(None, None, {}))
     routes.append(_new_route(policy.callee, others, plan))
     cluster = _cluster(policy.callee, plan)
-    if policy.budget:
-        set_budget(cluster, policy.budget, plan)
+    set_cluster(cluster, policy, plan)
     body = {"static_resources": {"listeners": [_listener(policy.callee, routes, plan)], "clusters": [cluster]}}
     return Document(f"{policy.callee}.yaml", "\n".join([*policy.comments(), dump(body)]))
 

@@ -11,6 +11,7 @@ from meshslo.analysis.policy.manifest import dump
 from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document, Emission
+from .fields import GATEWAY_API, unexpressed
 from .plan import CalleePolicy, Plan, RoutePolicy, Wanted, not_expressible
 from .routes import foreign_routes, http_routes
 
@@ -43,7 +44,9 @@ class GatewayApiEmitter:
     def emit(self, plan: Plan) -> Emission:
         """One file a callee."""
         built = [_callee(policy, plan) for policy in plan.callees]
-        return Emission(tuple(document for document, _ in built), tuple(item for _, missing in built for item in missing))
+        pairs = zip(built, plan.callees, strict=True)
+        documents = tuple(document for (document, _), policy in pairs if policy.routes or policy.budget)
+        return Emission(documents, tuple(item for _, missing in built for item in missing))
 
 
 def _callee(policy: CalleePolicy, plan: Plan) -> tuple[Document, list[Recommendation]]:
@@ -103,7 +106,7 @@ def _unexpressed(policy: CalleePolicy) -> list[Recommendation]:
     for route in policy.routes:
         for item in route.wanted["retry_attempts"].items if route.attempts == 0 else ():
             found["retry_attempts", item.target] = not_expressible(item, NO_RETRIES)
-    return list(found.values())
+    return [*found.values(), *unexpressed(policy, GATEWAY_API)]
 
 
 EMITTER = GatewayApiEmitter()

@@ -17,6 +17,7 @@ from meshslo.analysis.policy.readers.istio import GROUP, read_route
 from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document, Emission
+from .fields import ISTIO, put
 from .plan import NAME_PREFIX, CalleePolicy, Plan, RoutePolicy, not_expressible, route_regex, strip_comments, version
 
 NEWEST: Final = (1, 31)
@@ -80,7 +81,7 @@ def _callee(policy: CalleePolicy, plan: Plan, current: list[Manifest]) -> _Files
     files = _Files(policy, plan)
     if policy.routes:
         files.bodies.append(_virtual_service(files, _find(current, "VirtualService", policy.callee)))
-    if policy.budget:
+    if policy.budget or policy.others:
         _add_destination_rule(files, _find(current, "DestinationRule", policy.callee))
     if files.filters:
         files.bodies.append(_envoy_filter(files))
@@ -227,18 +228,25 @@ def _envoy_filter(files: _Files) -> dict[str, Any]:
 
 
 def _add_destination_rule(files: _Files, current: Manifest | None) -> None:
+    host = files.plan.host(files.policy.callee)
+    body = copy.deepcopy(current.body) if current else _resource("DestinationRule", "v1", files, {"host": host})
+    policy = body["spec"].setdefault("trafficPolicy", {})
+    budgeted = bool(files.policy.budget) and _set_budget(policy, files)
+    if put(policy, files.policy.others, ISTIO) or budgeted:
+        files.bodies.append(body)
+
+
+def _set_budget(policy: Any, files: _Files) -> bool:
+    """Set the retry budget; whether this Istio has one."""
     running = version(files.plan.settings.mesh_version, NEWEST)
     items = tuple(item for wanted in files.policy.budget.values() for item in wanted.items)
     if running < BUDGET_SINCE:
         _unexpressed(files, items, NO_BUDGET)
-        return
+        return False
     if running < INTERVAL_SINCE:
         _unexpressed(files, items, CONCURRENCY)
-    host = files.plan.host(files.policy.callee)
-    body = copy.deepcopy(current.body) if current else _resource("DestinationRule", "v1", files, {"host": host})
-    policy = body["spec"].setdefault("trafficPolicy", {})
     policy["retryBudget"] = dict(_budget(files, running))
-    files.bodies.append(body)
+    return True
 
 
 def _budget(files: _Files, running: tuple[int, ...]) -> Iterator[tuple[str, Any]]:

@@ -11,6 +11,7 @@ from meshslo.analysis.policy.manifest import dump
 from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document, Emission
+from .fields import LINKERD, unexpressed
 from .plan import CalleePolicy, Plan, RoutePolicy, not_expressible
 from .routes import foreign_routes, http_routes
 
@@ -35,8 +36,9 @@ class LinkerdEmitter:
 
     def emit(self, plan: Plan) -> Emission:
         """One file a callee."""
-        built = [_callee(policy, plan) for policy in plan.callees if policy.routes]
-        return Emission(tuple(document for document, _ in built), tuple(item for _, missing in built for item in missing))
+        built = [_callee(policy, plan) for policy in plan.callees]
+        documents = tuple(document for (document, _), policy in zip(built, plan.callees, strict=True) if policy.routes)
+        return Emission(documents, tuple(item for _, missing in built for item in missing))
 
 
 def _callee(policy: CalleePolicy, plan: Plan) -> tuple[Document, list[Recommendation]]:
@@ -71,7 +73,7 @@ def _unexpressed(policy: CalleePolicy) -> list[Recommendation]:
     for setting, budget in policy.budget.items():
         for item in budget.items:
             found[setting, item.target] = not_expressible(item, BUDGET)
-    return list(found.values())
+    return [*found.values(), *unexpressed(policy, LINKERD)]
 
 
 EMITTER = LinkerdEmitter()

@@ -132,7 +132,7 @@ def _callee(callee: str, items: list[Recommendation]) -> CalleePolicy:
     ordered = sorted(places, key=lambda place: (place[0] is None, place[0] or "", place[1] is None, place[1] or ""))
     routes = _set_apart([RoutePolicy(route, model, _wanted(items, route, model)) for route, model in ordered])
     held = {name: wanted for name in OF_CALLEE if (wanted := _largest([i for i in items if i.setting == name])) is not None}
-    budget = {name: held[name] for name in BUDGET if name in held}
+    budget: dict[str, Wanted] = {name: held[name] for name in BUDGET if name in held}
     return CalleePolicy(callee, routes, budget, {name: held[name] for name in sorted(held) if name not in BUDGET})
 
 

@@ -1,0 +1,98 @@
+"""Where each mesh keeps the settings of a callee beside its retry budget: breakers and ejection. One table a mesh.
+
+Sources: envoy.config.cluster.v3 CircuitBreakers and OutlierDetection; istio/api destination_rule.proto; linkerd.io
+reference/circuit-breaking; gateway-api v1.6. The readers' tables say the same the other way round, and are used here.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from meshslo.analysis.policy.durations import decimal_duration
+from meshslo.analysis.policy.readers import envoy_cluster, istio_destination
+from meshslo.analysis.policy.settings import SETTINGS
+from meshslo.analysis.recommend.recommendation import Recommendation, Value
+
+from .plan import CalleePolicy, Wanted, not_expressible
+
+Path = tuple[str, ...]
+
+ISTIO: Final[dict[str, Path]] = {
+    **{setting: ("connectionPool", *path) for path, setting in istio_destination.POOL.items()},
+    **{setting: ("outlierDetection", key) for key, (setting, *_) in istio_destination.OUTLIERS.items()},
+    **{setting: ("outlierDetection", key) for key, (setting, _) in istio_destination.OUTLIER_TIMES.items()},
+}
+"""Setting -> field below a DestinationRule's `trafficPolicy`."""
+
+ENVOY_BREAKERS: Final[dict[str, Path]] = {setting: (key,) for key, (setting, _) in envoy_cluster.BREAKERS.items()}
+"""Setting -> field of a cluster's threshold."""
+
+ENVOY_OUTLIERS: Final[dict[str, Path]] = {
+    **{setting: ("outlier_detection", key) for key, (setting, *_) in envoy_cluster.OUTLIERS.items()},
+    **{key: ("outlier_detection", key) for key in envoy_cluster.OUTLIER_TIMES},
+}
+"""Setting -> field of a cluster."""
+
+ENVOY_UNASKED: Final = {"enforcing_success_rate": 0}
+"""What Envoy does unasked where ejection is on at all: it ejects by success rate too, which nothing here has judged."""
+
+ENVOY_UNENFORCED: Final = {"consecutive_gateway_failures": {"enforcing_consecutive_gateway_failure": 100}}
+"""What Envoy counts and does not act on unless told."""
+
+LINKERD: Final = {
+    "breaker": (
+        "Linkerd has no limit of calls at a time. The closest is a HTTPLocalRateLimitPolicy at the server, which limits calls "
+        "a second: what is in progress then drifts with the length of answers"
+    ),
+    "outlier": (
+        "Linkerd ejects by annotations of the Service alone: balancer.linkerd.io/failure-accrual: consecutive with "
+        "failure-accrual-consecutive-max-failures as consecutive_5xx and -min-penalty as base_ejection_time. It has no "
+        "max_ejection_percent: all pods can be out at once"
+    ),
+    "locality": "Linkerd has no weights between zones. The closest is the Service's spec.trafficDistribution, all or nothing",
+    "failover": "Linkerd sends calls to a second backend of an HTTPRoute only where the first has no endpoint at all",
+    "hedge": "Linkerd cannot send a second call beside the first. The closest is the caller's own code",
+}
+"""Why Linkerd's policies do not hold a kind of setting, the closest there is, and its danger."""
+
+GATEWAY_API: Final = {
+    "breaker": (
+        "the Gateway API has no circuit breaker. The closest is the implementation's own policy (Envoy Gateway: "
+        "BackendTrafficPolicy circuitBreaker.maxParallelRequests; Istio: DestinationRule connectionPool)"
+    ),
+    "outlier": (
+        "the Gateway API has no ejection. The closest is the implementation's own policy (Envoy Gateway: BackendTrafficPolicy "
+        "healthCheck.passive; Istio: DestinationRule outlierDetection)"
+    ),
+    "locality": (
+        "the Gateway API knows no zones. The closest is the Service's spec.trafficDistribution, all or nothing, or the "
+        "implementation's own policy (Istio: DestinationRule localityLbSetting)"
+    ),
+    "failover": "the Gateway API has weights and no priorities. The closest is AIGatewayRoute's backendRefs[].priority",
+    "hedge": "the Gateway API cannot send a second call beside the first. The closest is the caller's own code",
+}
+"""The same of the Gateway API."""
+
+
+def put(holder: Any, wanted: Mapping[str, Wanted], places: Mapping[str, Path]) -> bool:
+    """Set every wanted setting that has a place below `holder`; whether there was any. What else stands there stays."""
+    here = [name for name in wanted if name in places]
+    for name in here:
+        *path, key = places[name]
+        node = holder
+        for step in path:
+            node = node.setdefault(step, {})
+        node[key] = _written(name, wanted[name].value)
+    return bool(here)
+
+
+def _written(name: str, value: Value) -> Any:
+    unit = SETTINGS[name].unit
+    if unit == "s":
+        return decimal_duration(float(value))
+    return str(value) if unit == "names" else round(float(value))
+
+
+def unexpressed(policy: CalleePolicy, why: Mapping[str, str]) -> Iterable[Recommendation]:
+    """The callee's settings that a mesh has no place for, each with the reason for its kind."""
+    for wanted in policy.others.values():
+        yield from (not_expressible(item, why[item.kind]) for item in wanted.items)

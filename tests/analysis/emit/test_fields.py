@@ -1,0 +1,92 @@
+"""Breakers and ejection in each mesh's own fields."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from meshslo.analysis.emit import emit
+from meshslo.analysis.policy.deployed import read_deployed
+from meshslo.analysis.recommend import Recommendations
+from tests.support.policies import advice_of, timeout, wanted
+
+VALUES = {
+    "max_concurrent_requests": 24,
+    "max_pending": 24,
+    "max_connections": 48,
+    "consecutive_5xx": 4,
+    "consecutive_gateway_failures": 3,
+    "interval": 2.5,
+    "base_ejection_time": 30.0,
+    "max_ejection_percent": 34,
+}
+ADVICE = advice_of(*(wanted(setting, value, route=None) for setting, value in VALUES.items()))
+
+
+def emitted(mesh: str, advice: Recommendations = ADVICE, manifests: dict[str, str] | None = None) -> dict[str, str]:
+    return {document.path: document.text for document in emit(mesh, advice, manifests=manifests).documents}
+
+
+def bodies(mesh: str) -> list[Any]:
+    return [body for text in emitted(mesh).values() for body in yaml.safe_load_all(text)]
+
+
+def test_istio_holds_them_in_a_destination_rule() -> None:
+    (rule,) = bodies("istio")
+    assert rule["kind"] == "DestinationRule"
+    assert rule["spec"]["trafficPolicy"] == {
+        "connectionPool": {
+            "http": {"http2MaxRequests": 24, "http1MaxPendingRequests": 24},
+            "tcp": {"maxConnections": 48},
+        },
+        "outlierDetection": {
+            "consecutive5xxErrors": 4,
+            "consecutiveGatewayErrors": 3,
+            "interval": "2.5s",
+            "baseEjectionTime": "30s",
+            "maxEjectionPercent": 34,
+        },
+    }
+
+
+def test_envoy_holds_them_in_the_cluster_and_judges_by_nothing_else() -> None:
+    (bootstrap,) = bodies("envoy")
+    (cluster,) = bootstrap["static_resources"]["clusters"]
+    assert cluster["circuit_breakers"]["thresholds"] == [
+        {"max_requests": 24, "max_pending_requests": 24, "max_connections": 48}
+    ]
+    assert cluster["outlier_detection"] == {
+        "consecutive_5xx": 4,
+        "consecutive_gateway_failure": 3,
+        "enforcing_consecutive_gateway_failure": 100,
+        "enforcing_success_rate": 0,
+        "interval": "2.5s",
+        "base_ejection_time": "30s",
+        "max_ejection_percent": 34,
+    }
+
+
+@pytest.mark.parametrize("mesh", ["istio", "envoy"])
+def test_what_is_emitted_is_read_again(mesh: str) -> None:
+    deployed = read_deployed(emitted(mesh))
+    assert {name: placed.value for name in VALUES if (placed := deployed.find(name, "generator"))} == VALUES
+
+
+@pytest.mark.parametrize("mesh", ["istio", "envoy"])
+def test_emitting_on_top_changes_nothing_and_keeps_what_else_there_is(mesh: str) -> None:
+    once = emitted(mesh)
+    assert emitted(mesh, manifests=once) == once
+    own = {name: text.replace("24", "24  # ours") for name, text in once.items()}
+    kept = emitted(mesh, advice_of(wanted("consecutive_5xx", 9, route=None)), own)
+    assert "24  # ours" in "".join(kept.values())
+
+
+@pytest.mark.parametrize("mesh", ["linkerd", "gateway-api"])
+def test_other_meshes_say_the_closest_and_its_danger(mesh: str) -> None:
+    emission = emit(mesh, ADVICE)
+    assert emission.documents == ()
+    assert {item.setting for item in emission.unexpressed} == set(VALUES)
+    assert all("closest" in item.reason or "annotations of the Service" in item.reason for item in emission.unexpressed)
+    beside = emit(mesh, advice_of(timeout(45.0), *ADVICE.items))
+    assert [document.path for document in beside.documents] == ["generator.yaml"]
+    assert "max_concurrent_requests" in beside.documents[0].text
