@@ -89,6 +89,8 @@ class Hop(_Table):
     """Calls a second that the callee can serve; bounds what retries may add at peak."""
     deadline_s: PositiveFloat | None = None
     """The longest a caller waits on this hop."""
+    client_proxies: PositiveInt | None = None
+    """Proxies of the caller that share the callee: each enforces its own breaker. Counted from calls where absent."""
 
 
 class Retries(_Table):
