@@ -17,6 +17,7 @@ from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.vocabulary import Phase
 
 from . import histogram
+from .answer import Answer
 from .config import Config
 from .policy.durations import round_up
 from .recommend.observed import KEYS, Tables, answered, silent_calls
@@ -76,7 +77,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Backtest:
+class Backtest(Answer):
     """Every row, in order of target, setting and fold."""
 
     rows: tuple[Row, ...]

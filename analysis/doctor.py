@@ -3,6 +3,7 @@
 One function a code, all of the same shape: from what was examined to findings. A finding names what it rests on and a way out.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
@@ -10,6 +11,7 @@ from typing import Any, Final, Literal
 import polars as pl
 
 from .agreement import QUANTILES, Comparison, compare
+from .answer import Answer
 from .coverage import Coverage, coverage
 from .rollup import Rollup
 
@@ -33,7 +35,7 @@ class Finding:
 
 
 @dataclass(frozen=True, eq=False)
-class Diagnosis:
+class Diagnosis(Answer):
     """What was counted, how the vantages of each hop compare, and what follows from it, the worst first."""
 
     coverage: Coverage
@@ -44,8 +46,20 @@ class Diagnosis:
         """The findings of this severity or a worse one."""
         return tuple(f for f in self.findings if SEVERITIES.index(f.severity) >= SEVERITIES.index(severity))
 
-    def to_json(self) -> dict[str, Any]:
-        """The diagnosis as the JSON of `meshslo doctor`."""
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row a finding."""
+        return pl.DataFrame(
+            [asdict(finding) for finding in self.findings],
+            schema=dict.fromkeys(("code", "severity", "subject", "message", "remedy"), pl.String()),
+        )
+
+    def to_json(self) -> str:
+        """The JSON that `meshslo doctor --output json` prints."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document as Python values."""
         seen = self.coverage
         window = (
             None if seen.start is None or seen.end is None else {"start": seen.start.isoformat(), "end": seen.end.isoformat()}

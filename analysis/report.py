@@ -4,25 +4,23 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import polars as pl
 
 from meshslo.telemetry.vocabulary import OUTCOMES, Phase
 
+from .answer import Answer
 from .cardinality import Folded
 from .folding import Rollup
 from .tables import group_keys, life_tables
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SCHEMA: Final = "meshslo.report/1"
 QUANTILE_COLUMNS: Final = ("q", "value_s", "low_s", "high_s", "status", "needs_calls", "completed_value_s")
 
 
 @dataclass(frozen=True, eq=False)
-class Report:
+class Report(Answer):
     """One row a group and quantile: vantage, the keys asked for, phase, calls, the calls of each outcome, the quantile.
 
     calls: all of the group. timed: those in the estimate, 0 where the phase is not measured (this is not in the JSON).
@@ -62,13 +60,6 @@ class Report:
     def to_json(self) -> str:
         """The JSON document, schema `meshslo.report/1`."""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """The frame for pandas, which `pip install 'meshslo[dashboards]'` brings."""
-        return self.frame.to_pandas()
-
-    def _repr_html_(self) -> str:
-        return self.frame._repr_html_()
 
 
 def report(

@@ -1,7 +1,7 @@
 """What every command shares: where to print, which output forms there are, how an error reads."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 from rich.console import Console
@@ -30,10 +30,10 @@ class Output(StrEnum):
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table to read, or JSON for a program.")]
 
 
-def out() -> Console:
-    """Console on standard output: coloured on a terminal, plain and `WIDTH_IN_PIPE` wide in a pipe."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDTH_IN_PIPE, no_color=True, highlight=False)
+def out(file: IO[str] | None = None) -> Console:
+    """Console on standard output or `file`: coloured on a terminal, plain and `WIDTH_IN_PIPE` wide in a pipe or a file."""
+    console = Console(file=file)
+    return console if console.is_terminal else Console(file=file, width=WIDTH_IN_PIPE, no_color=True, highlight=False)
 
 
 def err() -> Console:

@@ -31,6 +31,12 @@ def table(console: Console, *, title: str | None = None) -> Table:
     )
 
 
+def heading(console: Console, text: str) -> None:
+    """What comes next: over a rule on a terminal, over plain ASCII in a pipe."""
+    console.print()
+    console.rule(text, align="left", characters="─" if console.is_terminal else "-")
+
+
 def show(console: Console, filled: Table) -> None:
     """Print a table. Where names need more room than there is its lines are longer, so that nothing of it is lost."""
     for column in filled.columns:

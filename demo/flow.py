@@ -147,7 +147,7 @@ def _present(demo: Demo, run: Run, advice: Advice, name: str) -> None:
 def _conclude(demo: Demo, runs: list[Run]) -> bool:
     write_runs(runs, demo.folder / "runs.json")
     write_pictures(demo.store, runs, demo.settings, demo.folder)
-    demo.results.print(runs_table(runs))
+    demo.results.print(runs_table(runs, demo.results))
     for run in runs:
         if run.lag_s > BUSY_S:
             demo.say(

@@ -1,8 +1,6 @@
 """Pictures of a demo: `report.html` (plotly, opens in any browser without a network) and `summary.svg` (for a README)."""
 
-import io
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,9 +8,9 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
-from rich.console import Console
 
 from meshslo.analysis import open_store
+from meshslo.dashboards.papers import Html
 
 from .measure import entry_calls
 from .mesh import MISTAKES
@@ -57,17 +55,12 @@ def _page(runs: Sequence[Run], curves: dict[str, Curve], cap_s: float) -> str:
     figure.update_yaxes(tickformat=".0%", row=1)
     figure.update_yaxes(range=[0.9, None], row=2, col=1)
     figure.update_layout(height=760, template="plotly_white", title=TITLE)
-    table = "".join(f"<pre>{escape(_as_text(runs))}</pre>")
+    paper = Html()
+    paper.print(runs_table(runs, paper))
     body = figure.to_html(full_html=False, include_plotlyjs=True)
-    return f"<!doctype html><meta charset='utf-8'><title>meshslo demo</title>{body}{table}"
+    return f"<!doctype html><meta charset='utf-8'><title>meshslo demo</title>{body}{paper.text}"
 
 
 def _bars(figure: Any, runs: Sequence[Run], values: Sequence[float], row: int, col: int) -> None:
     bars = go.Bar(x=[run.name for run in runs], y=list(values), marker_color=list(COLOURS[: len(runs)]), showlegend=False)
     figure.add_trace(bars, row=row, col=col)
-
-
-def _as_text(runs: Sequence[Run]) -> str:
-    console = Console(record=True, width=100, file=io.StringIO())
-    console.print(runs_table(runs))
-    return console.export_text()

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from meshslo.analysis.recommend import Recommendations
 from meshslo.dashboards.commands import recommend, report
+from meshslo.dashboards.tables import heading
 
 from .advice import Advice
 
@@ -14,7 +15,7 @@ WORTH_SHOWING: Final = ("change", "explore")
 
 def show_report(advice: Advice, title: str, console: Console) -> None:
     """Print outcomes and quantiles of every hop and model."""
-    console.rule(title, align="left")
+    heading(console, title)
     report.show(advice.report, console)
 
 
@@ -22,7 +23,7 @@ def show_recommendations(advice: Advice, title: str, console: Console) -> None:
     """Print what is to change; what stays, or is not known yet, is counted."""
     items = advice.recommendations.items
     shown = tuple(item for item in items if item.status in WORTH_SHOWING)
-    console.rule(title, align="left")
+    heading(console, title)
     recommend.show(Recommendations(items=shown), console)
     rest = {status: sum(item.status == status for item in items) for status in sorted({item.status for item in items})}
     counted = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in rest.items())

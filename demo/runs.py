@@ -7,9 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from rich.console import Console
 from rich.table import Table
 
 from meshslo.analysis.quantile import Quantile
+from meshslo.dashboards.tables import table
 
 from .measure import Measured
 
@@ -78,15 +80,15 @@ def runs_rows(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
     ]
 
 
-def runs_table(runs: Sequence[Run]) -> Table:
+def runs_table(runs: Sequence[Run], console: Console) -> Table:
     """One column a run, so that a row reads as a story."""
-    table = Table(title=f"{TITLE}: measured in each run", title_justify="left")
-    table.add_column("", no_wrap=True)
+    filled = table(console, title=f"{TITLE}: measured in each run")
+    filled.add_column("", no_wrap=True)
     for run in runs:
-        table.add_column(run.name, justify="right", no_wrap=True)
+        filled.add_column(run.name, justify="right", no_wrap=True)
     for name, cells in runs_rows(runs):
-        table.add_row(name, *cells)
-    return table
+        filled.add_row(name, *cells)
+    return filled
 
 
 def _promise(rate: float | None) -> str:

@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal, Protocol, get_args
 
+import polars as pl
+
+from meshslo.analysis.answer import Answer
 from meshslo.analysis.policy.deployed import Deployed, read_deployed
 from meshslo.analysis.policy.manifest import load
 from meshslo.analysis.recommend.observed import Observed
@@ -69,7 +72,7 @@ class Rule(Protocol):
 
 
 @dataclass(frozen=True)
-class Findings:
+class Findings(Answer):
     """All of them, by file and line."""
 
     items: tuple[Finding, ...]
@@ -77,6 +80,14 @@ class Findings:
     def at_least(self, severity: Severity) -> tuple[Finding, ...]:
         """Those of a severity and the worse ones."""
         return tuple(item for item in self.items if SEVERITIES.index(item.severity) >= SEVERITIES.index(severity))
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row a finding."""
+        words = dict.fromkeys(("code", "severity", "file", "message", "instead"), pl.String())
+        return pl.DataFrame(
+            [asdict(item) for item in self.items], schema=words | {"line": pl.Int64(), "confirmed": pl.Boolean()}
+        )
 
     def to_json(self) -> str:
         """The JSON that `meshslo check --output json` prints."""

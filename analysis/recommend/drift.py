@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from meshslo.analysis.answer import Answer
 from meshslo.analysis.rollup import roll_up
 from meshslo.analysis.survival import LifeTable
 from meshslo.telemetry.vocabulary import Phase
@@ -62,12 +63,28 @@ class Support:
         return asdict(self) | {"since": self.since.isoformat() if self.since else None}
 
 
-def to_json(supports: list[Support]) -> str:
-    """The JSON that `meshslo recommend --check FILE --output json` prints."""
-    return json.dumps({"schema": SCHEMA, "items": [support.to_dict() for support in supports]}, indent=2)
+@dataclass(frozen=True)
+class Supports(Answer):
+    """What later calls say of each timeout, by target and setting."""
+
+    items: tuple[Support, ...]
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row a timeout: the target's parts, then what a `Support` holds."""
+        flat = [{name: value for name, value in asdict(item).items() if name != "target"} for item in self.items]
+        rows = [asdict(item.target) | values for item, values in zip(self.items, flat, strict=True)]
+        return pl.DataFrame(rows, schema_overrides=_ROW, infer_schema_length=None)
+
+    def to_json(self) -> str:
+        """The JSON that `meshslo recommend --check FILE --output json` prints."""
+        return json.dumps({"schema": SCHEMA, "items": [item.to_dict() for item in self.items]}, indent=2)
 
 
-def support(advice: Recommendations, observed: Observed) -> list[Support]:
+_ROW: Final[dict[str, pl.DataType]] = {"route": pl.String(), "model": pl.String(), "since": pl.Datetime("us", "UTC")}
+
+
+def support(advice: Recommendations, observed: Observed) -> Supports:
     """What the observed calls say of each timeout of `advice` that has a value; targets without calls are left out."""
     found: list[Support] = []
     for setting, phase in PHASE_OF.items():
@@ -75,7 +92,7 @@ def support(advice: Recommendations, observed: Observed) -> list[Support]:
         if items:
             blocks = _blocks(observed, phase)
             found += [each for item in items if (each := _support(item, blocks, observed)) is not None]
-    return sorted(found, key=lambda each: (str(each.target), each.setting))
+    return Supports(tuple(sorted(found, key=lambda each: (str(each.target), each.setting))))
 
 
 Blocks = Mapping[tuple[datetime, str, str | None, str | None], pl.DataFrame]

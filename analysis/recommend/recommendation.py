@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
 import polars as pl
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from meshslo.analysis.answer import Answer
 from meshslo.telemetry.errors import BadInputError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SCHEMA: Final = "meshslo.recommendations/1"
 
@@ -129,7 +127,7 @@ class Recommendation:
 
 
 @dataclass(frozen=True)
-class Recommendations:
+class Recommendations(Answer):
     """All of them, in a stable order; `.to_json()` and `parse_recommendations` are inverse."""
 
     schema: str = SCHEMA
@@ -150,13 +148,6 @@ class Recommendations:
     def frame(self) -> pl.DataFrame:
         """One row a recommendation: the target's parts, setting, values as text, status, calls, estimate, interval, reason."""
         return pl.DataFrame([_row(item) for item in self.items], schema=_ROW)
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """`frame` as pandas."""
-        return self.frame.to_pandas()
-
-    def _repr_html_(self) -> str:
-        return str(self.frame._repr_html_())
 
 
 _ALL: Final = TypeAdapter(Recommendations)

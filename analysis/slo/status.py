@@ -5,10 +5,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import polars as pl
 
+from meshslo.analysis.answer import Answer
 from meshslo.analysis.quantile import Interval
 from meshslo.analysis.rollup import roll_up
 from meshslo.analysis.survival import LifeTable
@@ -17,9 +18,6 @@ from .judging import VERDICTS, Judged, chosen, judge_each, start_of
 from .metered import judge_series, nothing
 from .objective import Objective
 from .standing import Standing, stand
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SCHEMA: Final = "meshslo.slo/1"
 ENDS: Final = {"": "estimate", "_low": "low", "_high": "high"}
@@ -30,7 +28,7 @@ Series = Callable[[datetime | None, datetime | None], pl.LazyFrame | None]
 
 
 @dataclass(frozen=True, eq=False)
-class SloReport:
+class SloReport(Answer):
     """How every objective stands at `at`, in the order of the config."""
 
     standings: tuple[Standing, ...]
@@ -69,13 +67,6 @@ class SloReport:
         words = dict.fromkeys(("route", "model", "tenant", "vantage", "first"), pl.String)
         numbers = dict.fromkeys(("threshold_s", "exhausted_in_s", *(n + e for n in names for e in ENDS)), pl.Float64)
         return pl.DataFrame(flat, schema_overrides={**words, **numbers}, infer_schema_length=None)
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """The frame for pandas, which `pip install 'meshslo[dashboards]'` brings."""
-        return self.frame.to_pandas()
-
-    def _repr_html_(self) -> str:
-        return self.frame._repr_html_()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshslo.dashboards.console import DEFAULT_STORE, Output, OutputOption, StoreOption, out
+from meshslo.dashboards.console import DEFAULT_STORE, StoreOption
+from meshslo.dashboards.printing import FileOption, FormOption, put
 
 from . import Command
 
@@ -32,7 +33,8 @@ def backtest(
     config: _Config = None,
     since: _Since = None,
     until: _Until = None,
-    output: OutputOption = Output.table,
+    output: FormOption = "table",
+    out: FileOption = None,
 ) -> None:
     """Fit timeouts on the first part of the calls and count what they would have cut of the rest.
 
@@ -51,10 +53,7 @@ def backtest(
         since=moment(since),
         until=moment(until),
     )
-    if output is Output.json:
-        typer.echo(found.to_json())
-    else:
-        show(found, out())
+    put(found, show, output, out)
     if found.broken:
         raise typer.Exit(1)
 

@@ -2,11 +2,11 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from meshslo.dashboards.console import out
+from meshslo.dashboards.printing import FORM_HELP, FileOption, Form, put, write
 
 from . import Command
 
@@ -16,14 +16,6 @@ if TYPE_CHECKING:
     from meshslo.analysis.check import Findings
     from meshslo.analysis.config import Config
     from meshslo.analysis.recommend import Observed
-
-
-class Form(StrEnum):
-    """Forms that findings can be printed in."""
-
-    table = "table"
-    json = "json"
-    sarif = "sarif"
 
 
 class FailOn(StrEnum):
@@ -42,7 +34,7 @@ _Store = Annotated[
 _Config = Annotated[Path | None, typer.Option("--config", help="Objectives; meshslo.toml here, if there is one.")]
 _Since = Annotated[str | None, typer.Option("--since", help="Calls since: 24h, 7d, or 2026-11-02T09:00:00Z.")]
 _Fail = Annotated[FailOn, typer.Option("--fail-on", help="Exit 1 on findings of this severity or worse.")]
-_Form = Annotated[Form, typer.Option("--output", "-o", help="A table to read, JSON, or SARIF for code hosts.")]
+_Form = Annotated[Literal[Form, "sarif"], typer.Option("--output", "-o", help=f"{FORM_HELP} SARIF for code hosts.")]
 
 
 def check(
@@ -51,7 +43,8 @@ def check(
     config: _Config = None,
     since: _Since = None,
     fail_on: _Fail = FailOn.warning,
-    output: _Form = Form.table,
+    output: _Form = "table",
+    out: FileOption = None,
 ) -> None:
     """Find timeouts and retries in mesh manifests that cut streams or multiply calls.
 
@@ -66,10 +59,10 @@ def check(
     settings = read_config(config)
     observed = None if store is None else _observed(store, settings, since)
     found = find(read_manifests(path), observed, model_header=settings.emit.model_header)
-    if output is Form.table:
-        show(found, out())
+    if output == "sarif":
+        write(found.to_sarif() + "\n", out)
     else:
-        typer.echo(found.to_json() if output is Form.json else found.to_sarif())
+        put(found, show, output, out)
     if found.at_least(fail_on.value):
         raise typer.Exit(1)
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from meshslo.dashboards.console import DEFAULT_STORE, Output, OutputOption, StoreOption, out
+from meshslo.dashboards.console import DEFAULT_STORE, StoreOption
+from meshslo.dashboards.printing import FileOption, FormOption, put
 from meshslo.dashboards.text import seconds_text, share_text
 
 from . import Command
@@ -29,7 +30,8 @@ def doctor(
     since: SinceOption = None,
     until: UntilOption = None,
     fail_on: FailOnOption = "warning",
-    output: OutputOption = Output.table,
+    output: FormOption = "table",
+    out: FileOption = None,
 ) -> None:
     """Tell what the data can bear: who saw each hop, what is set, clocks, sampling, vantages that contradict each other.
 
@@ -44,18 +46,15 @@ def doctor(
     calls = open_store(store)
     rollup = calls.rollup(by=("hop",), bucket=None, phases=("total",), since=start, until=end)
     diagnosis = examine(calls.scan(start, end), rollup)
-    if output is Output.json:
-        out().print_json(data=diagnosis.to_json())
-    else:
-        _print(diagnosis)
+    put(diagnosis, show, output, out)
     if fail_on != "never" and diagnosis.at_least(fail_on):
         raise typer.Exit(1)
 
 
-def _print(diagnosis: "Diagnosis") -> None:
+def show(diagnosis: "Diagnosis", console: "Console") -> None:
+    """Print who saw what, where vantages differ, and each finding with its remedy."""
     from meshslo.dashboards import tables
 
-    console = out()
     if diagnosis.coverage.calls:
         tables.show(console, _hops(diagnosis, console))
     differing = [item for item in diagnosis.comparisons if item.verdict not in ("agree", "unknown")]
@@ -65,8 +64,8 @@ def _print(diagnosis: "Diagnosis") -> None:
     if known:
         console.print(f"{known - len(differing)} of {known} quantiles of one hop at two vantages agree.", highlight=False)
     for finding in diagnosis.findings:
-        console.print(f"{finding.severity} {finding.code} {finding.subject}: {finding.message}", markup=False, soft_wrap=True)
-        console.print(f"    {finding.remedy}", markup=False, soft_wrap=True)
+        console.print(f"{finding.severity} {finding.code} {finding.subject}: {finding.message}", markup=False, highlight=False)
+        console.print(f"    {finding.remedy}", markup=False, highlight=False)
     if not diagnosis.findings:
         console.print("Nothing to complain of.")
 

@@ -5,25 +5,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshslo.dashboards.console import DEFAULT_STORE, Output, OutputOption, StoreOption, err, out
+from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, err
+from meshslo.dashboards.printing import Form, FormOption, put
 from meshslo.dashboards.text import amount_text
 
 from . import Command
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from rich.console import Console
 
     from meshslo.analysis.api import CallStore
     from meshslo.analysis.config import Config
-    from meshslo.analysis.recommend import Recommendation, Recommendations
+    from meshslo.analysis.recommend import Observed, Recommendation, Recommendations
+    from meshslo.analysis.recommend.drift import Supports
 
 _Kinds = Annotated[list[str] | None, typer.Argument(metavar="KIND", help="timeouts, retries; all where none is given.")]
 _Config = Annotated[Path | None, typer.Option("--config", help="Objectives and limits; meshslo.toml here, if there is one.")]
 _Current = Annotated[list[Path] | None, typer.Option("--current", help="Manifests in use, files or folders (repeat).")]
 _Emit = Annotated[str | None, typer.Option("--emit", metavar="MESH", help="Write policies of a mesh: istio, envoy, ...")]
-_Out = Annotated[Path | None, typer.Option("--out", help="Folder that --emit writes into.")]
+_Out = Annotated[Path | None, typer.Option("--out", help="Folder that --emit writes into; without it, a file for --output.")]
 _Since = Annotated[str | None, typer.Option("--since", help="Learn from calls since: 24h, 7d, or 2026-11-02T09:00:00Z.")]
 _Until = Annotated[str | None, typer.Option("--until", help="Learn from calls before, in the same forms.")]
 
@@ -40,11 +40,11 @@ def recommend(
     config: _Config = None,
     current: _Current = None,
     emit: _Emit = None,
-    out_dir: _Out = None,
+    out: _Out = None,
     check: _Check = None,
     since: _Since = None,
     until: _Until = None,
-    output: OutputOption = Output.table,
+    output: FormOption = "table",
 ) -> None:
     """Say which timeouts and retries the observed calls justify, how sure that is, and what it costs.
 
@@ -55,24 +55,25 @@ def recommend(
     Example: meshslo recommend timeouts --store ./meshslo-store --current k8s/ --emit istio --out policies/
     """
     from meshslo.analysis.policy.deployed import read_deployed
+    from meshslo.analysis.recommend import observe
     from meshslo.dashboards.inputs import moment, read_config, read_manifests
     from meshslo.telemetry.errors import BadConfigError
 
-    if (emit is None) != (out_dir is None):
-        raise BadConfigError("--emit MESH and --out DIR go together: the first says what to write, the second where")
+    if (emit is not None and out is None) or (emit is None and out is not None and output == "table"):
+        raise BadConfigError(
+            "--emit MESH and --out DIR go together: the first says what to write, the second where; "
+            "--out FILE alone takes --output json, csv, parquet or markdown"
+        )
     settings, manifests = read_config(config), read_manifests(current or [])
     deployed = read_deployed(manifests, model_header=settings.emit.model_header)
     window = (moment(since), moment(until))
     if check is not None:
-        _judge(check, _opened(store), settings, window, output)
+        _judge(check, observe(_opened(store).scan(*window), settings), output, out)
         return
     advice = _opened(store).recommend(kind or [], config=settings, deployed=deployed, since=window[0], until=window[1])
-    if emit is not None and out_dir is not None:
-        advice = _write(advice, emit, out_dir, settings, manifests)
-    if output is Output.json:
-        typer.echo(advice.to_json())
-        return
-    show(advice, out())
+    if emit is not None and out is not None:
+        advice = _write(advice, emit, out, settings, manifests)
+    put(advice, show, output, None if emit else out)
 
 
 def _opened(store: str) -> "CallStore":
@@ -81,25 +82,24 @@ def _opened(store: str) -> "CallStore":
     return open_store(store)
 
 
-def _judge(
-    path: Path, store: "CallStore", config: "Config", window: "tuple[datetime | None, datetime | None]", output: Output
-) -> None:
+def _judge(path: Path, observed: "Observed", output: Form, file: Path | None) -> None:
     """Print what the calls say of earlier recommendations; exit 1 where they break a promise."""
-    from meshslo.analysis.recommend import observe, parse_recommendations
-    from meshslo.analysis.recommend.drift import support, to_json
+    from meshslo.analysis.recommend import parse_recommendations
+    from meshslo.analysis.recommend.drift import support
     from meshslo.dashboards.inputs import read_text
 
-    found = support(parse_recommendations(read_text(path), name=str(path)), observe(store.scan(*window), config))
-    if output is Output.json:
-        typer.echo(to_json(found))
-    else:
-        console = out()
-        for each in found:
-            console.print(str(each), markup=False, highlight=False)
-        kept = sum(each.supported for each in found)
-        console.print(f"{kept} of {len(found)} timeouts are supported by these calls", highlight=False)
-    if not all(each.supported for each in found):
+    found = support(parse_recommendations(read_text(path), name=str(path)), observed)
+    put(found, show_support, output, file)
+    if not all(each.supported for each in found.items):
         raise typer.Exit(1)
+
+
+def show_support(found: "Supports", console: "Console") -> None:
+    """Print a sentence for each timeout, then how many hold."""
+    for each in found.items:
+        console.print(str(each), markup=False, highlight=False)
+    kept = sum(each.supported for each in found.items)
+    console.print(f"{kept} of {len(found.items)} timeouts are supported by these calls", highlight=False)
 
 
 def _write(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meshslo.dashboards.console import DEFAULT_STORE, Output, OutputOption, StoreOption, err, out
+from meshslo.dashboards.console import DEFAULT_STORE, StoreOption
+from meshslo.dashboards.printing import FileOption, FormOption, put
 from meshslo.dashboards.text import quantile_text, seconds_text, share_text
 
 from . import Command
@@ -42,7 +43,8 @@ def report(
     config: Annotated[
         Path | None, typer.Option("--config", help="Limits of routes, tenants, models; meshslo.toml here, if there is one.")
     ] = None,
-    output: OutputOption = Output.table,
+    output: FormOption = "table",
+    out: FileOption = None,
 ) -> None:
     """Show how calls ended and how long they took: p95 and p99 with intervals, by hop, route, model and tenant.
 
@@ -62,10 +64,7 @@ def report(
         until=moment(until),
         vantage=vantage,  # type: ignore[arg-type]  # checked there
     )
-    if output is Output.json:
-        typer.echo(answer.to_json())
-        return
-    show(answer, out())
+    put(answer, show, output, out)
 
 
 def show(answer: "Report", console: "Console") -> None:
@@ -83,7 +82,7 @@ def show(answer: "Report", console: "Console") -> None:
         console.print(">= : calls were cut before they could end; the true value lies beyond.")
     console.print("naive: of calls that ended ok alone, cut ones left out.")
     for fold in answer.folded:
-        err().print(f"{fold.values} values of {fold.key} ({fold.calls} calls) are counted together as __other__")
+        console.print(f"{fold.values} values of {fold.key} ({fold.calls} calls) are counted together as __other__")
 
 
 def _when(moment: datetime | None) -> str:

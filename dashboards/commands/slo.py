@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, err, out
+from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, err
+from meshslo.dashboards.printing import FORM_HELP, FileOption, Form, put, write
 from meshslo.dashboards.text import seconds_text
 
 from . import Command
@@ -32,14 +33,6 @@ MOSTLY: Final = 0.05
 """Share of an objective's window without calls at its beginning that is not worth a word."""
 
 
-class Form(StrEnum):
-    """Forms that objectives can be printed in."""
-
-    table = "table"
-    json = "json"
-    openslo = "openslo"
-
-
 class FailOn(StrEnum):
     """What makes the command exit 1."""
 
@@ -59,7 +52,9 @@ _Each = Annotated[
 _Fail = Annotated[
     FailOn, typer.Option("--fail-on", help="Exit 1 on missed ones, or also on undecided ones and those without calls.")
 ]
-_Form = Annotated[Form, typer.Option("--output", "-o", help="A table, JSON, or the objectives themselves as OpenSLO.")]
+_Form = Annotated[
+    Literal[Form, "openslo"], typer.Option("--output", "-o", help=f"{FORM_HELP} OpenSLO is the objectives themselves.")
+]
 
 
 def slo(
@@ -69,7 +64,8 @@ def slo(
     at: _At = None,
     each: _Each = "",
     fail_on: _Fail = FailOn.missed,
-    output: _Form = Form.table,
+    output: _Form = "table",
+    out: FileOption = None,
 ) -> None:
     """Say how each objective stands: share of calls that kept it, error budget left, burn rates; exit 1 when one is missed.
 
@@ -83,18 +79,15 @@ def slo(
     from meshslo.dashboards.objectives import read_objectives
 
     settings = read_objectives(config, openslo or [])
-    if output is Form.openslo:
+    if output == "openslo":
         from meshslo.analysis.slo.openslo import to_openslo
 
-        typer.echo(to_openslo(settings.slo), nl=False)
+        write(to_openslo(settings.slo), out)
         return
     answer = open_store(store, limits=settings.limits).slo(
         settings, at=moment(at), each=[key.strip() for key in each.split(",") if key.strip()]
     )
-    if output is Form.json:
-        typer.echo(answer.to_json())
-    else:
-        show(answer, out())
+    put(answer, show, output, out)
     if at is None and datetime.now(UTC) - answer.at > STALE:
         err().print(f"the last call started at {answer.at:%Y-%m-%d %H:%M}Z: this is how it stood then (--at now for now)")
     if answer.missed or (fail_on is FailOn.undecided and answer.open):

@@ -8,8 +8,22 @@ from .budgets import budgets
 from .chain import call_graph
 from .endings import endings
 from .heat import heat_map
+from .promises import promises
 from .quantiles import over_time, quantile_dots
 from .survival import Limit, still_running
+from .timeouts import timeouts
 from .trade_off import trade_off
 
-__all__ = ["Limit", "budgets", "call_graph", "endings", "heat_map", "over_time", "quantile_dots", "still_running", "trade_off"]
+__all__ = [
+    "Limit",
+    "budgets",
+    "call_graph",
+    "endings",
+    "heat_map",
+    "over_time",
+    "promises",
+    "quantile_dots",
+    "still_running",
+    "timeouts",
+    "trade_off",
+]

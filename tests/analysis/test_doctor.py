@@ -38,7 +38,7 @@ def test_no_calls_are_an_error() -> None:
     calls = make_calls([make_call()]).clear().lazy()
     diagnosis = examine(calls, roll_up(calls, keys=("hop",), bucket=None, phases=("total",)))
     assert codes(diagnosis) == {"MS901": "error"}
-    assert diagnosis.to_json()["window"] is None
+    assert diagnosis.to_dict()["window"] is None
 
 
 @pytest.mark.parametrize(

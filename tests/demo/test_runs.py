@@ -56,10 +56,11 @@ def test_runs_json_has_what_scripts_read(tmp_path: Path) -> None:
 
 
 def test_the_table_says_what_is_a_bound_and_what_is_unknown() -> None:
-    console = Console(width=100)
+    console = Console(width=100, force_terminal=False)
     with console.capture() as capture:
-        console.print(runs_table([BEFORE, AFTER]))
+        console.print(runs_table([BEFORE, AFTER], console))
     text = capture.get()
+    assert text.isascii()
     for words in (">= 3.00 s", "needs 49 more", "90 (12.0%)", "nothing", "1.0%", "4.40"):
         assert words in text
 

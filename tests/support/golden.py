@@ -6,6 +6,14 @@ from pathlib import Path
 from meshslo.analysis.emit import Emission
 
 
+def assert_golden_text(path: Path, text: str) -> None:
+    """The text is as in the file."""
+    if os.environ.get("MESHSLO_GOLDEN") == "write":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text()
+
+
 def assert_golden(folder: Path, emission: Emission) -> None:
     """Each document is as in `folder`, and no file there is missing from the emission."""
     if os.environ.get("MESHSLO_GOLDEN") == "write":

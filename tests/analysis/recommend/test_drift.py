@@ -7,7 +7,7 @@ import pytest
 
 from meshslo.analysis.config import parse_config
 from meshslo.analysis.recommend import observe, recommend
-from meshslo.analysis.recommend.drift import Support, support, to_json
+from meshslo.analysis.recommend.drift import Supports, support
 from meshslo.analysis.recommend.recommendation import Recommendations
 from tests.support.calls import EPOCH
 from tests.support.scenes import plain_calls
@@ -23,19 +23,19 @@ def sample(seed: int, scale: float = 1.0, hours: int = 0) -> pl.DataFrame:
 ADVICE = recommend(observe(sample(1).lazy(), CONFIG), ["timeouts"])
 
 
-def judged(calls: pl.DataFrame, advice: Recommendations = ADVICE) -> list[Support]:
+def judged(calls: pl.DataFrame, advice: Recommendations = ADVICE) -> Supports:
     return support(advice, observe(calls.lazy(), CONFIG))
 
 
 def test_the_same_service_supports_its_advice() -> None:
-    (found,) = judged(sample(2))
+    (found,) = judged(sample(2)).items
     assert found.supported
     assert found.since is None
     assert found.observed_low <= 0.01
 
 
 def test_a_slower_service_does_not_and_says_since_when() -> None:
-    (found,) = judged(pl.concat([sample(2), sample(3, hours=5), sample(4, scale=2.0, hours=10)]))
+    (found,) = judged(pl.concat([sample(2), sample(3, hours=5), sample(4, scale=2.0, hours=10)])).items
     assert not found.supported
     assert found.since == EPOCH + timedelta(hours=10)
     assert str(found).endswith("no longer supported, since 2026-11-02 19:00Z")
@@ -51,16 +51,25 @@ def test_calls_that_the_timer_itself_cut_count_against_it() -> None:
         outcome=pl.when(cut).then(pl.lit("timeout")).otherwise("outcome"),
         duration_s=pl.when(cut).then(limit_s + 0.002).otherwise("duration_s"),
     )
-    (found,) = judged(under_it)
+    (found,) = judged(under_it).items
     assert not found.supported
     assert found.observed_rate == pytest.approx(slow.filter(cut).height / slow.height, abs=0.005)
 
 
 def test_targets_without_calls_are_left_out() -> None:
-    assert judged(sample(2).with_columns(hop=pl.lit("a>b"), caller=pl.lit("a"), callee=pl.lit("b"))) == []
+    found = judged(sample(2).with_columns(hop=pl.lit("a>b"), caller=pl.lit("a"), callee=pl.lit("b")))
+    assert found.items == ()
+    assert found.frame.is_empty()
 
 
 def test_the_json_names_target_rate_and_begin() -> None:
-    (item,) = json.loads(to_json(judged(sample(4, scale=2.0))))["items"]
+    (item,) = json.loads(judged(sample(4, scale=2.0)).to_json())["items"]
     assert item["target"] == {"hop": "gateway>generator", "route": "/v1/chat", "model": None}
     assert (item["supported"], item["since"]) == (False, EPOCH.isoformat())
+
+
+def test_the_frame_has_a_row_a_timeout() -> None:
+    found = judged(sample(4, scale=2.0))
+    (row,) = found.frame.to_dicts()
+    assert (row["hop"], row["model"], row["supported"]) == ("gateway>generator", None, False)
+    assert row["since"] == found.items[0].since

@@ -1,0 +1,39 @@
+"""Recommendations: the timeouts among them, now and proposed."""
+
+from typing import TYPE_CHECKING
+
+from meshslo.analysis.recommend import Recommendation, Recommendations
+from meshslo.dashboards.commands.recommend import show
+
+from . import Presenter
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+def figure(answer: Recommendations) -> "go.Figure":
+    """Where each timeout is now, where it is proposed, and what was observed; BadConfigError where there is no timeout."""
+    import polars as pl
+
+    from meshslo.dashboards.figures import timeouts
+    from meshslo.telemetry.errors import BadConfigError
+
+    rows = [_row(number, item) for number, item in enumerate(answer.items, 1) if _is_known(item)]
+    if not rows:
+        raise BadConfigError("no timeout among these recommendations has a value to draw: take their .frame")
+    return timeouts(
+        pl.DataFrame(rows, schema_overrides=dict.fromkeys(("current", "proposed", "estimate", "low", "high"), pl.Float64))
+    )
+
+
+def _is_known(item: Recommendation) -> bool:
+    return any(value is not None and value.unit == "s" for value in (item.current, item.proposed))
+
+
+def _row(number: int, item: Recommendation) -> dict[str, object]:
+    values = {name: None if (known := getattr(item, name)) is None else known.value for name in ("current", "proposed")}
+    seen = {name: getattr(item.evidence, name) for name in ("estimate", "low", "high")}
+    return {"name": f"{item.target} {item.setting.replace('_', ' ')} ({number})"} | values | seen
+
+
+PRESENTER = Presenter(Recommendations, show, figure)

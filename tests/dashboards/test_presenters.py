@@ -1,0 +1,83 @@
+"""`.figure()`, `.to_pandas()` and a notebook's view of every kind of answer."""
+
+import importlib.util
+from typing import Any
+
+import pytest
+
+from meshslo.analysis import answer as answers
+from meshslo.dashboards import presenters
+from meshslo.dashboards.presenters import Presenter, shown
+from meshslo.telemetry.discovery import members
+from meshslo.telemetry.errors import BadConfigError
+from tests.support.shown import ANSWERS, backtest, diagnosis, objectives, recommendations, report
+
+DRAWN = ("report", "recommend", "backtest", "slo")
+
+
+def points(figure: Any, name: str) -> list[tuple[float, str]]:
+    return [(x, y) for trace in figure.data if trace.name == name for x, y in zip(trace.x, trace.y, strict=True)]
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_notebook_shows_a_readable_table(name: str) -> None:
+    page = ANSWERS[name]()._repr_html_()
+    assert page.count("<p>") + page.count("<table>") >= 2
+    assert "value_s" not in page
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_pandas_holds_the_rows_of_the_frame(name: str) -> None:
+    answer = ANSWERS[name]()
+    assert list(answer.to_pandas().columns) == answer.frame.columns
+    assert len(answer.to_pandas()) == answer.frame.height
+
+
+def test_the_kinds_tried_here_are_found_in_the_folder() -> None:
+    found = {presenter.of: presenter for presenter in members(presenters, "PRESENTER") if isinstance(presenter, Presenter)}
+    assert {name for name, make in ANSWERS.items() if found[type(make())].figure} == set(DRAWN)
+
+
+def test_a_report_s_picture_has_its_quantiles() -> None:
+    figure = report().figure()
+    assert points(figure, "p95") == [(1.25, "small"), (0.0421, "__other__")]
+    assert points(figure, "p99") == [(3.0, "small")]
+
+
+def test_the_picture_of_recommendations_has_timeouts_now_and_proposed() -> None:
+    figure = recommendations().figure()
+    first = "gateway>generator /v1/chat, model small total timeout (1)"
+    second = "gateway>generator /v1/chat, model small idle gap timeout (2)"
+    assert points(figure, "now") == [(3.0, first)]
+    assert points(figure, "proposed") == [(4.6, first), (4.6, second)]
+    assert [list(trace.text) for trace in figure.data if "observed" in trace.name] == [["4.2 s (4.0 s to 4.6 s)"] * 2]
+
+
+def test_the_picture_of_a_backtest_tells_kept_from_broken() -> None:
+    figure = backtest().figure()
+    target = "gateway>generator /v1/chat small"
+    assert points(figure, "kept") == [(0.004, f"{target} total timeout")]
+    assert points(figure, "broken") == [(0.05, f"{target} idle gap timeout")]
+    assert [x for x, _ in points(figure, "promised at most")] == [0.01, 0.01]
+
+
+def test_the_picture_of_objectives_has_those_with_calls() -> None:
+    assert points(objectives().figure(), "met") == [(0.55, "fast")]
+
+
+def test_what_has_no_picture_says_so() -> None:
+    with pytest.raises(BadConfigError, match=r"no picture of a Diagnosis: take its \.frame"):
+        diagnosis().figure()
+
+
+@pytest.mark.parametrize(("package", "verb"), [("plotly", "figure"), ("pandas", "to_pandas")])
+def test_what_is_not_installed_is_named(package: str, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(answers, "find_spec", lambda name: None if name == package else real(name))
+    with pytest.raises(BadConfigError, match=rf"needs {package}: pip install 'meshslo\[dashboards\]'"):
+        getattr(report(), verb)()
+
+
+def test_an_answer_that_nobody_shows_is_named() -> None:
+    with pytest.raises(BadConfigError, match=r"nothing shows a dict: register a PRESENTER"):
+        shown({})

@@ -1,0 +1,170 @@
+"""An answer of each kind, made by hand, as printing and pictures are tested on: no estimate is behind it that could change."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from meshslo.analysis.agreement import Comparison
+from meshslo.analysis.backtest import Backtest, Judged, Row
+from meshslo.analysis.check import Finding as BadPolicy
+from meshslo.analysis.check import Findings
+from meshslo.analysis.coverage import Coverage, Skew
+from meshslo.analysis.doctor import Diagnosis, Finding
+from meshslo.analysis.quantile import Interval
+from meshslo.analysis.recommend import Recommendation, Recommendations
+from meshslo.analysis.recommend.drift import Support, Supports
+from meshslo.analysis.recommend.recommendation import Current, Evidence, Proposed, Target
+from meshslo.analysis.report import Report
+from meshslo.analysis.slo.objective import Objective
+from meshslo.analysis.slo.standing import Counts, Standing
+from meshslo.analysis.slo.status import SloReport
+
+START: Final = datetime(2026, 11, 2, 9, tzinfo=UTC)
+END: Final = START + timedelta(hours=1)
+
+_QUANTILE: Final = {
+    "value_s": None,
+    "low_s": None,
+    "high_s": None,
+    "status": "ok",
+    "needs_calls": None,
+    "completed_value_s": None,
+}
+
+
+def _report_row(model: str | None, q: float, **quantile: Any) -> dict[str, Any]:
+    calls = {"calls": 1200, "ok": 1100, "error": 1, "timeout": 90, "cancelled": 9, "rejected": 0, "timed": 1199}
+    keys = {"vantage": "client", "hop": "gateway>generator", "model": model, "phase": "total"}
+    return keys | calls | {"q": q} | _QUANTILE | quantile
+
+
+def report() -> Report:
+    """One hop and two models: a value with its interval, a lower bound, too few calls."""
+    rows = [
+        _report_row("small", 0.95, value_s=1.25, low_s=1.2, high_s=1.31, completed_value_s=1.1),
+        _report_row("small", 0.99, value_s=3.0, low_s=2.9, status="at_least", completed_value_s=2.8),
+        _report_row("__other__", 0.95, value_s=0.0421, low_s=0.04, completed_value_s=0.0421),
+        _report_row("__other__", 0.99, status="not_identifiable", needs_calls=214, completed_value_s=0.05),
+    ]
+    return Report(pl.DataFrame(rows, schema_overrides={"needs_calls": pl.Int64}), ("hop", "model"), "total", START, END)
+
+
+def recommendations() -> Recommendations:
+    """A value to change, one to explore, one that is not known."""
+    target = Target("gateway>generator", "/v1/chat", "small")
+    evidence = Evidence(1200, 90, 3600.0, 4.2, 4.0, 4.6)
+    item = Recommendation(
+        kind="timeout",
+        setting="total_timeout",
+        code="MS101",
+        target=target,
+        current=Current(3.0, "s", "front.yaml:17"),
+        proposed=Proposed(4.6, "s"),
+        status="change",
+        confidence=0.95,
+        reason="at most 1 % of 1,200 calls take longer than 4.6 s, of which 90 were cut by `timeout: 3s` before",
+        evidence=evidence,
+        effect={},
+    )
+    unknown = Evidence(85, 0, 3600.0)
+    few = {"current": None, "proposed": None, "evidence": unknown, "reason": "214 more calls are needed"}
+    return Recommendations(
+        items=(
+            item,
+            Recommendation(
+                **vars(item) | {"setting": "idle_gap_timeout", "code": "MS102", "current": None, "status": "explore"}
+            ),
+            Recommendation(
+                **vars(item) | few | {"setting": "first_token_timeout", "code": "MS103", "status": "not_identifiable"}
+            ),
+        )
+    )
+
+
+def supports() -> Supports:
+    """A timeout that holds, and one that no longer does."""
+    target = Target("gateway>generator", "/v1/chat", None)
+    held = Support(target, "total_timeout", 4.6, 0.01, 1000, 0.004, 0.002, 0.008, supported=True)
+    return Supports(
+        (held, Support(target, "idle_gap_timeout", 0.5, 0.01, 1000, 0.04, 0.03, 0.05, supported=False, since=START))
+    )
+
+
+def backtest() -> Backtest:
+    """A promise kept, one broken, a target that is too small."""
+    target = {"hop": "gateway>generator", "route": "/v1/chat", "model": "small"}
+    plain: dict[str, Any] = {"target": target, "fit_calls": 600, "judged_calls": 400, "promised_rate": 0.01}
+    plain |= {"judged_from": START.isoformat()}
+    kept, broken = Judged(4.6, 0.004, 0.001, 0.012, True), Judged(0.5, 0.05, 0.03, 0.08, False)
+    few = {"status": "not_identifiable", "needs_calls": 214, "judged_calls": 10}
+    return Backtest(
+        (
+            Row(
+                **plain
+                | {
+                    "setting": "total_timeout",
+                    "status": "judged",
+                    "own": kept,
+                    "rules": {"max": Judged(9.2, 0.0, 0.0, 0.01, True)},
+                }
+            ),
+            Row(**plain | {"setting": "idle_gap_timeout", "status": "judged", "own": broken, "rules": {"max": broken}}),
+            Row(**plain | {"setting": "first_token_timeout"} | few),
+        )
+    )
+
+
+def diagnosis() -> Diagnosis:
+    """A hop seen from two sides that differ, and a finding."""
+    seen = {"calls": 100, "ok": 90, "tenant": 70, "model": 100, "caller": 100, "weight": 0, "timed": 100}
+    stream = {"streams": 100, "streams_ok": 90, "first_token": 90, "max_gap": 45}
+    hops = [{"hop": "gateway>generator", "vantage": vantage} | seen | stream for vantage in ("client", "server")]
+    sides = {"outer_s": 1.0, "outer_low_s": 0.9, "outer_high_s": 1.1, "inner_s": 2.0, "inner_low_s": 1.9, "inner_high_s": None}
+    differing = Comparison(
+        "gateway>generator", 0.5, "client", "server", **sides, outer_ok=90, inner_ok=90, verdict="contradiction"
+    )
+    finding = Finding(
+        "MS903", "warning", "gateway>generator", "30 % of the calls have no tenant", "set `tenant.id` at the edge"
+    )
+    return Diagnosis(Coverage(pl.DataFrame(hops), Skew(0, 0, 0.0, 0), 0, START, END), (differing,), (finding,))
+
+
+def findings() -> Findings:
+    """A finding at its line."""
+    return Findings(
+        (
+            BadPolicy(
+                "MS112",
+                "warning",
+                "front.yaml",
+                17,
+                "no timeout on a stream: Envoy's default of 15 s cuts it",
+                "set `timeout`",
+                True,
+            ),
+        )
+    )
+
+
+def objectives() -> SloReport:
+    """A promise that is kept, and one without calls."""
+    promise = Objective(name="fast", hop="gateway>generator", sli="total", threshold_s=2.0, target=0.9)
+    counts = Counts(950, 40, 10, 0, 950.0, 40.0, 10.0, 1000.0)
+    share, left = Interval(0.955, 0.94, 0.97), Interval(0.55, 0.4, 0.7)
+    since = END - timedelta(days=28)
+    kept = Standing(promise, "met", counts, "client", since, END, START, share, left)
+    other = promise.model_copy(update={"name": "idle", "hop": "gateway>retriever"})
+    none = Standing(other, "no_data", Counts(0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0), None, since, END)
+    return SloReport((kept, none), END)
+
+
+ANSWERS: Final = {
+    "report": report,
+    "recommend": recommendations,
+    "support": supports,
+    "backtest": backtest,
+    "doctor": diagnosis,
+    "check": findings,
+    "slo": objectives,
+}
