@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from meshslo.telemetry.discovery import members
 from meshslo.telemetry.errors import BadInputError
@@ -13,6 +13,7 @@ from .manifest import Manifest, load
 from .values import Placed, defaults_of, is_default
 
 __all__ = [
+    "EVERY",
     "ClusterRule",
     "Deployed",
     "PathKind",
@@ -61,9 +62,13 @@ class RouteRule:
         return _regex(self.path).fullmatch(example) is not None
 
 
+EVERY: Final = "*"
+"""The callee of settings that hold for every one that has none of its own."""
+
+
 @dataclass(frozen=True)
 class ClusterRule:
-    """Settings that hold for a callee whatever the route: retry budgets."""
+    """Settings that hold for a callee whatever the route: retry budgets, breakers, who may call it."""
 
     callee: str
     settings: Mapping[str, Placed]
@@ -78,9 +83,10 @@ class Deployed:
 
     def find(self, setting: str, callee: str, route: str | None = None, model: str | None = None) -> Placed | None:
         """The value of a setting for a callee's route and model, or None where it is not set."""
-        for cluster in self.clusters:
-            if cluster.callee == callee and setting in cluster.settings:
-                return cluster.settings[setting]
+        for name in (callee, EVERY):
+            for cluster in self.clusters:
+                if cluster.callee == name and setting in cluster.settings:
+                    return cluster.settings[setting]
         rule = self._rule(callee, route, model)
         return rule.settings.get(setting) if rule else None
 

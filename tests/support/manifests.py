@@ -106,6 +106,43 @@ spec:
       streamIdleTimeout: 7s
 """
 
+ISTIO_SECURITY = """\
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: istio-system}
+spec: {mtls: {mode: STRICT}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: retriever, namespace: rag}
+spec:
+  selector: {matchLabels: {app: retriever}}
+  mtls: {mode: PERMISSIVE}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: generator, namespace: rag}
+spec:
+  selector: {matchLabels: {app: generator}}
+  action: ALLOW
+  rules:
+    - from: [{source: {principals: [cluster.local/ns/rag/sa/gateway]}}]
+      to: [{operation: {methods: [POST], paths: [/v1/chat]}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: provider, namespace: rag}
+spec:
+  hosts: [api.provider.example]
+  ports: [{number: 443, name: tls, protocol: TLS}]
+  resolution: DNS
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default, namespace: rag}
+spec: {outboundTrafficPolicy: {mode: REGISTRY_ONLY}}
+"""
+
 EVERY_MESH = {
     "envoy.yaml": ENVOY,
     "istio.yaml": ISTIO,
@@ -113,5 +150,6 @@ EVERY_MESH = {
     "gateway.yaml": GATEWAY_API,
     "envoy-gateway.yaml": ENVOY_GATEWAY,
     "ai-gateway.yaml": AI_GATEWAY,
+    "security.yaml": ISTIO_SECURITY,
 }
 """File name -> text."""
