@@ -34,6 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 
 from meshslo.telemetry.errors import BadConfigError
 
+from .access import Access
 from .slo.objective import Objective, contradictions
 
 Ratio = Annotated[float, Field(gt=0, lt=1)]
@@ -91,6 +92,8 @@ class Hop(_Table):
     """The longest a caller waits on this hop."""
     client_proxies: PositiveInt | None = None
     """Proxies of the caller that share the callee: each enforces its own breaker. Counted from calls where absent."""
+    client_proxies: PositiveInt | None = None
+    """Proxies of the caller that share the callee: each enforces its own breaker. Counted from calls where absent."""
 
 
 class Retries(_Table):
@@ -123,6 +126,7 @@ class Config(_Table):
     emit: Emit = Emit()
     models: dict[str, Model] = {}
     hops: dict[str, Hop] = {}
+    dashboard: Access = Access()
     slo: tuple[Objective, ...] = ()
     """What is promised of calls: `meshslo slo` says how it stands, `meshslo rules` alerts when it is at risk."""
     profiles: dict[str, dict[str, Any]] = {}

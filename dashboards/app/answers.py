@@ -10,6 +10,7 @@ from typing import Final
 import polars as pl
 import streamlit as st
 
+from meshslo.analysis.access import Tenants
 from meshslo.analysis.api import CallStore, open_store
 from meshslo.analysis.config import Config
 from meshslo.analysis.doctor import Diagnosis, examine
@@ -17,6 +18,7 @@ from meshslo.analysis.policy.deployed import Deployed, read_deployed
 from meshslo.analysis.recommend import Observed, Recommendations, observe, recommend
 from meshslo.analysis.rollup import Rollup
 from meshslo.analysis.slo.status import SloReport
+from meshslo.analysis.tenants import of_tenants
 from meshslo.dashboards.inputs import read_config, read_manifests
 from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.store.layout import open_layout
@@ -33,12 +35,16 @@ _NOT_CALLS: Final = (".lock", "counted.arrow")
 
 @dataclass(frozen=True)
 class Asked:
-    """A store as it was started with, the version of what it holds, and a window of time."""
+    """A store as it was started with, the version of what it holds, a window of time, and the tenants that may be seen.
+
+    Every answer is to all of it: what is kept for one reader is not shown to another who may see less.
+    """
 
     start: Start
     version: str
     since: datetime | None = None
     until: datetime | None = None
+    tenants: Tenants = None
 
 
 def version_of(start: Start, now: datetime) -> str:
@@ -69,8 +75,9 @@ def _files(root: Path) -> Iterator[str]:
 
 @st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner=False)
 def opened(asked: Asked) -> CallStore:
-    """The store, for reading, with the config's limits."""
-    return open_store(asked.start.store, limits=config(asked).limits)
+    """The store, for reading, with the config's limits; of it the tenants that may be seen. All calls are read through it."""
+    store = open_store(asked.start.store, limits=config(asked).limits)
+    return store if asked.tenants is None else of_tenants(store, asked.tenants)
 
 
 def calls(asked: Asked) -> pl.LazyFrame:
@@ -80,8 +87,12 @@ def calls(asked: Asked) -> pl.LazyFrame:
 
 @st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner=False)
 def config(asked: Asked) -> Config:
-    """The config as it is now."""
-    return read_config(None if asked.start.config is None else Path(asked.start.config))
+    """The config as it is now, without objectives on tenants that may not be seen."""
+    found = read_config(asked.start.config_path)
+    if asked.tenants is None:
+        return found
+    shown = tuple(each for each in found.slo if each.tenant in (None, *asked.tenants))
+    return found.model_copy(update={"slo": shown})
 
 
 @st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner=False)

@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshslo.analysis.emit import Document, emit
+from meshslo.telemetry.errors import StoreError
 
 from . import answers
 from .view import View
+
+NOT_FOR_SOME: Final = (
+    "Settings of a mesh hold for all tenants, and you may see some: ask who sees all of them for the policies to take away."
+)
 
 _DAWN: Final = (1980, 1, 1, 0, 0, 0)
 """The same policies make the same bytes: entries carry zip's first moment."""
@@ -24,8 +29,13 @@ class File:
 
 
 def policies(view: View, mesh: str) -> File | None:
-    """What the whole window justifies as policies of `mesh`, on top of the manifests in use; None where there is nothing."""
+    """What the whole window justifies as policies of `mesh`, on top of the manifests in use; None where there is nothing.
+
+    StoreError for a reader of some tenants only: a mesh's settings hold for all, and manifests may name the others.
+    """
     asked = view.asked
+    if asked.tenants is not None:
+        raise StoreError(NOT_FOR_SOME)
     emission = emit(
         mesh,
         answers.recommendations(asked, None),

@@ -14,7 +14,7 @@ from meshslo.analysis.recommend.words import share
 from meshslo.dashboards.text import amount_text
 
 from . import Page
-from .download import policies
+from .download import NOT_FOR_SOME, policies
 from .drawing import table
 from .price import closely
 from .view import View
@@ -47,7 +47,7 @@ def render(view: View) -> None:
     if view.filters.tenant:
         st.caption("Settings of a mesh hold for all tenants: the tenant filter does not apply here.")
     _list(items)
-    timeouts = [item for item in items if SETTINGS[item.setting].unit == "s" and item.evidence.calls]
+    timeouts = [item for item in items if SETTINGS[item.setting].kind == "timeout" and item.evidence.calls]
     if timeouts:
         _timeout(view, timeouts)
     _downloads(view)
@@ -128,6 +128,9 @@ def _most_telling(timeouts: Sequence[Recommendation]) -> int:
 def _downloads(view: View) -> None:
     """Policies of each mesh, for all hops: a policy that left out what the filter hides would undo it."""
     st.subheader("Take it away")
+    if view.asked.tenants is not None:
+        st.caption(NOT_FOR_SOME)
+        return
     names = sorted(emitters())
     for cell, name in zip(st.columns(len(names)), names, strict=True):
         file = policies(view, name)

@@ -13,7 +13,7 @@ from meshslo.dashboards.figures.theme import named
 from meshslo.telemetry.discovery import members
 from meshslo.telemetry.errors import MeshsloError
 
-from . import Page
+from . import Page, gate
 from .answers import Asked, version_of
 from .filters import TIMES, Filters
 from .start import Start
@@ -41,6 +41,8 @@ def pages() -> list[Page]:
 def run(start: Start) -> None:
     """Draw the dashboard: called anew for every click of a reader."""
     st.set_page_config(page_title="meshslo", page_icon=ICON, layout="wide")
+    if not gate.passed(start):
+        return
     _seed()
     with st.sidebar:
         filters, live = _sidebar(start)
@@ -111,6 +113,7 @@ def _sidebar(start: Start) -> tuple[Filters, bool]:
     st.button("Reset filters", on_click=_reset, icon=":material/filter_alt_off:", width="stretch")
     live = st.toggle("Live", key="live", help=f"Looks at the store again every {REFRESH_S} s.")
     st.caption(f"Store: `{start.store}`")
+    gate.tell_reader(start)
     hop, route, model, tenant = (tuple(st.session_state[key]) for key in KEYS)
     return Filters(typed.since, typed.until, hop, route, model, tenant), live
 
@@ -128,9 +131,10 @@ def _reset() -> None:
 
 
 def look(start: Start, filters: Filters) -> View:
-    """The store as it is now, under the filters."""
+    """The store as it is now, under the filters, for whoever is looking: the one place where a view is made."""
     now = datetime.now(UTC)
-    return View(Asked(start, version_of(start, now), *filters.window(now)), filters)
+    since, until = filters.window(now)
+    return View(Asked(start, version_of(start, now), since, until, gate.tenants(start)), filters)
 
 
 def _show(page: Page, start: Start, filters: Filters) -> None:

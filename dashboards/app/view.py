@@ -113,10 +113,9 @@ class View:
         return answers.diagnosis(self.asked)
 
     def _shows(self, target: Target | Objective) -> bool:
-        """Whether a target or objective is among what is shown; one for all routes or models always is."""
+        """Whether a target or objective is among what is shown; one for all routes, models or tenants always is."""
         return all(
-            not getattr(self.filters, key) or getattr(target, key) in (None, *getattr(self.filters, key))
-            for key in ("hop", "route", "model")
+            not getattr(self.filters, key) or getattr(target, key, None) in (None, *getattr(self.filters, key)) for key in KEYS
         )
 
 

@@ -8,16 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from meshslo.dashboards.console import DEFAULT_STORE, StoreOption
+from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, err
 
 from . import Command
 
 if TYPE_CHECKING:
     import subprocess
 
+    from meshslo.analysis.config import Config
+    from meshslo.dashboards.app.start import Start
+
 _Host = Annotated[str, typer.Option(help="Address to listen on; the default is this machine alone.")]
 _Port = Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)]
 _Config = Annotated[Path | None, typer.Option("--config", help="Objectives and limits; meshslo.toml here, if there is one.")]
+_Secrets = Annotated[
+    Path | None,
+    typer.Option("--secrets", help="Streamlit's secrets.toml with the identity provider; else where Streamlit looks."),
+]
 _Current = Annotated[list[Path] | None, typer.Option("--current", help="Manifests in use, files or folders (repeat).")]
 
 FIXED: Final = {
@@ -38,30 +45,36 @@ def dashboard(
     host: _Host = "127.0.0.1",
     config: _Config = None,
     current: _Current = None,
+    secrets: _Secrets = None,
 ) -> None:
-    """Serve the dashboard: the chain, latency, streams, recommendations with their price, data quality.
+    """Serve the dashboard: the chain, latency, streams, recommendations with their price, objectives, data quality.
 
-    It reads the store while a collector writes it. Ctrl-C ends it.
+    It reads the store while a collector writes it. Ctrl-C ends it. With `[dashboard] login = "default"` in the config people
+    log in (OpenID Connect), and see the tenants that `[dashboard.users]` and `[dashboard.groups]` give them.
 
     Example: meshslo dashboard --store ./meshslo-store --port 8501
     """
     import subprocess
 
+    from meshslo.dashboards.app.start import Start
+
     _require()
-    _check(store, config, current or [])
+    login = _check(store, config, current or []).dashboard.login
+    _guard(login, host, secrets)
     require_free(host, port)
-    with subprocess.Popen(command_line(store, host, port, config, current or [])) as child:  # noqa: S603 - our own words
+    start = Start(store, None if config is None else str(config), tuple(map(str, current or [])), login is not None)
+    with subprocess.Popen(command_line(start, host, port, secrets)) as child:  # noqa: S603 - our own words
         raise typer.Exit(_wait(child))
 
 
-def command_line(store: str, host: str, port: int, config: Path | None, current: list[Path]) -> list[str]:
+def command_line(start: "Start", host: str, port: int, secrets: Path | None = None) -> list[str]:
     """How Streamlit is started: in this environment, with nothing left to its own settings that matters."""
     from meshslo.dashboards import app
-    from meshslo.dashboards.app.start import Start
 
     script = str(Path(app.__path__[0], "main.py"))
     options = FIXED | {"server.address": host, "server.port": str(port), "server.headless": str(not _has_display()).lower()}
-    start = Start(store, None if config is None else str(config), tuple(map(str, current)))
+    if secrets is not None:
+        options["secrets.files"] = str(secrets)
     flags = [f"--{name}={value}" for name, value in options.items()]
     return [sys.executable, "-m", "streamlit", "run", script, *flags, "--", *start.to_words()]
 
@@ -88,13 +101,30 @@ def require_free(host: str, port: int) -> None:
         raise BadConfigError(f"{host} port {port} cannot be served ({error.strerror or error}): pass another --port") from None
 
 
-def _check(store: str, config: Path | None, current: list[Path]) -> None:
-    """Complain here and now of what no page could show: no store, a wrong config, no manifests."""
+def _check(store: str, config: Path | None, current: list[Path]) -> "Config":
+    """The config; complains here and now of what no page could show: no store, a wrong config, no manifests."""
     from meshslo.analysis.api import open_store
     from meshslo.dashboards.inputs import read_config, read_manifests
 
-    open_store(store, limits=read_config(config).limits)
+    settings = read_config(config)
+    open_store(store, limits=settings.limits)
     read_manifests(current)
+    return settings
+
+
+def _guard(login: str | None, host: str, secrets: Path | None) -> None:
+    """Whoever is asked to log in must be able to; who opens the dashboard to others without a login is told what that means."""
+    from meshslo.dashboards.provider import require_provider
+    from meshslo.telemetry.collect.settings import Address
+    from meshslo.telemetry.errors import BadConfigError
+
+    if login is not None:
+        require_provider(login, secrets)
+    elif secrets is not None:
+        raise BadConfigError('--secrets is for a login: set [dashboard] login = "default" in the config, or leave it out')
+    elif not Address(host, port=0).is_loopback:
+        sentence = f"nobody logs in, so whoever reaches {host} sees every tenant: [dashboard] login in the config changes that"
+        err().print(sentence, markup=False, soft_wrap=True)
 
 
 def _has_display() -> bool:

@@ -1,16 +1,13 @@
 """The dashboard's pages, run in this process: what they show, what filters and the slider do, what they say of no data."""
 
-import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 from streamlit.testing.v1 import AppTest
-from streamlit.util import calc_hash
 
 from meshslo.analysis import from_calls, open_store
 from meshslo.analysis.config import parse_config
@@ -24,6 +21,7 @@ from meshslo.telemetry.store.metrics import MetricStore
 from meshslo.telemetry.vocabulary import PHASES
 from tests.support.calls import EPOCH, make_call, make_calls
 from tests.support.dashboard import filled
+from tests.support.pages import figure, ran, show
 from tests.support.scenes import chain_calls
 from tests.support.series import make_histogram, make_series
 
@@ -42,13 +40,6 @@ def store(calls: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path
     return filled(tmp_path_factory.mktemp("dashboard") / "store", calls)
 
 
-def script(store: str, config: str) -> None:
-    from meshslo.dashboards.app.shell import run
-    from meshslo.dashboards.app.start import Start
-
-    run(Start(store, config))
-
-
 def config_beside(store: Path) -> Path:
     """A config with two objectives, one that the calls keep and one that they miss."""
     config = store.with_name("meshslo.toml")
@@ -59,25 +50,8 @@ def config_beside(store: Path) -> Path:
 
 
 def opened(store: Path, path: str = "chain", **query: str | list[str]) -> AppTest:
-    """The dashboard at a page and an address; fails where the page raised."""
-    app = AppTest.from_function(script, args=(str(store), str(config_beside(store))), default_timeout=120)
-    app.query_params.update(query)
-    if path != PATHS[0]:
-        # Pages are functions, which AppTest.switch_page does not know: this is what it would set.
-        app._page_hash = calc_hash(path)
-    return ran(app.run())
-
-
-def ran(app: AppTest) -> AppTest:
-    assert not app.exception, [(error.message, error.stack_trace) for error in app.exception]
-    return app
-
-
-def figure(app: AppTest, key: str) -> dict[str, Any]:
-    """The plotly figure whose widget ends in `key`."""
-    (found,) = [chart.proto for chart in app.get("plotly_chart") if chart.proto.id.endswith(f"-{key}")]
-    spec: dict[str, Any] = json.loads(found.figure.spec if hasattr(found, "figure") else found.spec)
-    return spec
+    """The dashboard at a page and an address, with the config beside the store."""
+    return show(Start(str(store), str(config_beside(store))), path, **query)
 
 
 def test_the_menu_is_in_the_order_of_a_reader() -> None:

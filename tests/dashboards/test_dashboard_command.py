@@ -26,7 +26,7 @@ def run(*words: str) -> Any:
 
 
 def command_line(**changes: Any) -> list[str]:
-    settings = {"store": "s", "host": "127.0.0.1", "port": 8501, "config": None, "current": []} | changes
+    settings = {"start": Start("s"), "host": "127.0.0.1", "port": 8501} | changes
     return dashboard.command_line(**settings)
 
 
@@ -37,8 +37,10 @@ def test_nothing_is_sent_anywhere_and_only_this_machine_is_served() -> None:
 
 
 def test_the_pages_get_what_the_command_was_given() -> None:
-    words = command_line(store="a b", config=Path("m.toml"), current=[Path("k8s")])
-    assert Start.from_words(words[words.index("--") + 1 :]) == Start("a b", "m.toml", ("k8s",))
+    start = Start("a b", "m.toml", ("k8s",), login=True)
+    words = command_line(start=start, secrets=Path("s.toml"))
+    assert Start.from_words(words[words.index("--") + 1 :]) == start
+    assert "--secrets.files=s.toml" in words
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,9 @@ class Served:
 
 
 @contextmanager
-def running(store: Path, log: Path, *options: str) -> Iterator[Served]:
-    """A dashboard on `store` until the block ends; what it says goes to `log`."""
-    port = free_port()
+def running(store: Path, log: Path, *options: str, port: int | None = None) -> Iterator[Served]:
+    """A dashboard on `store` until the block ends, on a free port unless one is given; what it says goes to `log`."""
+    port = port or free_port()
     command = program("--store", str(store), "--port", str(port), *options)
     with log.open("wb") as target:
         process = subprocess.Popen(command, stdout=target, stderr=subprocess.STDOUT)

@@ -1,0 +1,66 @@
+"""A store as somebody sees it who may see some tenants only: no verb of it reads another tenant's calls."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from meshslo.telemetry.vocabulary import PHASES, Phase
+
+from .api import CallStore
+from .folding import KEYS, Rollup
+
+if TYPE_CHECKING:
+    from .api import Series
+
+
+@dataclass(frozen=True)
+class TenantCalls(CallStore):
+    """The calls of some tenants of a store, to read and not to add to; calls without a tenant are nobody's."""
+
+    whole: CallStore | None = None
+    tenants: tuple[str, ...] = ()
+
+    def rollup(
+        self,
+        *,
+        by: Sequence[str] = KEYS,
+        bucket: str | None = "1m",
+        phases: Sequence[Phase] = PHASES,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        extremes: bool = True,
+    ) -> Rollup:
+        """See CallStore. Counted by the whole store, wherever it counts, by tenant; then the others' are left out."""
+        assert self.whole is not None, "made by of_tenants"  # noqa: S101 - a default only since base fields have some
+        keys = tuple(dict.fromkeys([*by, "tenant"]))
+        everything = self.whole.rollup(by=keys, bucket=bucket, phases=phases, since=since, until=until, extremes=extremes)
+        return everything.where(_of(self.tenants)).by(by)
+
+
+def of_tenants(store: CallStore, tenants: Collection[str]) -> TenantCalls:
+    """`store` with the calls and metrics of `tenants` alone."""
+    chosen = tuple(sorted(tenants))
+
+    def scan(since: datetime | None, until: datetime | None) -> pl.LazyFrame:
+        return store.scan(since, until).filter(_of(chosen))
+
+    return TenantCalls(scan, store.name, store.limits, _series(store, chosen), whole=store, tenants=chosen)
+
+
+def _series(store: CallStore, tenants: tuple[str, ...]) -> "Series | None":
+    every = store.series
+    if every is None:
+        return None
+
+    def series(since: datetime | None, until: datetime | None) -> pl.LazyFrame | None:
+        found = every(since, until)
+        return None if found is None else found.filter(_of(tenants))
+
+    return series
+
+
+def _of(tenants: tuple[str, ...]) -> pl.Expr:
+    return pl.col("tenant").is_in(list(tenants)).fill_null(value=False)
