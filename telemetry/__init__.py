@@ -8,6 +8,7 @@ A service needs one line, `meshslo.telemetry.setup("gateway")`, and a middleware
     instrument_openai   models behind the openai client          (openai_client)
     observe_stream  any iterator of chunks                       (stream)
     grpc_server_interceptor, grpc_client_interceptors            (grpc_aio; needs grpcio, so `import *` leaves them out)
+    grpc_sync_server_interceptor, grpc_sync_client_interceptors  (grpc_sync; the same for threads)
     hop             any other call: embed, retrieve, rerank      (hops)
     time_limit      a timer that calls can tell from leaving     (time_limits)
     current_call    state model, tenant, tokens of the request   (call)
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from .call import Call, current_call
     from .grpc_aio import grpc_client_interceptors as grpc_client_interceptors
     from .grpc_aio import grpc_server_interceptor as grpc_server_interceptor
+    from .grpc_sync import grpc_sync_client_interceptors as grpc_sync_client_interceptors
+    from .grpc_sync import grpc_sync_server_interceptor as grpc_sync_server_interceptor
     from .hops import Hop, hop
     from .httpx_client import instrument_httpx
     from .incoming import ServerSettings
@@ -68,6 +71,8 @@ _HOMES: Final = {
     "current_call": "call",
     "grpc_client_interceptors": "grpc_aio",
     "grpc_server_interceptor": "grpc_aio",
+    "grpc_sync_client_interceptors": "grpc_sync",
+    "grpc_sync_server_interceptor": "grpc_sync",
     "hop": "hops",
     "instrument_httpx": "httpx_client",
     "instrument_openai": "openai_client",

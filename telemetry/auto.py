@@ -67,12 +67,18 @@ class OpenAIInstrumentor(Instrumentor):
 
 
 class GrpcInstrumentor(Instrumentor):
-    """Every gRPC aio server and channel is measured as by the interceptors of `grpc_aio`."""
+    """Every gRPC server and channel, of asyncio or of threads, is measured as by the interceptors of both modules."""
 
     def _patches(self) -> list[tuple[Any, str, Any]]:
-        from grpc import aio
+        import grpc
 
-        return [(aio, "server", _intercepted), (aio, "insecure_channel", _channel), (aio, "secure_channel", _channel)]
+        channels = ("insecure_channel", "secure_channel")
+        return [
+            (grpc.aio, "server", _intercepted),
+            *((grpc.aio, name, _channel) for name in channels),
+            (grpc, "server", _sync_intercepted),
+            *((grpc, name, _sync_channel) for name in channels),
+        ]
 
 
 def _intercepted(make: Any) -> Any:
@@ -89,6 +95,26 @@ def _channel(make: Any) -> Any:
 
     def patched(target: str, *args: Any, interceptors: Sequence[Any] | None = None, **kwargs: Any) -> Any:
         return make(target, *args, interceptors=[*grpc_client_interceptors(target), *(interceptors or ())], **kwargs)
+
+    return patched
+
+
+def _sync_intercepted(make: Any) -> Any:
+    from .grpc_sync import grpc_sync_server_interceptor
+
+    def patched(pool: Any, handlers: Any = None, interceptors: Sequence[Any] | None = None, *args: Any, **kwargs: Any) -> Any:
+        return make(pool, handlers, [grpc_sync_server_interceptor(), *(interceptors or ())], *args, **kwargs)
+
+    return patched
+
+
+def _sync_channel(make: Any) -> Any:
+    import grpc
+
+    from .grpc_sync import grpc_sync_client_interceptors
+
+    def patched(target: str, *args: Any, **kwargs: Any) -> Any:
+        return grpc.intercept_channel(make(target, *args, **kwargs), *grpc_sync_client_interceptors(target))
 
     return patched
 

@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final
+from typing import Any
 
 import grpc
 from grpc.aio import (
@@ -12,46 +12,32 @@ from grpc.aio import (
     UnaryUnaryClientInterceptor,
 )
 from opentelemetry import trace
-from opentelemetry.util.types import AttributeValue
 
 from .call import Call
 from .endings import ending_of_grpc
-from .outgoing import RPC_METHOD, ClientSettings, Outgoing, Target
+from .grpc_calls import Asking
+from .outgoing import ClientSettings
 from .stream import ObservedAsyncStream
-
-SYSTEM: Final = "rpc.system.name"
 
 
 def grpc_client_interceptors(
     target: str, settings: ClientSettings | None = None, *, tracer_provider: trace.TracerProvider | None = None
 ) -> list[grpc.aio.ClientInterceptor]:
     """What a channel to `target` needs (`interceptors=`) to measure every RPC it makes."""
-    outgoing = Outgoing(settings or ClientSettings(), tracer_provider)
-    address = target.rpartition("/")[2]
-    host, _, port = address.rpartition(":")
-    where = (host, int(port)) if host and port.isdecimal() else (address, None)
-    return [kind(outgoing, *where) for kind in (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)]
+    asking = Asking(target, settings, tracer_provider)
+    return [kind(asking) for kind in (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)]
 
 
 class _Client:
     """What the four kinds of interceptor have in common."""
 
-    def __init__(self, outgoing: Outgoing, host: str, port: int | None) -> None:
-        self._outgoing = outgoing
-        self._host = host
-        self._port = port
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
 
     def _start(self, details: Any) -> tuple[Call, Any]:
         """The call, and the RPC's details with what the callee is told."""
-        method = details.method.decode() if isinstance(details.method, bytes) else str(details.method)
-        attributes: dict[str, AttributeValue] = {SYSTEM: "grpc", RPC_METHOD: method.lstrip("/")}
-        pairs = list(details.metadata or ())
-        given = {key: value for key, value in pairs if isinstance(value, str)}
-        told = dict(given)
-        call = self._outgoing.start(Target(None, self._host, self._port, attributes=attributes), told)
-        changed = {key: value for key, value in told.items() if given.get(key) != value}
-        kept = [(key, value) for key, value in pairs if key not in changed]
-        return call, details._replace(metadata=grpc.aio.Metadata(*kept, *changed.items()))
+        call, metadata = self._asking.start(details)
+        return call, details._replace(metadata=grpc.aio.Metadata(*metadata))
 
     async def _one(self, continuation: Any, details: Any, request: Any) -> Any:
         call, details = self._start(details)

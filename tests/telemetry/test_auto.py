@@ -115,9 +115,25 @@ GRPC = """
 """
 
 
-def test_grpc_is_measured_on_both_sides_without_a_line() -> None:
+SYNC_GRPC = """
+    from concurrent.futures import ThreadPoolExecutor
+    import grpc
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    handler = grpc.unary_stream_rpc_method_handler(lambda request, context: iter([b"a", b"b"]))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("models.Generator", {"Generate": handler}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        assert len(list(channel.unary_stream("/models.Generator/Generate")(b"ask"))) == 2
+    server.stop(None).wait()
+"""
+
+
+@pytest.mark.parametrize("program", [GRPC, SYNC_GRPC])
+def test_grpc_is_measured_on_both_sides_without_a_line(program: str) -> None:
     with otlp_sink() as sink:
-        run(sink, GRPC)
+        run(sink, program)
     assert outcomes(sink) == [("models.Generator/Generate", "ok")] * 2
     assert sorted(sink.kinds()) == ["SPAN_KIND_CLIENT", "SPAN_KIND_SERVER"]
 
