@@ -92,8 +92,6 @@ class Hop(_Table):
     """The longest a caller waits on this hop."""
     client_proxies: PositiveInt | None = None
     """Proxies of the caller that share the callee: each enforces its own breaker. Counted from calls where absent."""
-    client_proxies: PositiveInt | None = None
-    """Proxies of the caller that share the callee: each enforces its own breaker. Counted from calls where absent."""
 
 
 class Retries(_Table):

@@ -60,7 +60,7 @@ def dashboard(
 
     _require()
     login = _check(store, config, current or []).dashboard.login
-    _guard(login, host, secrets)
+    guard(login, host, secrets)
     require_free(host, port)
     start = Start(store, None if config is None else str(config), tuple(map(str, current or [])), login is not None)
     with subprocess.Popen(command_line(start, host, port, secrets)) as child:  # noqa: S603 - our own words
@@ -112,7 +112,7 @@ def _check(store: str, config: Path | None, current: list[Path]) -> "Config":
     return settings
 
 
-def _guard(login: str | None, host: str, secrets: Path | None) -> None:
+def guard(login: str | None, host: str, secrets: Path | None) -> None:
     """Whoever is asked to log in must be able to; who opens the dashboard to others without a login is told what that means."""
     from meshslo.dashboards.provider import require_provider
     from meshslo.telemetry.collect.settings import Address

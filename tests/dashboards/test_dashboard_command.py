@@ -79,6 +79,28 @@ def test_a_wrong_config(tmp_path: Path) -> None:
         run("--store", str(filled(tmp_path / "store")), "--config", str(tmp_path / "meshslo.toml"))
 
 
+def test_secrets_without_a_login_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadConfigError, match="--secrets is for a login"):
+        run("--store", str(filled(tmp_path / "store")), "--secrets", "secrets.toml")
+
+
+def test_a_login_that_cannot_work_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "meshslo.toml").write_text('[dashboard]\nlogin = "okta"\n')
+    (tmp_path / "secrets.toml").write_text("")
+    options = ("--config", str(tmp_path / "meshslo.toml"), "--secrets", str(tmp_path / "secrets.toml"))
+    with pytest.raises(BadConfigError, match=r"there is no table \[auth\]"):
+        run("--store", str(filled(tmp_path / "store")), *options)
+
+
+@pytest.mark.parametrize(("host", "is_told"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])
+def test_what_an_open_door_means_is_said(
+    host: str, is_told: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    dashboard.guard(None, host, None)
+    assert ("sees every tenant" in capsys.readouterr().err) == is_told
+
+
 def test_help_ends_in_an_example() -> None:
     assert "Example: meshslo dashboard --store" in " ".join(run("--help").stdout.split())
 
