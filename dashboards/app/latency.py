@@ -6,7 +6,7 @@ import polars as pl
 import streamlit as st
 
 from meshslo.analysis.rollup import KEYS
-from meshslo.dashboards.figures import heat_map, over_time, quantile_dots, still_running
+from meshslo.dashboards.figures import AXES, heat_map, over_time, quantile_dots, still_running
 from meshslo.dashboards.frames import GROUP, curves, heat_cells, labelled, largest, limits, quantile_table
 from meshslo.telemetry.vocabulary import PHASES, Phase
 
@@ -25,14 +25,6 @@ NAMES: Final[dict[Phase, str]] = {
 }
 
 FURTHER_KEYS: Final = ("version", "zone", "pod", "cluster")
-
-
-AXES: Final[dict[Phase, str]] = {
-    "total": "duration of the whole call",
-    "first_byte": "time to the response headers",
-    "first_token": "time to the first token",
-    "max_gap": "longest gap between chunks",
-}
 
 
 def render(view: View) -> None:

@@ -11,10 +11,12 @@ from .heat import heat_map
 from .promises import promises
 from .quantiles import over_time, quantile_dots
 from .survival import Limit, still_running
+from .theme import AXES
 from .timeouts import timeouts
 from .trade_off import trade_off
 
 __all__ = [
+    "AXES",
     "Limit",
     "budgets",
     "call_graph",

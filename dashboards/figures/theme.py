@@ -7,6 +7,7 @@ from typing import Any, Final
 import plotly.graph_objects as go
 
 from meshslo.dashboards.text import seconds_text
+from meshslo.telemetry.vocabulary import Phase
 
 COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 """Source: Okabe and Ito 2008, Color Universal Design; without black and yellow, which a dark or a light page swallows."""
@@ -26,6 +27,15 @@ DASHES: Final = ("solid", "dash", "dot", "dashdot")
 
 NOT_SET: Final = "(not set)"
 """How a group reads whose calls do not have the key."""
+
+
+AXES: Final[dict[Phase, str]] = {
+    "total": "duration of the whole call",
+    "first_byte": "time to the response headers",
+    "first_token": "time to the first token",
+    "max_gap": "longest gap between chunks",
+}
+"""What an axis of durations of a phase is called."""
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:

@@ -18,11 +18,11 @@ def figure(answer: Report) -> "go.Figure":
     """A dot for each group and quantile, with its interval; groups that were not timed are left out."""
     import polars as pl
 
-    from meshslo.dashboards.figures import quantile_dots
+    from meshslo.dashboards.figures import AXES, quantile_dots
     from meshslo.dashboards.frames import GROUP, labelled, largest
 
     timed = answer.frame.filter(pl.col("timed") > 0)
-    return quantile_dots(largest(labelled(timed, answer.by), MOST_GROUPS), GROUP, answer.phase.replace("_", " "))
+    return quantile_dots(largest(labelled(timed, answer.by), MOST_GROUPS), GROUP, AXES[answer.phase])
 
 
 PRESENTER = Presenter(Report, show, figure)
