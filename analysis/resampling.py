@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 FEWEST_BLOCKS: Final = 20
 """Fewer blocks do not show how blocks differ: then each item is a block of its own."""
 
+MOST_BLOCKS: Final = 200
+"""More say no more: neighbours are joined, which keeps together what hangs together for longer."""
+
 
 def resample(blocks: int, times: int, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
     """`times` times, how often each of `blocks` blocks is drawn where as many as there are are drawn with replacement."""
@@ -21,6 +24,12 @@ def resample(blocks: int, times: int, rng: np.random.Generator) -> Iterator[NDAr
 
 
 def time_blocks(start: pl.Series, every: str = "1m") -> NDArray[np.int64]:
-    """The number of the time block of each moment, from 0; of each item its own where there are fewer than `FEWEST_BLOCKS`."""
+    """The number of the time block of each moment, from 0: of the minutes with moments in them, at most `MOST_BLOCKS` together.
+
+    Each moment is a block of its own where there are fewer than `FEWEST_BLOCKS` minutes.
+    """
     numbers = start.dt.truncate(every).rank("dense").cast(pl.Int64).to_numpy() - 1
-    return numbers if numbers.max(initial=-1) + 1 >= FEWEST_BLOCKS else np.arange(len(numbers), dtype=np.int64)
+    blocks = int(numbers.max(initial=-1)) + 1
+    if blocks < FEWEST_BLOCKS:
+        return np.arange(len(numbers), dtype=np.int64)
+    return numbers // -(-blocks // MOST_BLOCKS)

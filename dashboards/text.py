@@ -8,11 +8,13 @@ from typing import Any
 def seconds_text(seconds: float | None) -> str:
     """A duration to two or three significant digits, in the unit that suits it.
 
-    >>> [seconds_text(s) for s in (0.00432, 0.0432, 0.432, 8.123, 75.0, 4000.0, None)]
-    ['4.3 ms', '43 ms', '432 ms', '8.1 s', '75 s', '67 min', '-']
+    >>> [seconds_text(s) for s in (0.0, 0.00432, 0.0432, 0.432, 8.123, 75.0, 4000.0, None)]
+    ['0 s', '4.3 ms', '43 ms', '432 ms', '8.1 s', '75 s', '67 min', '-']
     """
     if seconds is None or math.isnan(seconds):
         return "-"
+    if seconds == 0.0:
+        return "0 s"
     if seconds < 0.9995:
         return _digits(seconds * 1e3, "ms") if seconds >= 0.9995e-3 else _digits(seconds * 1e6, "µs")
     return _digits(seconds, "s") if seconds < 999.5 else _digits(seconds / 60.0, "min")

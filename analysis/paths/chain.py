@@ -105,18 +105,15 @@ class TimedTraces:
         """How many calls of its hop under one parent run when each call begins, itself among them."""
         count, forest = self.traces.calls.height, self.repair.forest
         group = self.traces.calls.select(pl.struct(pl.Series("parent", forest.parent[:count]), "hop").rank("dense")).to_series()
-        moments = pl.DataFrame(
-            {"group": group, "row": np.arange(count), "begin": forest.begin_s[:count], "end": forest.end_s[:count]}
-        )
-        begins = moments.select("group", "row", at="begin", change=pl.lit(1))
-        ends = moments.select("group", row=pl.lit(-1, dtype=pl.Int64), at="end", change=pl.lit(-1))
+        several = np.flatnonzero(np.bincount(group)[group.to_numpy()] > 1)
+        begins = pl.DataFrame({"group": group[several], "row": several, "at": forest.begin_s[several], "change": 1})
+        ends = begins.with_columns(row=pl.lit(-1, dtype=pl.Int64), at=pl.Series(forest.end_s[several]), change=pl.lit(-1))
         # At one moment ends come first: what follows at once is serial.
-        swept = (
-            pl.concat([begins, ends])
-            .sort("group", "at", "change", "row")
-            .with_columns(pl.col("change").cum_sum().over("group"))
-        )
-        return swept.filter(pl.col("row") >= 0).sort("row")["change"].to_numpy().astype(np.int64)
+        swept = pl.concat([begins, ends], how="vertical_relaxed").sort("group", "at", "change", "row")
+        begun = swept.with_columns(pl.col("change").cum_sum().over("group")).filter(pl.col("row") >= 0)
+        running = np.ones(count, dtype=np.int64)
+        running[begun["row"].to_numpy()] = begun["change"].to_numpy()
+        return running
 
     def parts(self, by: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], pl.DataFrame]]:
         """The entries of each entry hop and keys, the busiest first."""

@@ -3,14 +3,12 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import polars as pl
 
+from meshslo.analysis.answer import Answer
 from meshslo.analysis.quantile import Quantile
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SCHEMA: Final = "meshslo.chain/1"
 
@@ -70,7 +68,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Chain:
+class Chain(Answer):
     """Every way in, the busiest first; and what the traces themselves are worth.
 
     outside: calls that were not within the call around them; repaired: of these, those that a shift of a clock put there;
@@ -106,13 +104,6 @@ class Chain:
     def frame(self) -> pl.DataFrame:
         """One row a way, hop and quantile: entry, its keys, hop and counts, on_path and own with intervals, the share."""
         return pl.DataFrame(list(self._flat()), infer_schema_length=None)
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """`frame` as pandas."""
-        return self.frame.to_pandas()
-
-    def _repr_html_(self) -> str:
-        return str(self.frame._repr_html_())
 
     def _flat(self) -> Iterator[dict[str, Any]]:
         for way in self.ways:

@@ -1,11 +1,12 @@
 """What the slow traces spend their time on: each hop's share of it, with an interval from resampled minutes."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meshslo.analysis import histogram
 from meshslo.analysis.resampling import resample
 
 from .critical import Floats
@@ -13,11 +14,11 @@ from .critical import Floats
 FEWEST_SLOW: Final = 10
 """Fewer slow traces than this do not show where slow traces spend their time."""
 
-TIMES: Final = 400
+TIMES: Final = 300
 """Resamples behind an interval."""
 
 _WITHIN: Final = 4.0
-"""A resample's slow traces are looked for among so many times as many of the slowest."""
+"""A resample's slow traces are looked for among so many times as many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,20 +55,40 @@ def slow_shares(
     if slow < FEWEST_SLOW:
         missing = int(np.ceil((FEWEST_SLOW - 1e-9) / (1.0 - q))) - len(duration_s)
         return Shares(slow, max(missing, 1), nothing, nothing, nothing)
-    slowest = np.argsort(-duration_s, kind="stable")[: int(slow * _WITHIN) + 1]
-    own, block_of = own_s[slowest], block[slowest]
+    cells = _cells(duration_s, own_s, weight, block, int(slow * _WITHIN))
     total = np.bincount(block, weights=weight)
 
     def of(times: Floats) -> Floats:
         """The shares where each block is taken so many times."""
-        taken = times[block_of] * weight[slowest]
-        wanted = (1.0 - q) * float(times @ total)
-        before = np.cumsum(taken) - taken
-        used = np.clip(wanted - before, 0.0, taken)
-        spent: Floats = used @ own
+        taken = times[cells.block] * cells.weight
+        left = (1.0 - q) * float(times @ total) - (np.cumsum(taken) - taken)
+        used = times[cells.block] * np.clip(left / np.maximum(taken, 1e-300), 0.0, 1.0)
+        spent: Floats = used @ cells.own_s
         return spent / max(float(spent.sum()), 1e-300)
 
     found = np.array([of(times) for times in resample(len(total), TIMES, rng)])
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(found, [tail, 1.0 - tail], axis=0)
     return Shares(slow, 0, of(np.ones(len(total))), low, high)
+
+
+class _Cells(NamedTuple):
+    """Traces of one block that last about as long, the longest first: their number, weight, and weighted own seconds."""
+
+    block: NDArray[np.int64]
+    weight: Floats
+    own_s: Floats
+
+
+def _cells(duration_s: Floats, own_s: Floats, weight: Floats, block: NDArray[np.int64], most: int) -> _Cells:
+    """At least the `most` slowest traces in cells, which are far fewer."""
+    bucket = -histogram.index_of(duration_s)
+    slowest = np.flatnonzero(bucket <= np.sort(bucket)[: most + 1][-1])
+    blocks = int(block.max()) + 1
+    key, cell = np.unique((bucket[slowest] - bucket.min()) * blocks + block[slowest], return_inverse=True)
+
+    def add(values: Floats) -> Floats:
+        return np.bincount(cell, weights=values * weight[slowest], minlength=len(key)).astype(np.float64)
+
+    own = np.stack([add(own_s[slowest, hop]) for hop in range(own_s.shape[1])], axis=1)
+    return _Cells(key % blocks, add(np.ones(len(slowest))), own)

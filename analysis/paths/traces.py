@@ -92,10 +92,13 @@ def _adopted(calls: pl.DataFrame, above: Rows) -> Rows:
     top = _top(above)
     begun = calls["start"].to_physical().to_numpy()
     order = np.empty(len(begun), np.int64)
-    order[np.lexsort((np.arange(len(begun)), begun))] = np.arange(len(begun))
-    ended = begun + (calls["duration_s"].to_numpy() * 1e9).astype(np.int64)
+    took = (calls["duration_s"].to_numpy() * 1e9).astype(np.int64)
+    order[np.lexsort((np.arange(len(begun)), -took, begun))] = np.arange(len(begun))
     table = calls.select("trace_id", "caller", "callee").with_columns(
-        row=pl.int_range(pl.len(), dtype=pl.Int64), begun=pl.Series(begun), ended=pl.Series(ended), tree=pl.Series(order[top])
+        row=pl.int_range(pl.len(), dtype=pl.Int64),
+        begun=pl.Series(begun),
+        ended=pl.Series(begun + took),
+        tree=pl.Series(order[top]),
     )
     lost = table.filter(pl.Series(above < 0))
     lost = lost.filter(pl.len().over("trace_id") > 1)
@@ -118,9 +121,12 @@ def _top(above: Rows) -> Rows:
 
 def _roots(calls: pl.DataFrame, above: Rows) -> Flags:
     """Rows a trace begins with: its first call without a parent, and those of the same hop."""
-    lone = calls.select("trace_id", "hop", "start").with_columns(row=pl.int_range(pl.len(), dtype=pl.Int64))
-    lone = lone.filter(pl.Series(above < 0)).sort("trace_id", "start", "row")
-    begins = lone.filter(pl.col("hop") == pl.col("hop").first().over("trace_id"))["row"].to_numpy()
+    lone = calls.select("trace_id", "hop", "start", "duration_s").with_columns(row=pl.int_range(pl.len(), dtype=pl.Int64))
+    # Of several that begin at once the longest is the one around the others.
+    first = lone.filter(pl.Series(above < 0)).sort(
+        "trace_id", "start", "duration_s", "row", descending=[False, False, True, False]
+    )
+    begins = first.filter(pl.col("hop") == pl.col("hop").first().over("trace_id"))["row"].to_numpy()
     flags = np.zeros(calls.height, dtype=bool)
     flags[begins] = True
     return flags
