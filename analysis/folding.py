@@ -160,7 +160,7 @@ class Rollup:
         group = words.select(names).join(numbered, on=names, how="left", nulls_equal=True, maintain_order="left")["group"]
         counts = self.counts.with_columns(group[self.counts["group"]].alias("group"))
         apart = distinct or totals.height == words.height
-        return replace(self, totals=totals, counts=counts if apart else _added_up(counts))
+        return replace(self, totals=totals, counts=_in_order(counts) if apart else _added_up(counts))
 
     def with_extremes(self, measured: pl.DataFrame) -> "Rollup":
         """This rollup with sum_s, min_s and max_s of its groups from a frame that has them by name."""
@@ -201,3 +201,15 @@ def bucket_start(bucket: str | None) -> pl.Expr:
 def _added_up(counts: pl.DataFrame) -> pl.DataFrame:
     at = ["group", "index", *edges_in(counts)]
     return counts.group_by(at).agg(pl.col(CELL_VALUES).sum()).sort(at)
+
+
+def _in_order(counts: pl.DataFrame) -> pl.DataFrame:
+    """`counts`, which have the rows of a group one after the other, in order of their groups; a sort of groups, not of rows."""
+    group = counts["group"].to_numpy()
+    if (group[1:] >= group[:-1]).all():
+        return counts
+    starts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]])) if len(group) else np.zeros(0, np.int64)
+    order = np.argsort(group[starts], kind="stable")
+    length = np.diff(starts, append=len(group))[order]
+    before = np.cumsum(length) - length
+    return counts[np.repeat(starts[order] - before, length) + np.arange(len(group))]

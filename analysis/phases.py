@@ -24,10 +24,20 @@ class Timed(NamedTuple):
     censored: pl.Expr
 
 
-_CUT: Final = pl.col("outcome").is_in(sorted(CENSORED))
-_OK: Final = pl.col("outcome") == "ok"
-_STREAMING: Final = pl.col("streaming").fill_null(value=False) | pl.col("first_token_s").is_not_null()
+class Endings(NamedTuple):
+    """Expressions over call rows that tell from their words: ended `ok`, was cut, is told to be a stream. Never null."""
 
+    ok: pl.Expr
+    cut: pl.Expr
+    streaming: pl.Expr
+
+
+BY_WORDS: Final = Endings(
+    ok=pl.col("outcome") == "ok",
+    cut=pl.col("outcome").is_in(sorted(CENSORED)),
+    streaming=pl.col("streaming").fill_null(value=False),
+)
+"""Of rows that have these words."""
 
 _WHOLE: Final = frozenset({"total", "max_gap"})
 """Phases that only a call that ended by itself shows whole; the others are moments within a call."""
@@ -38,31 +48,34 @@ def follows_from_outcome(phase: Phase) -> bool:
     return phase in _WHOLE
 
 
-def ending(seen: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+def ending(seen: pl.Expr, told: Endings = BY_WORDS) -> tuple[pl.Expr, pl.Expr]:
     """`event` and `censored` of a phase that follows from the outcome, given whether it was seen."""
-    return seen & _OK, seen & _CUT
+    return seen & told.ok, seen & told.cut
 
 
-def timed(phase: Phase) -> Timed:
+def timed(phase: Phase, told: Endings = BY_WORDS) -> Timed:
     """How `phase` of a call enters an estimate."""
     column = pl.col(PHASE_COLUMNS[phase]).fill_nan(None)
     if phase == "total":
-        return _to_the_end(column)
+        return _to_the_end(column, told)
     if phase == "max_gap":
-        return _to_the_end(pl.when(_CUT).then(pl.max_horizontal(column, pl.col("open_gap_s").fill_nan(None))).otherwise(column))
-    return _on_the_way(column, _STREAMING if phase == "first_token" else pl.lit(value=True))
+        longest = pl.max_horizontal(column, pl.col("open_gap_s").fill_nan(None))
+        return _to_the_end(pl.when(told.cut).then(longest).otherwise(column), told)
+    if phase == "first_token":
+        return _on_the_way(column, told.streaming | pl.col("first_token_s").is_not_null(), told.cut)
+    return _on_the_way(column, pl.lit(value=True), told.cut)
 
 
-def _to_the_end(value_s: pl.Expr) -> Timed:
+def _to_the_end(value_s: pl.Expr, told: Endings) -> Timed:
     """A phase that only a call that ended by itself shows whole."""
-    return Timed(value_s, *ending(value_s.is_not_null()))
+    return Timed(value_s, *ending(value_s.is_not_null(), told))
 
 
-def _on_the_way(value_s: pl.Expr, counts: pl.Expr) -> Timed:
+def _on_the_way(value_s: pl.Expr, counts: pl.Expr, cut: pl.Expr) -> Timed:
     """A moment within the call: once seen it is known, whatever came later."""
     seen = value_s.is_not_null() & counts
     duration_s = pl.col("duration_s").fill_nan(None)
-    cut_before = value_s.is_null() & counts & _CUT & duration_s.is_not_null()
+    cut_before = value_s.is_null() & counts & cut & duration_s.is_not_null()
     return Timed(pl.when(seen).then(value_s).when(cut_before).then(duration_s), seen, cut_before)
 
 

@@ -3,24 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, Protocol
 
-import numpy as np
 import polars as pl
 
 from meshslo.telemetry.errors import BadInputError
-from meshslo.telemetry.vocabulary import OUTCOMES, PHASES, VANTAGES, Phase
+from meshslo.telemetry.store.kinds import KIND, KIND_WORDS, WEIGHS, Numbered
+from meshslo.telemetry.vocabulary import CENSORED, OUTCOMES, PHASES, VANTAGES, Phase
 
 from . import histogram
 from .counting import Counted, count
 from .folding import CELL_VALUES, EDGES, EXTREMES, KEYS, TOTAL_VALUES, Rollup, bucket_start, edges_in, from_cells, place
-from .phases import Timed, ending, follows_from_outcome, timed
+from .groups import ByCode, ByHash
+from .phases import BY_WORDS, Endings, ending, follows_from_outcome, timed
 
 __all__ = ["CELL_VALUES", "EDGES", "KEYS", "Rollup", "edges_in", "from_cells", "roll_up"]
 
 
 def roll_up(
-    calls: pl.LazyFrame,
+    calls: pl.LazyFrame | Numbered,
     *,
     keys: Sequence[str] = KEYS,
     bucket: str | None = "1m",
@@ -30,33 +31,113 @@ def roll_up(
     """Count calls (rows of `telemetry.schema`) by time bucket, vantage and `keys`, a histogram for each phase and outcome.
 
     `bucket` is a Polars duration ("1m", "1h"), or None for no time buckets. Calls without a weight count as 1. Without
-    `extremes` the totals hold no sums, shortest and longest durations, which spares a second pass.
+    `extremes` the totals hold no sums, shortest and longest durations, which spares a second pass. Calls that a store has
+    numbered by kind are counted several times as fast; their keys are words of the kinds.
     Raises BadInputError naming keys or phases that calls do not have.
     """
-    _check(keys, phases, calls)
-    plan = _Plan(calls, tuple(keys), bucket, extremes)
+    read = _Numbered(calls) if isinstance(calls, Numbered) else _Worded(calls)
+    _check(keys, phases, read.words)
+    plan = _Plan(read, tuple(keys), bucket, extremes)
     first, *rest = [plan.roll_up(phase) for phase in phases]
     for rollup in rest:
         first = first.merge(rollup)
     return first
 
 
-def _check(keys: Sequence[str], phases: Sequence[Phase], calls: pl.LazyFrame) -> None:
+def _check(keys: Sequence[str], phases: Sequence[Phase], words: Sequence[str]) -> None:
     unknown = [phase for phase in phases if phase not in PHASES]
     if unknown or not phases:
         raise BadInputError(f"not phases: {', '.join(unknown) or 'none given'}; there are {', '.join(PHASES)}")
-    words = [name for name, kind in calls.collect_schema().items() if kind in (pl.String, pl.Categorical, pl.Enum)]
     allowed = [name for name in words if name not in ("vantage", "outcome")]
     wrong = [key for key in keys if key not in allowed]
     if wrong:
         raise BadInputError(f"not keys of calls: {', '.join(wrong)}; there are {', '.join(allowed)}")
 
 
+class _Calls(Protocol):
+    """Calls whose words are read in one way or the other."""
+
+    rows: pl.LazyFrame
+    words: list[str]
+    endings: Endings
+
+    def weighted(self) -> bool:
+        """Whether any call weighs other than 1."""
+
+    def shown(self, words: Sequence[str]) -> list[str]:
+        """The columns that tell `words`."""
+
+    def grouping(self, words: Sequence[str], flags: Sequence[str]) -> ByHash | ByCode:
+        """The groups of `words` and of `flags`, which are columns of booleans."""
+
+    def named(self, grouped: pl.LazyFrame, words: Sequence[str]) -> pl.LazyFrame:
+        """`grouped` by the columns that `shown` tells, with `words` in their place."""
+
+
+class _Worded:
+    """Calls with a column for each word."""
+
+    def __init__(self, calls: pl.LazyFrame) -> None:
+        self.rows = calls
+        self.words = [name for name, kind in calls.collect_schema().items() if kind in (pl.String, pl.Categorical, pl.Enum)]
+        self.endings = BY_WORDS
+
+    def weighted(self) -> bool:
+        query = self.rows.select((pl.col("weight").fill_null(1.0) != 1.0).any())
+        return bool(query.collect(engine="streaming").item())
+
+    def shown(self, words: Sequence[str]) -> list[str]:
+        return list(words)
+
+    def grouping(self, words: Sequence[str], flags: Sequence[str]) -> ByHash:
+        return ByHash(self.rows.select(*words, *(pl.lit(value=True).alias(flag) for flag in flags)).collect_schema())
+
+    def named(self, grouped: pl.LazyFrame, words: Sequence[str]) -> pl.LazyFrame:
+        return grouped.select(*words, pl.exclude(words))
+
+
+class _Numbered:
+    """Calls with the number of their kind."""
+
+    def __init__(self, calls: Numbered) -> None:
+        self.rows = calls.rows
+        self.words = [word for word in KIND_WORDS if calls.words.schema[word] == pl.String]
+        self._kinds = calls.words
+        told = {
+            "ok": pl.col("outcome") == "ok",
+            "cut": pl.col("outcome").is_in(sorted(CENSORED)),
+            "streaming": pl.col("streaming").fill_null(value=False),
+        }
+        self.endings = Endings(**{name: pl.col(KIND).is_in(self._where(holds)) for name, holds in told.items()})
+
+    def _where(self, holds: pl.Expr) -> list[int]:
+        return self._kinds.select(holds.arg_true()).to_series().to_list()
+
+    def weighted(self) -> bool:
+        return bool(self._kinds[WEIGHS].any())
+
+    def shown(self, words: Sequence[str]) -> list[str]:
+        return [KIND] if words else []
+
+    def grouping(self, words: Sequence[str], flags: Sequence[str]) -> ByCode:
+        # In the order of a rollup's groups.
+        table = self._kinds.select(words).with_columns(*_words([]))
+        code = pl.col(KIND)
+        for flag in flags:
+            code = code * 2 + pl.col(flag)
+            table = table.join(pl.DataFrame({flag: [False, True]}), how="cross", maintain_order="left_right")
+        return ByCode(code, table)
+
+    def named(self, grouped: pl.LazyFrame, words: Sequence[str]) -> pl.LazyFrame:
+        kinds = self._kinds.lazy().select(words).with_row_index(KIND)
+        return grouped.join(kinds, on=KIND, how="left").drop(KIND)
+
+
 @dataclass(frozen=True)
 class _Plan:
     """What to roll up of which calls."""
 
-    calls: pl.LazyFrame
+    calls: _Calls
     keys: tuple[str, ...]
     bucket: str | None
     extremes: bool
@@ -64,55 +145,56 @@ class _Plan:
     @cached_property
     def weighted(self) -> bool:
         """Whether any call weighs other than 1."""
-        return bool(self.calls.select((pl.col("weight").fill_null(1.0) != 1.0).any()).collect(engine="streaming").item())
+        return self.calls.weighted()
+
+    @property
+    def words(self) -> list[str]:
+        """The words that tell groups apart."""
+        return ["vantage", *self.keys, "outcome"]
 
     def roll_up(self, phase: Phase) -> Rollup:
         """The rollup of one phase."""
-        calls = timed(phase)
         # Groups in time buckets are many and small: there the general group-by is the better one.
-        dense = None if self.bucket is not None else self._dense(phase, calls)
-        return dense if dense is not None else self._general(phase, calls)
+        dense = None if self.bucket is not None else self._dense(phase)
+        return dense if dense is not None else self._general(phase)
 
-    def _dense(self, phase: Phase, calls: Timed) -> Rollup | None:
-        words = ["vantage", *self.keys, "outcome"]
-        rows = self._rows(calls)
-        if not follows_from_outcome(phase):
-            words += ["event", "censored"]
-        counted = count(rows, words, weighted=self.weighted)
+    def _dense(self, phase: Phase) -> Rollup | None:
+        rows = self._rows(phase)
+        flags = [] if follows_from_outcome(phase) else ["event", "censored"]
+        counted = count(rows, self.calls.grouping(self.words, flags), weighted=self.weighted)
         if counted is None:
             return None
         rollup = _named(counted, phase, self.keys)
-        return rollup.with_extremes(self._measured(phase, calls)) if self.extremes else rollup
+        return rollup.with_extremes(self._measured(phase)) if self.extremes else rollup
 
-    def _measured(self, phase: Phase, calls: Timed) -> pl.DataFrame:
+    def _measured(self, phase: Phase) -> pl.DataFrame:
         """Sum, shortest and longest duration of each group."""
-        words = ["start", "vantage", *self.keys, "outcome", "event", "censored"]
-        grouped = self._rows(calls).group_by(words).agg(_MEASURES)
-        return self._typed(grouped, phase).collect(engine="streaming")
+        shown = self.calls.shown(self.words)
+        grouped = self._rows(phase).group_by("start", *shown, "event", "censored").agg(_MEASURES)
+        named = self._typed(self.calls.named(grouped, self.words), phase).group_by(place(self.keys)).agg(_MERGED)
+        return named.collect(engine="streaming")
 
-    def _general(self, phase: Phase, calls: Timed) -> Rollup:
-        words = ["start", "vantage", *self.keys, "outcome", "event", "censored"]
+    def _general(self, phase: Phase) -> Rollup:
         weight = pl.col("weight")
         grouped = (
-            self._rows(calls)
+            self._rows(phase)
             .with_columns(histogram.index_expr(pl.col("value_s")).alias("index"))
-            .group_by(*words, "index")
+            .group_by("start", *self.calls.shown(self.words), "event", "censored", "index")
             .agg(pl.len().cast(pl.UInt64).alias("count"), weight.sum(), (weight**2).sum().alias("weight_sq"), *_MEASURES)
         )
-        cells = self._typed(grouped, phase).collect(engine="streaming")
+        cells = self._typed(self.calls.named(grouped, self.words), phase).collect(engine="streaming")
         if not self.extremes:
             cells = cells.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in EXTREMES)
         return from_cells(cells.drop(EXTREMES), cells.drop("index"), self.keys, self.bucket)
 
-    def _rows(self, calls: Timed) -> pl.LazyFrame:
-        return self.calls.select(
+    def _rows(self, phase: Phase) -> pl.LazyFrame:
+        value_s, event, censored = timed(phase, self.calls.endings)
+        return self.calls.rows.select(
             bucket_start(self.bucket),
-            "vantage",
-            *self.keys,
-            "outcome",
-            calls.event.alias("event"),
-            calls.censored.alias("censored"),
-            calls.value_s.alias("value_s"),
+            *self.calls.shown(self.words),
+            event.alias("event"),
+            censored.alias("censored"),
+            value_s.alias("value_s"),
             pl.col("weight").fill_null(1.0),
         )
 
@@ -125,6 +207,7 @@ _MEASURES: Final = [
     pl.col("value_s").min().alias("min_s"),
     pl.col("value_s").max().alias("max_s"),
 ]
+_MERGED: Final = [pl.col("sum_s").sum(), pl.col("min_s").min(), pl.col("max_s").max()]
 
 
 def _words(keys: Sequence[str]) -> list[pl.Expr]:
@@ -132,24 +215,16 @@ def _words(keys: Sequence[str]) -> list[pl.Expr]:
 
 
 def _named(counted: Counted, phase: Phase, keys: tuple[str, ...]) -> Rollup:
-    """The rollup of what was counted, without extremes: a group that has calls in which the phase was not seen becomes two."""
-    cells = counted.cells
-    split = cells["group"].to_numpy().astype(np.int64) * 2 + cells["index"].is_not_null().to_numpy()
-    sums = [np.bincount(split, weights=cells[name].to_numpy(), minlength=2 * counted.words.height) for name in CELL_VALUES]
-    used = np.flatnonzero(sums[0])
-    words = counted.words[used // 2].with_columns(
-        pl.Series("seen", used % 2 == 1),
+    """The rollup of what was counted, without extremes."""
+    words = counted.totals.with_columns(
         *_words(keys),
         pl.lit(None, dtype=pl.Datetime("ns", "UTC")).alias("start"),
         pl.lit(phase, dtype=pl.Enum(PHASES)).alias("phase"),
-        *(pl.Series(name, total[used], dtype=pl.Float64) for name, total in zip(CELL_VALUES, sums, strict=True)),
         *(pl.lit(None, dtype=pl.Float64).alias(name) for name in EXTREMES),
     )
     if follows_from_outcome(phase):
         event, censored = ending(pl.col("seen"))
         words = words.with_columns(event.alias("event"), censored.alias("censored"))
-    number = np.zeros(2 * counted.words.height, np.uint32)
-    number[used] = np.arange(len(used))
-    totals = words.select(*place(keys), *TOTAL_VALUES).with_columns(pl.col("count").cast(pl.UInt64))
-    # Two that come to the same name again (errors seen and not seen) share no cell: the one's index is null.
-    return Rollup(totals, cells.with_columns(pl.Series("group", number[split])), keys, None).renamed(totals, distinct=True)
+    totals = words.select(*place(keys), *TOTAL_VALUES)
+    # Two may have one name (errors seen and not seen): they share no cell, since the one's index is null.
+    return Rollup(totals, counted.cells, keys, None).renamed(totals, distinct=True)

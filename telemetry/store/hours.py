@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from meshslo.telemetry.schema import CALLS, FRAME, to_arrow
 
 from .atomic import TEMPORARY, sync_file, sync_folder
+from .kinds import FILE, Numbering
 from .layout import Layout
 
 KEY: Final = ("trace_id", "span_id", "vantage")
@@ -75,20 +76,28 @@ def stage(layout: Layout, hour: datetime, calls: pl.DataFrame, stem: str) -> Sta
 def stage_together(files: Sequence[Path], stem: str) -> Staged:
     """Write the rows of `files` of one hour end to end, a row group at a time, whatever their size."""
     opened = (pq.ParquetFile(path) for path in files)
-    groups = (file.read_row_group(number) for file in opened for number in range(file.num_row_groups))
+    groups = (file.read_row_group(number, columns=CALLS.names) for file in opened for number in range(file.num_row_groups))
     return _write(files[0].parent, stem, (group.cast(CALLS) for group in groups))
 
 
 def _write(folder: Path, stem: str, tables: Iterable[pa.Table]) -> Staged:
     final = folder / f"{stem}.parquet"
     temporary = folder / f".{final.name}{TEMPORARY}"
-    rows = 0
-    with pq.ParquetWriter(temporary, CALLS, compression="zstd", compression_level=1, store_schema=False) as writer:
-        for table in tables:
-            writer.write_table(table, row_group_size=_ROW_GROUP_ROWS)
-            rows += table.num_rows
+    rows = write_calls(temporary, tables)
     sync_file(temporary)
     return Staged(temporary, final, rows)
+
+
+def write_calls(path: Path, tables: Iterable[pa.Table]) -> int:
+    """Write a call file of `tables` (shaped as `CALLS`), with the kinds of their calls; how many rows it has."""
+    rows = 0
+    kinds = Numbering()
+    with pq.ParquetWriter(path, FILE, compression="zstd", compression_level=1, store_schema=False) as writer:
+        for table in tables:
+            writer.write_table(kinds.numbered(table), row_group_size=_ROW_GROUP_ROWS)
+            rows += table.num_rows
+        writer.add_key_value_metadata(kinds.footer())
+    return rows
 
 
 def without_repeats(calls: pl.DataFrame) -> pl.DataFrame:

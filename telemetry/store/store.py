@@ -1,7 +1,7 @@
 """A store of call rows in a directory: scan what is there, append what is new."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ from meshslo.telemetry.schema import FRAME, conform
 from . import ingest
 from .hours import KEY, scan_files, touches, without_repeats
 from .ingest import Appended
+from .kinds import Numbered, scan_numbered
 from .layout import Layout, open_layout
 from .segments import fresh_name
 from .snapshot import Snapshot, take
@@ -40,17 +41,17 @@ class Store:
         What a collector has acknowledged but not yet moved to Parquet is decoded here and now. Collect the frame soon: files
         that a merge supersedes stay for a quarter of an hour. ValueError for a time without a zone.
         """
+        return self.found(since, until).calls()
+
+    def found(self, since: datetime | None = None, until: datetime | None = None) -> "Found":
+        """Where the calls of `scan` lie."""
         for bound in (since, until):
             if bound is not None and bound.tzinfo is None:
                 raise ValueError(f"{bound} has no time zone; pass an aware datetime, such as datetime(2026, 11, 2, tzinfo=UTC)")
         view, waiting = self._read()
         files = [path for path in view.calls if touches(path, since, until)]
-        stored = _within(scan_files(files), since, until)
         recent = _within(waiting.lazy(), since, until).collect()
-        if recent.is_empty():
-            return stored
-        known = _within(scan_files(files), recent["start"].min(), None).select(KEY)  # type: ignore[arg-type]  # a datetime
-        return pl.concat([stored, recent.lazy().join(known, on=KEY, how="anti")])
+        return Found(files, recent if recent.is_empty() else _unknown(recent, files), since, until)
 
     def append(self, calls: pl.DataFrame, *, source: str) -> Appended:
         """Add `calls` durably, each to its own start hour, but for those whose (trace_id, span_id, vantage) is there already.
@@ -78,6 +79,36 @@ def open_store(path: str | Path, *, create: bool = False) -> Store:
     Raises StoreError where `path` is no store or was made by a newer version. A store without calls is a store.
     """
     return Store(open_layout(path, create=create))
+
+
+@dataclass(frozen=True)
+class Found:
+    """The calls that started in [since, until): in `files`, which have others too, and `recent` ones that no file holds."""
+
+    files: list[Path]
+    recent: pl.DataFrame
+    since: datetime | None
+    until: datetime | None
+
+    def calls(self) -> pl.LazyFrame:
+        """All of them, as rows."""
+        stored = _within(scan_files(self.files), self.since, self.until)
+        return stored if self.recent.is_empty() else pl.concat([stored, self.recent.lazy()])
+
+    def numbered(self) -> tuple[Numbered | None, pl.LazyFrame | None]:
+        """All of them in two parts: those in files that number the kinds of their calls, and the others as rows."""
+        numbered, others = scan_numbered(self.files)
+        rest = [_within(scan_files(others), self.since, self.until)] if others else []
+        rest += [] if self.recent.is_empty() else [self.recent.lazy()]
+        if numbered is not None:
+            numbered = replace(numbered, rows=_within(numbered.rows, self.since, self.until))
+        return numbered, pl.concat(rest) if rest else None
+
+
+def _unknown(recent: pl.DataFrame, files: list[Path]) -> pl.DataFrame:
+    """Those of `recent` that no file holds."""
+    known = _within(scan_files(files), recent["start"].min(), None).select(KEY)  # type: ignore[arg-type]  # a datetime
+    return recent.lazy().join(known, on=KEY, how="anti").collect()
 
 
 def _calls_in(view: Snapshot) -> pl.DataFrame:

@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from meshslo.analysis import counting, histogram
+from meshslo.analysis import counting, groups, histogram
 from meshslo.analysis.counting import count
+from meshslo.analysis.folding import CELL_VALUES
+from meshslo.analysis.groups import ByHash
 from meshslo.analysis.rollup import roll_up
 from tests.support.calls import make_call, make_calls
 
@@ -24,6 +26,10 @@ rows_of = st.lists(
 )
 SCHEMA = {"hop": pl.String, "model": pl.String, "event": pl.Boolean, "index": pl.Int16, "weight": pl.Float64}
 WORDS = ["hop", "model", "event"]
+
+
+def by_hash() -> ByHash:
+    return ByHash(pl.Schema({word: SCHEMA[word] for word in WORDS}))
 
 
 def timed(frame: pl.DataFrame) -> pl.LazyFrame:
@@ -43,12 +49,14 @@ def plainly(frame: pl.DataFrame, *, weighted: bool) -> pl.DataFrame:
 @given(rows_of, st.booleans())
 def test_counting_is_a_group_by(rows: list[tuple[object, ...]], weighted: bool) -> None:
     frame = pl.DataFrame(rows, schema=SCHEMA, orient="row")
-    counted = count(timed(frame), WORDS, weighted=weighted)
+    counted = count(timed(frame), by_hash(), weighted=weighted)
     assert counted is not None
-    named = counted.words[counted.cells["group"]].hstack(counted.cells.drop("group"))
+    named = counted.totals.select(WORDS)[counted.cells["group"]].hstack(counted.cells.drop("group"))
     assert_frame_equal(named, plainly(frame, weighted=weighted), check_row_order=False)
     assert counted.cells.equals(counted.cells.sort("group", "index"))
-    assert counted.words.is_unique().all()
+    assert counted.totals.select(*WORDS, "seen").is_unique().all()
+    of_cells = counted.cells.group_by("group").agg(pl.col(CELL_VALUES).sum()).sort("group")
+    assert_frame_equal(of_cells.drop("group"), counted.totals.select(CELL_VALUES))
 
 
 @pytest.mark.parametrize("batch_rows", [1, 7, 1000])
@@ -65,18 +73,18 @@ def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch, batch_rows: int
     )
     monkeypatch.setattr(counting, "_BATCH_ROWS", batch_rows)
     monkeypatch.setattr(counting, "_MIN_ROWS", 1)
-    counted = count(timed(frame), WORDS, weighted=True)
+    counted = count(timed(frame), by_hash(), weighted=True)
     assert counted is not None
-    named = counted.words[counted.cells["group"]].hstack(counted.cells.drop("group"))
+    named = counted.totals.select(WORDS)[counted.cells["group"]].hstack(counted.cells.drop("group"))
     assert_frame_equal(named, plainly(frame, weighted=True), check_row_order=False)
 
 
 def test_groups_that_share_a_place_in_the_table_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "_TABLE_BITS", 3)
+    monkeypatch.setattr(groups, "_TABLE_BITS", 3)
     frame = pl.DataFrame([(str(n % 30), "m", True, n % 90, 1.0) for n in range(900)], schema=SCHEMA, orient="row")
-    counted = count(timed(frame), WORDS, weighted=False)
+    counted = count(timed(frame), by_hash(), weighted=False)
     assert counted is not None
-    assert counted.words.height == 30
+    assert counted.totals.height == 30
     assert counted.cells["count"].sum() == 900
 
 

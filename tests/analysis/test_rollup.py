@@ -12,6 +12,9 @@ from polars.testing import assert_frame_equal
 from meshslo.analysis.histogram import index_of
 from meshslo.analysis.rollup import Rollup, roll_up
 from meshslo.telemetry.errors import BadInputError
+from meshslo.telemetry.schema import to_arrow
+from meshslo.telemetry.store.hours import write_calls
+from meshslo.telemetry.store.kinds import scan_numbered
 from meshslo.telemetry.vocabulary import OUTCOMES, PHASES
 from tests.support.calls import EPOCH, make_call, make_calls
 
@@ -200,3 +203,22 @@ def test_every_phase_counts_every_call() -> None:
     rollup = rolled([make_call(outcome=outcome) for outcome in OUTCOMES])
     assert rollup.phases == PHASES
     assert rollup.cells.group_by("phase").agg(pl.col("count").sum())["count"].to_list() == [5] * 4
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(calls, max_size=30), st.sampled_from([None, "1m", "1h"]))
+def test_calls_numbered_by_kind_roll_up_to_the_same(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], bucket: str | None
+) -> None:
+    together = make_calls([make_call(), *rows])
+    path = tmp_path_factory.mktemp("kinds") / "calls.parquet"
+    write_calls(path, [to_arrow(together)])
+    numbered, _ = scan_numbered([path])
+    assert numbered is not None
+    for keys in (("hop", "route", "model", "tenant"), ("hop",), ()):
+        told = roll_up(numbered, keys=keys, bucket=bucket)
+        plain = roll_up(together.lazy(), keys=keys, bucket=bucket)
+        assert_frame_equal(told.totals, plain.totals)
+        assert_frame_equal(told.cells, plain.cells)
+    with pytest.raises(BadInputError, match="not keys of calls: pod; there are hop, route, model, tenant"):
+        roll_up(numbered, keys=["pod"])

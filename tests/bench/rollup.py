@@ -21,14 +21,14 @@ import duckdb
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from meshslo.analysis import histogram
 from meshslo.analysis.report import report
 from meshslo.analysis.rollup import Rollup, roll_up
 from meshslo.analysis.tables import life_tables
 from meshslo.telemetry.schema import CALLS
-from meshslo.telemetry.store.hours import scan_files
+from meshslo.telemetry.store.hours import scan_files, write_calls
+from meshslo.telemetry.store.kinds import scan_numbered
 
 ROWS = 20_000_000
 SHAPE = {"hop": 8, "route": 10, "model": 6, "tenant": 20}
@@ -41,22 +41,17 @@ _CHUNK_ROWS = 500_000
 
 
 def make(path: Path = FILE, rows: int = ROWS) -> None:
-    """Write the calls once, as the store writes them: dictionary-encoded words, zstd, plain strings to readers."""
+    """Write the calls once, as the store writes them: words (plain strings to readers) and the number of each call's kind."""
     if path.exists():
         return
     path.parent.mkdir(exist_ok=True)
-    names = ["start", *NEEDED]
     partial = path.with_suffix(".partial")
     rng = np.random.default_rng(20261102)
-    with pq.ParquetWriter(
-        partial, pa.schema([CALLS.field(name) for name in names]), compression="zstd", compression_level=1, store_schema=False
-    ) as writer:
-        for first in range(0, rows, _CHUNK_ROWS):
-            writer.write_table(_chunk(rng, first, names), row_group_size=_CHUNK_ROWS // 4)
+    write_calls(partial, (_chunk(rng, first) for first in range(0, rows, _CHUNK_ROWS)))
     partial.rename(path)
 
 
-def _chunk(rng: np.random.Generator, first: int, names: list[str]) -> pa.Table:
+def _chunk(rng: np.random.Generator, first: int) -> pa.Table:
     codes = {key: rng.integers(0, size, _CHUNK_ROWS) for key, size in SHAPE.items()}
     # Log-normal around a median of the group's own, and one call in a hundred three times as slow.
     median_s = 0.15 * 1.35 ** codes["hop"] * 1.2 ** codes["model"] * 1.02 ** codes["tenant"]
@@ -73,7 +68,8 @@ def _chunk(rng: np.random.Generator, first: int, names: list[str]) -> pa.Table:
         "duration_s": pa.array(median_s * slow * rng.lognormal(0, 0.45, _CHUNK_ROWS)),
         "weight": pa.array(np.ones(_CHUNK_ROWS)),
     }
-    return pa.table(columns, schema=pa.schema([CALLS.field(name) for name in names]))
+    unseen = {field.name: pa.nulls(_CHUNK_ROWS, field.type) for field in CALLS if field.name not in columns}
+    return pa.table(columns | unseen, schema=CALLS)
 
 
 def _words(codes: np.ndarray, words: list[str]) -> pa.DictionaryArray:
@@ -82,7 +78,9 @@ def _words(codes: np.ndarray, words: list[str]) -> pa.DictionaryArray:
 
 def rolled_up() -> Rollup:
     """The rollup as a report asks for it."""
-    return roll_up(scan_files([FILE]), keys=tuple(SHAPE), bucket=None, phases=["total"], extremes=False)
+    numbered, _ = scan_numbered([FILE])
+    assert numbered is not None
+    return roll_up(numbered, keys=tuple(SHAPE), bucket=None, phases=["total"], extremes=False)
 
 
 def ours() -> pl.DataFrame:
