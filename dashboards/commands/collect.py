@@ -1,4 +1,4 @@
-"""`meshslo collect`: receive spans into a store."""
+"""`meshslo collect`: receive spans, metrics and access logs into a store."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,7 +48,7 @@ def collect(
     ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen on other than loopback addresses unencrypted.")] = False,
 ) -> None:
-    """Receive OTLP traces over gRPC and HTTP into a store.
+    """Receive OTLP traces, metrics and access logs over gRPC and HTTP into a store.
 
     A batch is answered once it is on the disk. Prints a line of JSON with the addresses when it is ready; SIGTERM or Ctrl-C
     moves everything into Parquet and ends.

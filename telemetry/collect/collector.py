@@ -60,7 +60,7 @@ async def _run(settings: CollectSettings, layout: Layout, say: Say) -> None:
     journal = Journal(layout, settings.journal)
     worker = WorkerProcess(layout.root, settings.worker, say)
     forwarder = None if settings.forward is None else Forwarder(settings.forward, settings.max_forward_bytes)
-    intake = Intake(journal, forwarder)
+    intake = Intake(journal, forwarder, settings.limits)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Health(layout, intake, journal, worker.stats))
     if forwarder is not None:

@@ -22,6 +22,9 @@ _PREFIX: Final = "meshslo_collector_"
 _WORKER_COUNTERS: Final[Mapping[str, str]] = {
     "rows": "Call rows written to Parquet.",
     "duplicates": "Call rows that were there already.",
+    "metric_points": "Data points of metrics counted.",
+    "metric_repeats": "Data points of metrics that were counted already.",
+    "metric_baselines": "Data points that counted nowhere: their stream began over a day before it was first heard of.",
     "damaged": "Segments kept as evidence because not all of them could be read.",
     "set_aside": "Segments kept as evidence because they could not be turned into calls.",
     "failed": "Steps that the disk refused; each is tried again.",

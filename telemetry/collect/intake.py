@@ -3,13 +3,14 @@
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from meshslo.telemetry.store.journal import Journal
 
 from .access import Sender
 from .forward import Forwarder
-from .signals import Signal
+from .signals import Limits, Signal
 
 _LARGE_BYTES: Final = 2**20
 
@@ -27,9 +28,10 @@ class IntakeStats:
 class Intake:
     """Takes batches into a journal, and offers what is in it to a forwarder."""
 
-    def __init__(self, journal: Journal, forwarder: Forwarder | None = None) -> None:
+    def __init__(self, journal: Journal, forwarder: Forwarder | None = None, limits: Limits = Limits()) -> None:  # noqa: B008 - a frozen value
         self._journal = journal
         self._forwarder = forwarder
+        self._limits = limits
         self.stats = IntakeStats()
 
     async def take(self, signal: Signal, payload: bytes, sender: Sender) -> Any:
@@ -37,8 +39,8 @@ class Intake:
 
         Raises BadInputError where `payload` is no such message, StoreBusyError where it should be sent again later.
         """
-        large = len(payload) > _LARGE_BYTES
-        checked = await asyncio.to_thread(signal.check, payload, sender) if large else signal.check(payload, sender)
+        check = partial(signal.check, payload, sender, self._limits)
+        checked = await asyncio.to_thread(check) if len(payload) > _LARGE_BYTES else check()
         if checked.accepted:
             await asyncio.wrap_future(self._journal.append(signal.kind, checked.payload))
             if self._forwarder is not None:

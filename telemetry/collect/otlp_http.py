@@ -1,4 +1,4 @@
-"""The HTTP port: POST /v1/traces and /v1/logs in protobuf or JSON, /healthz and /metrics.
+"""The HTTP port: POST /v1/traces, /v1/logs and /v1/metrics in protobuf or JSON, /healthz and /metrics.
 
 Errors are google.rpc.Status in the request's own encoding.
 """

@@ -10,6 +10,7 @@ from meshslo.telemetry.store.housekeeping import WorkerSettings
 from meshslo.telemetry.store.journal import JournalSettings
 
 from .access import Tls, Tokens
+from .signals import Limits
 
 _MIB = 2**20
 
@@ -90,6 +91,7 @@ class CollectSettings:
     ready_file: Path | None = None
     max_message_bytes: int = 20 * _MIB
     max_buffered_bytes: int = 128 * _MIB
+    limits: Limits = Limits()  # noqa: RUF009 - a frozen value
     journal: JournalSettings = field(default_factory=JournalSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
 

@@ -20,6 +20,7 @@ from .events import Say
 _RESTART_S: Final = 1.0
 _MAX_RESTARTS: Final = 5
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_STEP_COUNTS: Final = ("segments", "spans", "rows", "duplicates", "metric_points", "metric_repeats", "metric_baselines")
 _NEWS: Final = frozenset({"failed", "set_aside", "kept"})
 
 
@@ -36,7 +37,7 @@ class WorkerStats:
         """Count an event of the worker."""
         self.totals[event["event"]] += 1
         if event["event"] == "step":
-            self.totals.update({name: event[name] for name in ("segments", "spans", "rows", "duplicates")})
+            self.totals.update({name: event[name] for name in _STEP_COUNTS})
             self.totals["damaged"] += len(event["damaged"])
             self.carried = event["carried"]
             self.last_step_s = time.time()

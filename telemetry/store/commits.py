@@ -102,7 +102,11 @@ def settle(layout: Layout) -> None:
     for commit in pending(layout):
         carry_out(layout, commit)
     kept = {temporary for commit in pending(layout) for temporary, _ in commit.change.publish}
-    leftovers = (*layout.calls.rglob(f"*{TEMPORARY}"), *layout.wal.glob(f"*{TEMPORARY}"), *layout.root.glob(f".*{TEMPORARY}"))
+    leftovers = (
+        *(path for folder in (layout.calls, layout.metrics) for path in folder.rglob(f"*{TEMPORARY}")),
+        *layout.wal.glob(f"*{TEMPORARY}"),
+        *layout.root.glob(f".*{TEMPORARY}"),
+    )
     for temporary in leftovers:
         if layout.relative(temporary) not in kept:
             temporary.unlink(missing_ok=True)

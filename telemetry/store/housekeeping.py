@@ -17,6 +17,7 @@ from .hours import hour_of, scan_files, stage, stage_together, without_repeats
 from .ingest import IngestSettings
 from .layout import Layout
 from .locks import write_lock
+from .metric_keeping import merge_pushed, retire_pushed
 from .segments import fresh_name
 from .snapshot import take
 
@@ -28,7 +29,7 @@ _MERGES_A_TURN = 8
 
 @dataclass(frozen=True)
 class KeepSettings:
-    """How long calls are kept, how many bytes of them, and when the files of an hour are merged.
+    """How long calls and metrics sent here are kept, how many bytes of calls, and when the files of an hour are merged.
 
     None keeps everything. Files are merged in two sizes: small ones, under half of `merge_bytes`, into one that fits the memory
     and whose calls complete each other on the way; then those, under half of `large_bytes`, end to end. Either happens once
@@ -69,11 +70,13 @@ def keep(layout: Layout, settings: KeepSettings) -> Kept:
             carry_out(layout, commit)
         retired = _retire(layout, settings)
         merged = [_merge(layout, run, settings) for run in islice(_mergeable_now(layout, settings), _MERGES_A_TURN)]
+        series = _retire_series(layout, settings)
+        merged += filter(None, [merge_pushed(layout)])
     return Kept(
         merged_files=sum(merged),
         into_files=len(merged),
-        retired_files=len(retired),
-        retired_bytes=sum(retired.values()),
+        retired_files=len(retired) + len(series),
+        retired_bytes=sum(retired.values()) + sum(series.values()),
         retired_until=max(hour_of(path) + _HOUR for path in retired).isoformat() if retired else None,
     )
 
@@ -134,6 +137,12 @@ def _retire(layout: Layout, settings: KeepSettings) -> dict[Path, int]:
     if gone:
         carry_out(layout, decide(layout, Change(supersede=tuple(sorted(layout.relative(path) for path in gone)))))
     return {path: sizes[path] for path in gone}
+
+
+def _retire_series(layout: Layout, settings: KeepSettings) -> dict[Path, int]:
+    if settings.max_age_s is None:
+        return {}
+    return retire_pushed(layout, datetime.fromtimestamp(time.time() - settings.max_age_s, UTC))
 
 
 def _is_too_old(path: Path, settings: KeepSettings) -> bool:

@@ -18,6 +18,7 @@ from .hours import Staged, by_hour, folder_of, stage, without_repeats
 from .known import KnownRows
 from .layout import Layout
 from .locks import write_lock
+from .pushed import count_pushed, stage_pushed
 from .segments import SEALED, fresh_name, sealed
 from .snapshot import take
 from .spans import ARRIVAL, calls_of, pack_arrived, read_arrived
@@ -42,6 +43,8 @@ class IngestSettings:
 class Step:
     """What a step did.
 
+    Of the metric points, `metric_repeats` were known already, and `metric_baselines` are of streams that began long before
+    they were first heard of: when these counted what they hold is not known, and it counts nowhere.
     The carried spans are in the segment `carried_in`; the first of their traces is settled at `next_due_s` (since the epoch).
     """
 
@@ -51,6 +54,9 @@ class Step:
     duplicates: int = 0
     carried: int = 0
     damaged: tuple[str, ...] = ()
+    metric_points: int = 0
+    metric_repeats: int = 0
+    metric_baselines: int = 0
     carried_in: str | None = None
     next_due_s: float | None = None
 
@@ -111,10 +117,11 @@ def _within(segments: list[Path], max_bytes: int) -> list[Path]:
 
 @dataclass(frozen=True)
 class _Read:
-    """What a step has read: spans and logged calls to store now, spans to carry over, what could not be read of a segment."""
+    """What a step has read: spans, logged calls and metrics to store now, spans to carry over, what could not be read."""
 
     ready: pl.DataFrame
     logged: pl.DataFrame
+    metered: list[bytes]
     waiting: pl.DataFrame
     damaged: Mapping[Path, tuple[str, ...]]
     at_ns: int
@@ -124,7 +131,7 @@ def _read(segments: list[Path], settings: IngestSettings, *, flush: bool) -> _Re
     now_ns = time.time_ns()
     arrived = read_arrived(segments)
     ready, waiting = split_settled(arrived.spans, settings, now_ns, flush=flush)
-    return _Read(ready, arrived.logged, waiting, arrived.damaged, now_ns)
+    return _Read(ready, arrived.logged, arrived.metered, waiting, arrived.damaged, now_ns)
 
 
 def _store(layout: Layout, segments: list[Path], read: _Read, known: KnownRows) -> Step:
@@ -132,11 +139,13 @@ def _store(layout: Layout, segments: list[Path], read: _Read, known: KnownRows) 
     written = list(_stage_new(layout, calls, fresh_name(), known))
     staged = [file for file, _ in written]
     counts = [stage_counts(layout, _counted(layout, [new for _, new in written]))] if written else []
+    metered = count_pushed(layout, read.metered, read.at_ns) if read.metered else None
+    series = [] if metered is None else stage_pushed(layout, metered, fresh_name())
     carried = [] if read.waiting.is_empty() else [_stage_waiting(layout, read.waiting, read.at_ns)]
     evidence = [(path, layout.damaged / path.name) for path in read.damaged]
     change = Change(
         publish=_published(layout, staged)
-        + tuple((layout.relative(a), layout.relative(b)) for a, b in [*counts, *carried, *evidence]),
+        + tuple((layout.relative(a), layout.relative(b)) for a, b in [*counts, *series, *carried, *evidence]),
         drop=tuple(layout.relative(path) for path in segments if path not in read.damaged),
     )
     carry_out(layout, decide(layout, change))
@@ -148,6 +157,9 @@ def _store(layout: Layout, segments: list[Path], read: _Read, known: KnownRows) 
         duplicates=calls.height - rows,
         carried=read.waiting.height,
         damaged=tuple(f"{path.name}: {'; '.join(why)}" for path, why in read.damaged.items()),
+        metric_points=metered.points if metered else 0,
+        metric_repeats=metered.repeats if metered else 0,
+        metric_baselines=metered.baselines if metered else 0,
         carried_in=carried[0][1].name if carried else None,
     )
 

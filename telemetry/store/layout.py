@@ -3,6 +3,8 @@
 STORE/meshslo-store.json                              marker with the format's version
 STORE/wal/TIME-ID.open, .seg                          acknowledged spans not yet in Parquet: being written, sealed
 STORE/calls/date=YYYY-MM-DD/hour=HH/*.parquet         call rows by their own start hour (UTC)
+STORE/metrics/PROFILE/SOURCE/*.parquet                metric series, pulled or sent
+STORE/streams.arrow                                   what each stream of sent metrics said last
 STORE/counted.arrow                                   running counts of the calls collected, for /metrics
 STORE/commits/*.json                                  changes decided but not yet carried out in full
 STORE/damaged/                                        segments that could not be read in full, kept as evidence
@@ -43,6 +45,11 @@ class Layout:
     def calls(self) -> Path:
         """Folder of the Parquet files."""
         return self.root / "calls"
+
+    @property
+    def metrics(self) -> Path:
+        """Folder of the metric series; absent until there are any."""
+        return self.root / "metrics"
 
     @property
     def commits(self) -> Path:

@@ -1,32 +1,35 @@
-"""What servers of metrics have counted, beside the call rows: histograms in their own buckets, and counters, by step of time.
+"""What metrics have counted, beside the call rows: histograms in their own buckets, and counters, by step of time.
 
-    STORE/metrics/PROFILE/SOURCE/SINCE-UNTIL.parquet      seconds since the epoch; SOURCE is a hash of the server's address
-
-A file is everything one source said of its window; what a later pull says of the same time is left out, so nothing counts
-twice. These rows are no calls and are never added to calls.
+Pulled from a server (a folder for each, by a hash of its address) a file is everything that it said of its window; what a
+later pull says of the same time is left out, so nothing counts twice. Of what is sent to a collector see `pushed`. These rows
+are no calls and are never added to calls.
 """
 
 import hashlib
 import io
+import time
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
 import polars as pl
 
+from meshslo.telemetry.errors import StoreError
+
 from .atomic import write_atomically
 from .ingest import Appended
 from .layout import Layout, open_layout
 from .locks import write_lock
+from .metric_files import Window, holds, named, touches, window_of
+from .pushed import count_pushed, payloads_in
+from .snapshot import Snapshot, take
 
 Measure = Literal[
     "bucket", "sum_s", "calls", "retries", "retry_successes", "retries_refused", "timeouts", "overflows", "ejections"
 ]
 """What `value` is: calls in (low_s, high_s]; the seconds of all calls; calls by outcome; and events that calls met."""
-
-Window = tuple[datetime, datetime]
-"""From the first on, and before the second."""
 
 STEPS: Final = pl.Schema(
     {
@@ -69,6 +72,9 @@ STEPS: Final = pl.Schema(
 )
 """One number that a server counted in one step of time, as `MetricStore.scan` gives it."""
 
+_TRIES: Final = 50
+_PAUSE_S: Final = 0.05
+
 _LISTS: Final = ("start", "value")
 SERIES: Final = pl.Schema({name: pl.List(kind) if name in _LISTS else kind for name, kind in STEPS.items()})
 """The same, all steps of a number in one row: `start` and `value` are lists of equal length. As sources give it, and files hold
@@ -101,11 +107,6 @@ class MetricStore:
 
     layout: Layout
 
-    @property
-    def folder(self) -> Path:
-        """Where they lie; absent until something was pulled."""
-        return self.layout.root / "metrics"
-
     def append(self, series: pl.DataFrame, *, since: datetime, until: datetime) -> Appended:
         """Add what sources said of [since, until), durably; steps of which it spoke before (same profile) are left out.
 
@@ -115,18 +116,22 @@ class MetricStore:
         added = 0
         with write_lock(self.layout):
             for (profile, source), part in rows.group_by("profile", "source", maintain_order=True):
-                folder = self.folder / _safe(str(profile)) / hashlib.sha256(str(source).encode()).hexdigest()[:16]
+                folder = self.layout.metrics / _safe(str(profile)) / hashlib.sha256(str(source).encode()).hexdigest()[:16]
                 new = _outside(part, [held for held in _windows(folder) if held[0] < until and since < held[1]])
                 added += _steps(new)
                 if not new.is_empty():
-                    _write(folder / f"{_seconds(since)}-{_seconds(until)}.parquet", new)
+                    _write(folder / named(_seconds(since), _seconds(until)), new)
         return Appended(added, _steps(rows) - added)
 
     def series(self, since: datetime | None = None, until: datetime | None = None) -> pl.LazyFrame:
-        """Every series with its steps that begin in [since, until), rows of `SERIES`; None is an open end."""
-        touched = [path for path in sorted(self.folder.glob("*/*/*.parquet")) if _touches(_window(path), since, until)]
-        whole = [path for path in touched if _holds((since, until), _window(path))]
-        parts = [] if touched else [pl.DataFrame(schema=SERIES).lazy()]
+        """Every series with its steps that begin in [since, until), rows of `SERIES`; None is an open end.
+
+        What a collector has acknowledged but not yet moved is counted here and now.
+        """
+        files, waiting = self._read()
+        touched = [path for path in files if touches(window_of(path), since, until)]
+        whole = [path for path in touched if holds((since, until), window_of(path))]
+        parts = [as_series(_within(stepwise(waiting.lazy()), since, until))]
         if whole:
             parts.append(_scanned(whole))
         cut = [path for path in touched if path not in whole]
@@ -139,13 +144,32 @@ class MetricStore:
         return stepwise(self.series(since, until))
 
     def series_if_any(self, since: datetime | None = None, until: datetime | None = None) -> pl.LazyFrame | None:
-        """`series`, or None where nothing was ever pulled."""
-        return self.series(since, until) if self.folder.is_dir() else None
+        """`series`, or None where the store holds no metrics."""
+        files, waiting = self._read()
+        return self.series(since, until) if files or not waiting.is_empty() else None
+
+    def _read(self) -> tuple[tuple[Path, ...], pl.DataFrame]:
+        """The files of one moment, and the series that are still in its segments."""
+        for _ in range(_TRIES):
+            view = take(self.layout)
+            # A segment that goes meanwhile, or a state that is newer than the files: look again.
+            with suppress(FileNotFoundError):
+                waiting = _series_in(self.layout, view)
+                if not view.segments or take(self.layout) == view:
+                    return view.metrics, waiting
+            time.sleep(_PAUSE_S)
+        raise StoreError(f"{self.layout.root}: segments went while being read, {_TRIES} times over; try again")
 
 
 def open_metrics(path: str | Path) -> MetricStore:
     """The metric series of the store at `path`; StoreError where there is no store."""
     return MetricStore(open_layout(path))
+
+
+def _series_in(layout: Layout, view: Snapshot) -> pl.DataFrame:
+    """The series of metrics that wait in segments."""
+    payloads = payloads_in(view.segments)
+    return count_pushed(layout, payloads, time.time_ns()).series if payloads else pl.DataFrame(schema=SERIES)
 
 
 def stepwise(series: pl.LazyFrame) -> pl.LazyFrame:
@@ -181,23 +205,7 @@ def _steps(series: pl.DataFrame) -> int:
 
 
 def _windows(folder: Path) -> list[Window]:
-    return [_window(path) for path in folder.glob("*.parquet")]
-
-
-def _window(path: Path) -> Window:
-    since, until = path.stem.split("-")
-    return datetime.fromtimestamp(int(since), UTC), datetime.fromtimestamp(int(until), UTC)
-
-
-def _touches(window: Window, since: datetime | None, until: datetime | None) -> bool:
-    """Whether a step within `window` may begin in [since, until)."""
-    return (since is None or window[1] > since) and (until is None or window[0] < until)
-
-
-def _holds(window: tuple[datetime | None, datetime | None], held: Window) -> bool:
-    """Whether every step within `held` begins in `window`; None is an open end."""
-    since, until = window
-    return (since is None or since <= held[0]) and (until is None or held[1] <= until)
+    return [window_of(path) for path in folder.glob("*.parquet")]
 
 
 def _outside(series: pl.DataFrame, windows: list[Window]) -> pl.DataFrame:

@@ -19,9 +19,10 @@ _PUBLISHING_S: Final = 1.0
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Files that together hold every acknowledged call once: Parquet files, and segments still to be decoded."""
+    """Files that together hold every acknowledged call and count once: Parquet files, and segments still to be decoded."""
 
     calls: tuple[Path, ...]
+    metrics: tuple[Path, ...]
     segments: tuple[Path, ...]
 
 
@@ -46,14 +47,15 @@ _Listing = tuple[tuple[Commit, ...], tuple[Path, ...], tuple[Path, ...]]
 
 
 def _listing(layout: Layout) -> _Listing:
-    return tuple(pending(layout)), tuple(sorted(layout.calls.glob("*/*/*.parquet"))), tuple(all_segments(layout))
+    files = (path for folder in (layout.calls, layout.metrics) for path in sorted(folder.glob("*/*/*.parquet")))
+    return tuple(pending(layout)), tuple(files), tuple(all_segments(layout))
 
 
 def _is_publishing(layout: Layout, commits: tuple[Commit, ...]) -> bool:
     return any((layout.root / temporary).exists() for commit in commits for temporary, _ in commit.change.publish)
 
 
-def _resolve(layout: Layout, commits: tuple[Commit, ...], calls: tuple[Path, ...], segments: tuple[Path, ...]) -> Snapshot:
+def _resolve(layout: Layout, commits: tuple[Commit, ...], parquet: tuple[Path, ...], segments: tuple[Path, ...]) -> Snapshot:
     moved = [temporary for commit in commits for temporary, _ in commit.change.publish]
     dropped = [name for commit in commits for name in (*commit.change.drop, *commit.change.supersede)]
     gone = {layout.root / name for name in (*moved, *dropped)}
@@ -63,9 +65,9 @@ def _resolve(layout: Layout, commits: tuple[Commit, ...], calls: tuple[Path, ...
         for temporary, final in commit.change.publish
         if (layout.root / temporary).exists()
     }
-    present = [*calls, *segments]
+    present = [*parquet, *segments]
     files = [path for path in present if path not in gone] + [staged[path] for path in staged if path not in gone]
-    return Snapshot(
-        tuple(path for path in files if layout.calls in path.parents),
-        tuple(path for path in files if layout.wal in path.parents),
+    calls, metrics, segments = (
+        tuple(path for path in files if folder in path.parents) for folder in (layout.calls, layout.metrics, layout.wal)
     )
+    return Snapshot(calls, metrics, segments)

@@ -26,7 +26,7 @@ _CHUNK_BYTES: Final = 4 * 2**20
 
 @dataclass(frozen=True)
 class Arrived:
-    """The spans of some segments, the calls that access logs tell of, and of segments not read in full, why.
+    """The spans of some segments, the calls that access logs tell of, metrics exports, and of segments not read in full, why.
 
     The table has only those attribute columns in which something is said, and `ARRIVAL`: most of the columns of `SPANS` are
     empty, and empty ones are the larger part of its memory. `widen` makes it the span table again.
@@ -34,6 +34,7 @@ class Arrived:
 
     spans: pl.DataFrame
     logged: pl.DataFrame
+    metered: list[bytes]
     damaged: dict[Path, tuple[str, ...]]
 
 
@@ -41,18 +42,20 @@ def read_arrived(segments: Iterable[Path]) -> Arrived:
     """The spans of `segments`, a repeated one once (the first to arrive); FileNotFoundError where a segment has gone."""
     frames: list[pl.DataFrame] = [pl.DataFrame(schema={**FIXED, ARRIVAL: pl.Int64})]
     logged: list[pl.DataFrame] = [pl.DataFrame(schema=FRAME)]
+    metered: list[bytes] = []
     damaged: dict[Path, tuple[str, ...]] = {}
     for path in segments:
         segment = read_segment(path)
         complaints = [f"{part.size_bytes} bytes at {part.offset}: {part.reason}" for part in segment.damage if not part.torn]
         frames.extend(_frames(segment.records, complaints.append))
         logged.extend(_logged(segment.records, complaints.append))
+        metered.extend(record.payload for record in segment.records if record.kind == Kind.OTLP_METRICS)
         if complaints:
             damaged[path] = tuple(complaints)
     spans = pl.concat(frames, how="diagonal")
     if not spans.select(_IDENTITY).is_unique().all():
         spans = spans.unique(_IDENTITY, keep="first", maintain_order=True)
-    return Arrived(spans, pl.concat(logged), damaged)
+    return Arrived(spans, pl.concat(logged), metered, damaged)
 
 
 def calls_of(spans: pl.DataFrame, logged: pl.DataFrame) -> pl.DataFrame:
@@ -86,7 +89,7 @@ def _frames(records: Iterable[Record], complain: Callable[[str], None]) -> Itera
             received.append(record)
         elif record.kind == Kind.SPANS:
             yield pl.read_ipc_stream(record.payload)
-        elif record.kind != Kind.OTLP_LOGS:
+        elif record.kind not in (Kind.OTLP_LOGS, Kind.OTLP_METRICS):
             complain(f"record of unknown kind {record.kind}")
     for chunk in _chunks(received):
         yield from _decode(chunk, complain)

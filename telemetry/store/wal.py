@@ -32,6 +32,8 @@ class Kind(IntEnum):
     """Decoded spans that still wait for their trace: an Arrow IPC stream."""
     OTLP_LOGS = 3
     """A serialized ExportLogsServiceRequest, as it was received."""
+    OTLP_METRICS = 4
+    """A serialized ExportMetricsServiceRequest, as it was received."""
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def test_other_sources_and_profiles_have_their_own_steps(store: MetricStore) -> 
 
 def test_a_profile_cannot_leave_the_store(store: MetricStore) -> None:
     append(store, minutes(0, 1, profile="../../x"), 0, 1)
-    assert all(store.folder in path.parents for path in store.layout.root.rglob("*.parquet"))
+    assert all(store.layout.metrics in path.parents for path in store.layout.root.rglob("*.parquet"))
 
 
 @pytest.mark.parametrize(
