@@ -40,6 +40,9 @@ idempotent = true
 CUTTING: Final = ("total_timeout", "idle_gap_timeout", "per_try_timeout")
 """Settings whose timers end a stream."""
 
+KINDS: Final = ("timeouts", "retries")
+"""What the demo mends; `demo.scenarios` mend the rest."""
+
 PROMISING: Final = ("change", "explore", "keep")
 
 STREAMED: Final = (ENTRY, GENERATION)
@@ -112,7 +115,7 @@ def advise(store: Path, window: tuple[datetime, datetime], config: Config, boots
     calls = open_store(store)
     manifests = {path.name: path.read_text() for path in bootstraps.values()}
     deployed = read_deployed(manifests, model_header=config.emit.model_header)
-    justified = calls.recommend(config=config, deployed=deployed, since=window[0], until=window[1])
+    justified = calls.recommend(KINDS, config=config, deployed=deployed, since=window[0], until=window[1])
     envoy = emit("envoy", justified, settings=config.emit, manifests=manifests)
     return Advice(
         report=calls.report(by=["hop", "model"], since=window[0], until=window[1]),

