@@ -45,12 +45,12 @@ class Answer:
 
     def to_pandas(self: Framed) -> "pd.DataFrame":
         """The frame as pandas; BadConfigError where pandas is not installed."""
-        _require("pandas", "a pandas frame")
+        require("pandas", "a pandas frame")
         return self.frame.to_pandas()
 
     def figure(self) -> "go.Figure":
         """The plotly picture of the answer; BadConfigError where plotly is not installed, or there is no picture of it."""
-        _require("plotly", "a figure")
+        require("plotly", "a figure")
         return _shown(self).figure()
 
     def _repr_html_(self) -> str:
@@ -58,7 +58,8 @@ class Answer:
         return _shown(self).html()
 
 
-def _require(package: str, what: str) -> None:
+def require(package: str, what: str) -> None:
+    """BadConfigError, saying what to install, where `what` needs a package that is not there."""
     if find_spec(package) is None:
         raise BadConfigError(f"{what} needs {package}: pip install 'meshslo[dashboards]'")
 

@@ -19,6 +19,7 @@ from .backtest import BY as BACKTEST_BY
 from .backtest import Backtest, Split, backtest
 from .cardinality import fold_tail
 from .config import Config, Limits
+from .doctor import Diagnosis, examine
 from .metrics import roll_up_series
 from .paths import Asked as ChainAsked
 from .paths import Chain, chain
@@ -163,6 +164,11 @@ class CallStore:
         self._need_calls(since, until)
         asked = ChainAsked(tuple(quantiles), np.random.default_rng(seed))
         return chain(self.scan(since, until), asked, tuple(dict.fromkeys(by)))
+
+    def doctor(self, *, since: datetime | None = None, until: datetime | None = None) -> Diagnosis:
+        """What the calls in [since, until) can bear: who saw each hop, what is set, vantages that contradict each other."""
+        rollup = self.rollup(by=("hop",), bucket=None, phases=("total",), since=since, until=until)
+        return examine(self.scan(since, until), rollup)
 
     def slo(self, config: Config, *, at: datetime | None = None, each: Sequence[str] = ()) -> SloReport:
         """How the objectives of `config` (its `slo` tables) stand at `at`, just after the last call where it is not given.

@@ -13,7 +13,7 @@ from meshslo.analysis.rollup import Rollup
 from meshslo.analysis.survival import LifeTable
 from meshslo.dashboards.figures import Limit
 from meshslo.dashboards.figures.theme import NOT_SET
-from meshslo.dashboards.text import quantile_text, share_text
+from meshslo.dashboards.text import quantile_text, seconds_text, share_text
 from meshslo.telemetry.vocabulary import OUTCOMES, Phase
 
 POINTS: Final = 120
@@ -57,6 +57,20 @@ def quantile_table(report: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
 def outcome_counts(report: pl.DataFrame) -> pl.DataFrame:
     """One row a group: calls and the number of each outcome."""
     return report.unique([GROUP], keep="first", maintain_order=True).select(GROUP, "calls", *OUTCOMES)
+
+
+def cost_table(costs: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """One row a group of `analysis.streams.stream_costs`: the keys, who saw it, streams, and what was made and held in vain."""
+    tokens = [f"{row['tokens_in_vain']:,} of {row['tokens']:,}" for row in costs.iter_rows(named=True)]
+    return costs.select(
+        *keys,
+        pl.col("vantage").alias("seen by"),
+        pl.col("calls").alias("streams"),
+        pl.col("timeout").alias("cut by a timer"),
+        pl.col("cancelled").alias("caller left"),
+        pl.Series("tokens in vain", tokens),
+        pl.Series("held in vain", [seconds_text(held) for held in costs["held_in_vain_s"]]),
+    )
 
 
 def hop_rows(report: pl.DataFrame) -> pl.DataFrame:

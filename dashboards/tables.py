@@ -3,13 +3,16 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich import box
 from rich.console import Console, ConsoleOptions
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    import polars as pl
 
 PLAIN: Final = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A line under the heads and nothing else, of characters that any program that reads a pipe has."""
@@ -29,6 +32,16 @@ def table(console: Console, *, title: str | None = None) -> Table:
         pad_edge=False,
         padding=(0, 2, 0, 0),
     )
+
+
+def of_frame(console: Console, frame: "pl.DataFrame") -> Table:
+    """The rows of a frame, its numbers to the right with their thousands apart."""
+    filled = table(console)
+    for name, kind in frame.schema.items():
+        filled.add_column(name, justify="right" if kind.is_numeric() else "left")
+    for row in frame.iter_rows():
+        filled.add_row(*(f"{cell:,}" if isinstance(cell, int) else Name("-" if cell is None else str(cell)) for cell in row))
+    return filled
 
 
 def heading(console: Console, text: str) -> None:

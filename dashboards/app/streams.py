@@ -6,7 +6,7 @@ import polars as pl
 import streamlit as st
 
 from meshslo.dashboards.figures import endings, quantile_dots
-from meshslo.dashboards.frames import GROUP, labelled, quantile_table
+from meshslo.dashboards.frames import GROUP, cost_table, labelled, quantile_table
 from meshslo.dashboards.text import seconds_text, share_text
 from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.vocabulary import INGRESS, Phase
@@ -99,7 +99,7 @@ def _headline(costs: pl.DataFrame) -> None:
 def _endings(view: View, costs: pl.DataFrame, keys: list[str]) -> None:
     st.subheader("How streams end, and what it costs")
     draw(endings(costs, GROUP), "endings")
-    table(_costs(costs, keys), "costs")
+    table(cost_table(costs, keys), "costs")
     st.caption("In vain: made, and held open, for streams that did not end well. Where tokens are not counted, chunks are.")
     st.subheader("What cut them")
     cuts = view.cuts(["hop"])
@@ -109,19 +109,6 @@ def _endings(view: View, costs: pl.DataFrame, keys: list[str]) -> None:
     names = [f"{FLAGS.get(flag, flag)} ({flag})" for flag in cuts["flag"]]
     table(cuts.select("hop", pl.col("vantage").alias("seen by"), pl.Series("ended by", names), "calls"), "cuts")
     st.caption("As the outermost proxy of each hop flagged its calls, those that do not stream among them.")
-
-
-def _costs(costs: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    tokens = [f"{row['tokens_in_vain']:,} of {row['tokens']:,}" for row in costs.iter_rows(named=True)]
-    return costs.select(
-        *keys,
-        pl.col("vantage").alias("seen by"),
-        pl.col("calls").alias("streams"),
-        pl.col("timeout").alias("cut by a timer"),
-        pl.col("cancelled").alias("caller left"),
-        pl.Series("tokens in vain", tokens),
-        pl.Series("held in vain", [seconds_text(held) for held in costs["held_in_vain_s"]]),
-    )
 
 
 def _clock(report: pl.DataFrame, keys: list[str], title: str) -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
-from typing import Final, Self
+from typing import Self
 
 import polars as pl
 
@@ -17,17 +17,13 @@ from meshslo.analysis.rollup import KEYS, Rollup
 from meshslo.analysis.slo.objective import Objective
 from meshslo.analysis.slo.status import SloReport
 from meshslo.analysis.streams import cut_reasons, stream_costs
+from meshslo.dashboards.buckets import bucket_for
 from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.vocabulary import Phase
 
 from . import answers
 from .answers import Asked
 from .filters import Filters
-
-BUCKETS: Final = ("1s", "10s", "1m", "5m", "15m", "1h", "6h", "1d", "7d")
-_BUCKET_S: Final = (1, 10, 60, 300, 900, 3600, 21600, 86400, 604800)
-MOST_BUCKETS: Final = 60
-"""More points on a time axis than this do not show more."""
 
 
 @dataclass(frozen=True)
@@ -117,15 +113,3 @@ class View:
         return all(
             not getattr(self.filters, key) or getattr(target, key, None) in (None, *getattr(self.filters, key)) for key in KEYS
         )
-
-
-def bucket_for(length: timedelta) -> str:
-    """The shortest time bucket of which so long a window has at most `MOST_BUCKETS`.
-
-    >>> bucket_for(timedelta(minutes=6)), bucket_for(timedelta(days=30))
-    ('10s', '1d')
-    """
-    fitting = (
-        name for name, width_s in zip(BUCKETS, _BUCKET_S, strict=True) if length.total_seconds() <= width_s * MOST_BUCKETS
-    )
-    return next(fitting, BUCKETS[-1])

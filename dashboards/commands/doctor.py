@@ -1,6 +1,5 @@
 """`meshslo doctor`: what the data can bear."""
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -38,14 +37,9 @@ def doctor(
     Example: meshslo doctor --store ./meshslo-store --since 24h
     """
     from meshslo.analysis.api import open_store
-    from meshslo.analysis.doctor import examine
-    from meshslo.dashboards.moments import parse_moment
+    from meshslo.dashboards.inputs import moment
 
-    now = datetime.now(UTC)
-    start, end = (None if text is None else parse_moment(text, now) for text in (since, until))
-    calls = open_store(store)
-    rollup = calls.rollup(by=("hop",), bucket=None, phases=("total",), since=start, until=end)
-    diagnosis = examine(calls.scan(start, end), rollup)
+    diagnosis = open_store(store).doctor(since=moment(since), until=moment(until))
     put(diagnosis, show, output, out)
     if fail_on != "never" and diagnosis.at_least(fail_on):
         raise typer.Exit(1)

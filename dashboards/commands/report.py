@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption
-from meshslo.dashboards.printing import FileOption, FormOption, put
+from meshslo.dashboards.printing import FileOption, FormOption, put, write
 from meshslo.dashboards.text import quantile_text, seconds_text, share_text
 
 from . import Command
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from meshslo.analysis.api import CallStore
+    from meshslo.analysis.config import Config
     from meshslo.analysis.report import Report
 
 
@@ -45,6 +47,15 @@ def report(
     ] = None,
     output: FormOption = "table",
     out: FileOption = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            help="Write a page with pictures, recommendations and data quality instead, to be opened or mailed.",
+            show_default=False,
+            dir_okay=False,
+        ),
+    ] = None,
 ) -> None:
     """Show how calls ended and how long they took: p95 and p99 with intervals, by hop, route, model and tenant.
 
@@ -52,19 +63,33 @@ def report(
     quantile lies beyond what any timer let through.
 
     Example: meshslo report --store ./meshslo-store --by hop,model --phase first_token --quantile 0.99 --since 24h
+    A page to mail: meshslo report --by hop,model --html report.html
     """
     from meshslo.analysis.api import open_store
     from meshslo.dashboards.inputs import moment, read_config
 
-    answer = open_store(store, limits=read_config(config).limits).report(
+    settings = read_config(config)
+    calls, window = open_store(store, limits=settings.limits), {"since": moment(since), "until": moment(until)}
+    answer = calls.report(
         by=[key.strip() for key in by.split(",") if key.strip()],
         phase=phase,  # type: ignore[arg-type]  # checked there
         quantiles=quantile,
-        since=moment(since),
-        until=moment(until),
+        **window,
         vantage=vantage,  # type: ignore[arg-type]  # checked there
     )
-    put(answer, show, output, out)
+    if html is None:
+        put(answer, show, output, out)
+    else:
+        write(_page(calls, answer, settings, window), html)
+
+
+def _page(calls: "CallStore", answer: "Report", settings: "Config", window: "dict[str, datetime | None]") -> str:
+    from meshslo.analysis.answer import require
+
+    require("plotly", "a page with pictures")
+    from meshslo.dashboards.html_report import Asked, report_page
+
+    return report_page(Asked(calls, answer, settings, **window))
 
 
 def show(answer: "Report", console: "Console") -> None:

@@ -21,11 +21,14 @@ A = TypeVar("A")
 
 @dataclass(frozen=True)
 class Presenter(Generic[A]):
-    """The class of an answer, how the command line prints it, and the picture that says most of it, where there is one."""
+    """The class of an answer, how the command line prints it, and the picture that says most of it.
+
+    `figure` is None where there is no picture of this kind, and returns None where an answer holds nothing to draw.
+    """
 
     of: type[A]
     show: "Callable[[A, Console], None]"
-    figure: "Callable[[A], go.Figure] | None" = None
+    figure: "Callable[[A], go.Figure | None] | None" = None
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,14 @@ class Shown:
 
     def figure(self) -> "go.Figure":
         """The picture; BadConfigError where there is none of such an answer."""
-        if self.presenter.figure is None:
-            raise BadConfigError(f"there is no picture of a {type(self.answer).__name__}: take its .frame")
-        return self.presenter.figure(self.answer)
+        drawn = self.drawn()
+        if drawn is None:
+            raise BadConfigError(f"there is no picture of this {type(self.answer).__name__}: take its .frame")
+        return drawn
+
+    def drawn(self) -> "go.Figure | None":
+        """The picture, where there is one."""
+        return None if self.presenter.figure is None else self.presenter.figure(self.answer)
 
     def html(self) -> str:
         """What the command line prints, as HTML."""

@@ -11,16 +11,15 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
-def figure(answer: Recommendations) -> "go.Figure":
-    """Where each timeout is now, where it is proposed, and what was observed; BadConfigError where there is no timeout."""
+def figure(answer: Recommendations) -> "go.Figure | None":
+    """Where each timeout is now, where it is proposed, and what was observed; None where there is no timeout with a value."""
     import polars as pl
 
     from meshslo.dashboards.figures import timeouts
-    from meshslo.telemetry.errors import BadConfigError
 
     rows = [_row(number, item) for number, item in enumerate(answer.items, 1) if _is_known(item)]
     if not rows:
-        raise BadConfigError("no timeout among these recommendations has a value to draw: take their .frame")
+        return None
     return timeouts(
         pl.DataFrame(rows, schema_overrides=dict.fromkeys(("current", "proposed", "estimate", "low", "high"), pl.Float64))
     )

@@ -66,7 +66,7 @@ def test_the_picture_of_objectives_has_those_with_calls() -> None:
 
 
 def test_what_has_no_picture_says_so() -> None:
-    with pytest.raises(BadConfigError, match=r"no picture of a Diagnosis: take its \.frame"):
+    with pytest.raises(BadConfigError, match=r"no picture of this Diagnosis: take its \.frame"):
         diagnosis().figure()
 
 

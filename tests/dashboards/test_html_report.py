@@ -1,0 +1,157 @@
+"""`meshslo report --html`: one page with everything in it, which opens without a network and complains of nothing."""
+
+import json
+import re
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from meshslo.analysis import CallStore, from_calls
+from meshslo.analysis.config import Config
+from meshslo.dashboards.cli import build
+from meshslo.dashboards.html_report import Asked, Part, page, report_page
+from tests.support.browser import chromium, complaints, found, wait
+from tests.support.calls import make_call, make_calls
+from tests.support.dashboard import filled
+from tests.support.scenes import chain_calls
+from tests.support.series import make_histogram, make_series
+
+TITLES = (
+    "The chain",
+    "Quantiles: duration of the whole call, by hop, model",
+    "How calls end",
+    "How long calls last",
+    "Over time",
+    "Streams",
+    "What to change",
+    "What the data can bear",
+)
+
+
+def built(calls: pl.DataFrame) -> str:
+    store = from_calls(calls)
+    return report_page(Asked(store, store.report(by=["hop", "model"]), Config()))
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return built(chain_calls(400, cap_s=6.0))
+
+
+def drawn(text: str) -> list[dict[str, Any]]:
+    return [json.loads(data) for data in re.findall(r'<script type="application/json">(.*?)</script>', text, re.DOTALL)]
+
+
+def cells(text: str) -> list[list[str]]:
+    """Every row of every table, cell by cell."""
+    rows = re.findall(r"<tr>(.*?)</tr>", text, re.DOTALL)
+    return [[unescape(cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL)] for row in rows]
+
+
+def test_every_part_is_there_with_its_pictures(text: str) -> None:
+    assert tuple(unescape(title) for title in re.findall(r"<h2>(.*?)</h2>", text)) == TITLES
+    assert len(drawn(text)) == text.count("<figcaption>") == 9
+
+
+def test_it_says_window_store_and_how_sure_it_is(text: str) -> None:
+    head = text[text.index("<header>") : text.index("</header>")]
+    assert "Calls that started from 2026-11-02 09:00:00Z to 2026-11-02 09:04:39Z, in calls in memory." in head
+    assert "95 % confidence intervals" in head
+
+
+def test_its_figures_are_those_of_the_report(text: str) -> None:
+    report = from_calls(chain_calls(400, cap_s=6.0)).report(by=["hop", "model"])
+    known = report.frame.filter(pl.col("value_s").is_not_null())
+    dots = [value for trace in drawn(text)[1]["data"] for value in trace["x"]]
+    assert sorted(dots) == sorted(known["value_s"])
+
+
+def test_nothing_is_loaded_from_elsewhere(text: str) -> None:
+    markup = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.findall(r'(?:src|href)="(?!#)', markup)
+    assert "@import" not in markup
+    assert "default-src 'none'" in markup
+
+
+def test_names_are_no_markup() -> None:
+    odd = make_calls([make_call(callee="</script><b>x", at_s=n, duration_s=0.1 * n + 0.1) for n in range(80)])
+    text = built(odd)
+    assert "</script><b>" not in text
+    assert any("</script><b>x" in json.dumps(figure, ensure_ascii=False) for figure in drawn(text))
+    assert "gateway></script><b>x" in [row[1] for row in cells(text)]
+
+
+def test_a_question_without_an_answer_says_why() -> None:
+    few = make_calls([make_call(streaming=False, chunks=1, duration_s=0.1)])
+    text = built(few)
+    assert "None of these calls is known to be a stream." in text
+    assert "needs 298 more calls" in text
+
+
+def test_metrics_alone_make_a_page_that_says_what_is_missing() -> None:
+    rows = make_series(make_histogram([0.1, 1.0], [50, 40, 10]))
+    store = CallStore(
+        lambda since, until: make_calls([make_call()]).clear().lazy(), "metrics", series=lambda since, until: rows.lazy()
+    )
+    text = report_page(Asked(store, store.report(by=["hop"]), Config()))
+    assert "metrics holds metrics and no single calls there" in text
+    assert drawn(text)
+
+
+def test_a_page_has_its_title_once_in_the_tab_and_once_above() -> None:
+    text = page("a < b", ["c & d"], [Part("e", html="<p>f</p>\n")])
+    assert text.count("a &lt; b") == 2
+    assert "<p>c &amp; d</p>" in text
+
+
+def test_the_command_writes_the_file(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store", chain_calls(100))
+    wanted = ["report", "--store", str(store), "--html", str(tmp_path / "report.html"), "--since", "2026-11-02T09:00:10Z"]
+    result = CliRunner().invoke(build(), wanted, catch_exceptions=False)
+    assert (result.stdout, result.stderr) == ("", f"wrote {tmp_path / 'report.html'}\n")
+    assert "from 2026-11-02 09:00:10Z to" in (tmp_path / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with chromium(tmp_path_factory.mktemp("profile"), tmp_path_factory.mktemp("downloads")) as running:
+        yield running
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("width", [1240, 600])
+def test_it_draws_in_a_browser_light_and_dark(browser: Any, text: str, tmp_path: Path, width: int) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(text)
+    inks = set()
+    for scheme in ("light", "dark"):
+        wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
+        browser.set_window_size(width, 900)
+        browser.get(file.as_uri())
+        wait(lambda: browser.execute_script("return document.body.dataset.drawn === 'yes'"), "the pictures")
+        assert len(found(browser, ".drawing .main-svg")) >= len(drawn(text))
+        assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+        inks.add(browser.execute_script("return getComputedStyle(document.querySelector('.xtick text')).fill"))
+        assert complaints(browser) == []
+    assert len(inks) == 2
+
+
+@pytest.mark.system
+def test_the_pictures_follow_when_the_scheme_changes(browser: Any, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(text)
+    ink = "return getComputedStyle(document.querySelector('.xtick text')).fill"
+    browser.get(file.as_uri())
+    wait(lambda: browser.execute_script("return document.body.dataset.drawn === 'yes'"), "the pictures")
+    for scheme in ("light", "dark"):
+        before = browser.execute_script(ink)
+        wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
+        if scheme == "dark":
+            wait(lambda before=before: browser.execute_script(ink) != before, "other colours")
