@@ -117,6 +117,8 @@ def to_arrow(frame: pl.DataFrame) -> pa.Table:
 
 
 def _column(series: pl.Series, kind: pa.DataType) -> pa.ChunkedArray:
+    if series.null_count() == len(series):
+        return pa.chunked_array([pa.nulls(len(series), kind)])
     values = series.to_arrow()
     if pa.types.is_dictionary(kind):
         return pa.chunked_array([values.cast(pa.string()).dictionary_encode().cast(kind)])

@@ -71,7 +71,7 @@ class CallTable:
     def read(self, table: pl.DataFrame, targets: Mapping[str, Target], lines: Lines) -> pl.DataFrame:
         """The call rows of `table`, whose row i stood at `lines[i]`."""
         raw = table.select(pl.col(name).alias(target.column) for name, target in targets.items())
-        raw = raw.with_columns(_said(raw), **{name: pl.lit(value) for name, value in self.columns.constants.items()})
+        raw = _said(raw).with_columns(**{name: pl.lit(value) for name, value in self.columns.constants.items()})
         factors = {target.column: target.factor for target in targets.values()}
         parsed = raw.select(
             moments(raw["start"]) if name == "start" else _parsed(name, kind, factors.get(name, 1.0))
@@ -118,11 +118,12 @@ _EXPECTED: Final[Mapping[str, str]] = {
 }
 
 
-def _said(raw: pl.DataFrame) -> list[pl.Expr]:
-    """Text columns without blanks around, null where they say nothing."""
+def _said(raw: pl.DataFrame) -> pl.DataFrame:
+    """`raw` with texts without blanks around, null where they say nothing."""
     texts = [name for name, kind in raw.schema.items() if kind in (pl.String, pl.Categorical) or isinstance(kind, pl.Enum)]
-    stripped = {name: pl.col(name).cast(pl.String).str.strip_chars() for name in texts}
-    return [pl.when(~text.is_in(_NOTHING)).then(text).alias(name) for name, text in stripped.items()]
+    # Two steps: in one, each text would be stripped twice.
+    stripped = raw.with_columns(pl.col(name).cast(pl.String).str.strip_chars() for name in texts)
+    return stripped.with_columns(pl.when(~pl.col(name).is_in(_NOTHING)).then(name) for name in texts)
 
 
 def _parsed(name: str, kind: pl.DataType, factor: float) -> pl.Expr:

@@ -36,22 +36,20 @@ def with_ids(calls: pl.DataFrame, lines: npt.NDArray[np.int64]) -> pl.DataFrame:
 
 
 def _mixed(value: Hash) -> Hash:
-    value = value + np.uint64(_GOLDEN)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    mixed = value + np.uint64(_GOLDEN)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed ^= mixed >> np.uint64(shift)
+        mixed *= np.uint64(factor)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
 
 
 def _hashed(values: pl.Series) -> Hash:
     """64 bits of each value; equal values give equal bits, null its own."""
     if values.dtype == pl.String:
-        words = values.unique()
-        codes = pl.DataFrame({"word": words, "code": pl.Series([_word(word) for word in words], dtype=pl.UInt64)})
-        return (
-            values.to_frame("word")
-            .join(codes, on="word", how="left", nulls_equal=True, maintain_order="left")["code"]
-            .to_numpy()
-        )
+        words = values.to_arrow().dictionary_encode("encode")
+        codes = np.array([_word(word) for word in words.dictionary.to_pylist()], dtype=np.uint64)
+        return codes[words.indices.to_numpy()]
     numbers = values.to_physical().cast(pl.Float64) if not values.dtype.is_temporal() else values.to_physical()
     plain = numbers.fill_null(-1).to_numpy()
     return _mixed(np.ascontiguousarray(plain).view(np.uint64) ^ values.is_null().to_numpy().astype(np.uint64))

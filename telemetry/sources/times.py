@@ -3,6 +3,7 @@
 from typing import Final
 
 import polars as pl
+import pyarrow as pa
 
 _ZONED: Final = "%Y-%m-%dT%H:%M:%S%.f%#z"
 _NAIVE: Final = "%Y-%m-%dT%H:%M:%S%.f"
@@ -24,6 +25,8 @@ def moments(column: pl.Series) -> pl.Series:
     if kind.is_numeric():
         return _of_epoch(column)
     text = column.cast(pl.String)
+    if (plain := _plain(text)) is not None:
+        return plain
     # Most logs write one form: each further one is tried only where something is left.
     found = _zoned(text)
     for read in (_naive, _of_epoch):
@@ -34,9 +37,20 @@ def moments(column: pl.Series) -> pl.Series:
 
 
 _UTC: Final = pl.Datetime("ns", "UTC")
+# Nanoseconds since 1970 in 64 bits end in April 2262; a parser that is given more wraps around.
+_YEARS: Final = r"^\s*(?:19[7-9]\d|2[01]\d\d|22[0-5]\d)-"
+
+
+def _plain(text: pl.Series) -> pl.Series | None:
+    """Texts that are all ISO 8601 with a zone, by a parser that knows nothing else and is ten times as fast; else None."""
+    try:
+        return pl.Series(text.name, text.to_arrow().cast(pa.timestamp("ns", "UTC")), dtype=_UTC)
+    except pa.ArrowInvalid:
+        return None
 
 
 def _zoned(text: pl.Series) -> pl.Series:
+    text = _within(text)
     found = text.str.to_datetime(_ZONED, time_unit="ns", time_zone="UTC", strict=False)
     if found.null_count() == text.null_count():
         return found
@@ -46,12 +60,23 @@ def _zoned(text: pl.Series) -> pl.Series:
 
 
 def _naive(text: pl.Series) -> pl.Series:
-    return _iso(text).str.to_datetime(_NAIVE, time_unit="ns", strict=False).dt.replace_time_zone("UTC")
+    return _iso(_within(text)).str.to_datetime(_NAIVE, time_unit="ns", strict=False).dt.replace_time_zone("UTC")
+
+
+def _within(text: pl.Series) -> pl.Series:
+    """Null where the year is beyond what nanoseconds reach."""
+    return text.set(~text.str.contains(_YEARS), None)
 
 
 def _iso(text: pl.Series) -> pl.Series:
-    """With a T between date and time, and Z for UTC."""
-    return text.str.strip_chars().str.replace(r"^(\d{4}-\d\d-\d\d)[ ](\d)", "${1}T${2}").str.replace(r" ?UTC$", "Z")
+    """With a T between date and time, minutes and seconds, and Z for UTC."""
+    return (
+        text.str.strip_chars()
+        .str.replace(r"^(\d{4}-\d\d-\d\d)[ ](\d)", "${1}T${2}")
+        .str.replace(r" ?UTC$", "Z")
+        .str.replace(r"T(\d\d)(Z|[+-]|$)", "T${1}:00${2}")
+        .str.replace(r"T(\d\d:\d\d)(Z|[+-]|$)", "T${1}:00${2}")
+    )
 
 
 def _of_epoch(number: pl.Series) -> pl.Series:
