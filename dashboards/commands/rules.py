@@ -1,8 +1,9 @@
 """`meshslo rules`: Prometheus rules that watch the objectives, and alerts on cut streams."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,6 +13,9 @@ from . import Command
 
 if TYPE_CHECKING:
     from meshslo.telemetry.vocabulary import Vantage
+
+
+_LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 class Form(StrEnum):
@@ -24,7 +28,16 @@ class Form(StrEnum):
 _Out = Annotated[Path, typer.Option("--out", help="Folder that the rule file is written into.", show_default=False)]
 _Config = Annotated[Path | None, typer.Option("--config", help="Objectives; meshslo.toml here, if there is one.")]
 _OpenSlo = Annotated[list[Path] | None, typer.Option("--openslo", help="OpenSLO files with objectives besides (repeat).")]
-_Producer = Annotated[str, typer.Option("--producer", help="Whose metrics Prometheus has: meshslo (our collector's), istio.")]
+_Producer = Annotated[
+    str,
+    typer.Option(
+        "--producer", help="Whose metrics Prometheus has: meshslo (our collector's), istio, linkerd, envoy, vllm, genai."
+    ),
+]
+_Label = Annotated[
+    list[str] | None,
+    typer.Option("--label", help="KEY=LABEL: another label of the producer's for caller, callee, route, ... (repeat)."),
+]
 _Vantage = Annotated[
     str | None,
     typer.Option(
@@ -39,6 +52,7 @@ def rules(
     config: _Config = None,
     openslo: _OpenSlo = None,
     producer: _Producer = "meshslo",
+    label: _Label = None,
     vantage: _Vantage = None,
     form: _Form = Form.prometheus,
 ) -> None:
@@ -53,13 +67,23 @@ def rules(
     from meshslo.dashboards.rules.document import make_rules, producer_called
 
     settings = read_objectives(config, openslo or [])
-    made = make_rules(settings, producer_called(producer), _vantage(vantage))
+    made = make_rules(settings, producer_called(producer).relabelled(_labels(label or [])), _vantage(vantage))
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / f"{made.name}.yaml"
     path.write_text(made.to_yaml() if form is Form.prometheus else made.to_kubernetes(), encoding="utf-8")
     typer.echo(str(path))
     for sentence in made.left_out:
         err().print(f"left out: {sentence}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _labels(told: list[str]) -> dict[str, str]:
+    from meshslo.telemetry.errors import BadConfigError
+
+    pairs = [text.partition("=") for text in told]
+    wrong = [text for text, (_, _, label) in zip(told, pairs, strict=True) if not _LABEL.fullmatch(label)]
+    if wrong:
+        raise BadConfigError(f"--label {wrong[0]} is no KEY=LABEL, such as caller=job")
+    return {key: label for key, _, label in pairs}
 
 
 def _vantage(text: str | None) -> "Vantage | None":

@@ -4,6 +4,7 @@ A call that was cut before the threshold is in neither, as in `meshslo slo`: the
 Thresholds must be bucket edges: between two edges a classic histogram does not know.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -88,15 +89,22 @@ def edge_at(durations: Durations, threshold_s: float) -> float | None:
 def selected(producer: Producer, objective: Objective, vantage: str) -> Matchers:
     """The matchers of the objective's calls as `vantage` (a matcher) saw them."""
     chosen = {key: value for key, value in objective.selection.items() if key != "hop"}
-    told = [f'{producer.labels[key]}="{_escaped(value)}"' for key, value in chosen.items()]
-    return (matcher_of_hop(producer, objective.hop), *told, vantage)
+    told = [_matcher(producer, key, value) for key, value in chosen.items()]
+    return tuple(matcher for matcher in (matcher_of_hop(producer, objective.hop), *told, vantage) if matcher)
 
 
 def matcher_of_hop(producer: Producer, hop: str) -> str:
-    """The matchers of a hop, or of its caller and callee where those are what the producer labels."""
+    """The matchers of a hop, or of those of its caller and callee that the producer labels."""
     caller, _, callee = hop.partition(">")
     ends = {"hop": hop} if "hop" in producer.labels else {"caller": caller, "callee": callee}
-    return ",".join(f'{producer.labels[key]}="{_escaped(value)}"' for key, value in ends.items())
+    return ",".join(_matcher(producer, key, value) for key, value in ends.items() if key in producer.labels)
+
+
+def _matcher(producer: Producer, key: str, value: str) -> str:
+    shape = producer.shapes.get(key)
+    if shape is None:
+        return f'{producer.labels[key]}="{_escaped(value)}"'
+    return f'{producer.labels[key]}=~"{_escaped(shape.replace("{}", re.escape(value)))}"'
 
 
 def _escaped(value: str) -> str:

@@ -5,6 +5,7 @@ from typing import Final
 from meshslo.telemetry.prometheus.profiles.istio import PROFILE
 
 from . import Durations, Producer
+from .envoy import RETRIES
 
 _DURATION: Final = PROFILE.histograms[0]
 
@@ -20,14 +21,14 @@ PRODUCER = Producer(
         "model": "model",
         "tenant": "tenant",
     },
-    by=("source_canonical_service", "destination_canonical_service"),
+    by=("caller", "callee"),
     vantages={"proxy_out": 'reporter="source"', "proxy_in": 'reporter="destination"'},
     outcomes=PROFILE.outcomes,
-    refused_retries="envoy_cluster_upstream_rq_retry_overflow",
-    refused_by=("app", "envoy_cluster_name"),
+    retries=RETRIES,
     notes=(
         "The source's sidecar counts a call and all its retries once: success here is what callers got.",
-        "Retries show only where proxyStatsMatcher lets cluster.*.upstream_rq_retry.* through: it is off by default.",
+        "Retries show only where proxyStatsMatcher lets cluster.*.upstream_rq_total and cluster.*.upstream_rq_retry.* through:",
+        "it is off by default.",
         "route, model and tenant are labels only where Telemetry API tagOverrides add them.",
     ),
 )

@@ -6,8 +6,9 @@ from meshslo.telemetry.prometheus.profile import Outcomes
 from meshslo.telemetry.store.counted import EDGES_S
 from meshslo.telemetry.vocabulary import OUTCOMES, PHASES
 
-from . import Durations, Producer
+from . import Durations, Producer, Retries
 
+_BY: Final = ("hop", "route", "model")
 _ON_THE_WAY: Final = ("first_byte", "first_token")
 
 PRODUCER = Producer(
@@ -18,10 +19,10 @@ PRODUCER = Producer(
         for phase in PHASES
     },
     labels={key: key for key in ("hop", "route", "model", "tenant")},
-    by=("hop", "route", "model"),
+    by=_BY,
     vantages={vantage: f'vantage="{vantage}"' for vantage in ("client", "proxy_out", "proxy_in", "server")},
     outcomes=Outcomes(words={"outcome": {outcome: outcome for outcome in OUTCOMES}}),
-    retries="meshslo_retries_total",
+    retries=Retries("meshslo_retries_total", attempts="meshslo_calls_total", by=_BY),
     cut_streams="meshslo_cut_streams_total",
     notes=(
         "A call that was cut before its first token is in no histogram of first tokens: `meshslo slo` counts it as it is.",

@@ -7,7 +7,7 @@ from meshslo.analysis.config import Config
 from meshslo.analysis.slo.windows import FEWEST_FAILURES
 from meshslo.telemetry.vocabulary import Outcome
 
-from . import Producer
+from . import Producer, Retries
 from .indicators import matcher_of_hop
 from .outcomes import outcome_matchers
 from .runbooks import AMPLIFIED, REFUSED, STREAMS_CUT, TAIL_HIDDEN
@@ -30,10 +30,16 @@ def streams_group(producer: Producer, config: Config, vantage: str) -> dict[str,
 
 def left_out(producer: Producer) -> Iterator[str]:
     """Sentences on alerts that the producer's metrics cannot carry."""
+    if not _tells_cuts(producer):
+        yield f"no alert on streams cut by timers: {producer.name} does not say which calls a timer ended"
     if producer.retries is None:
         yield f"no alert on amplification: {producer.name} counts no retries"
-    if producer.refused_retries is None:
-        yield f"no alert on exhausted retry budgets: {producer.name} does not count refused retries (--producer istio does)"
+    if producer.retries is None or producer.retries.refused is None:
+        yield f"no alert on exhausted retry budgets: {producer.name} does not count refused retries (--producer envoy does)"
+
+
+def _tells_cuts(producer: Producer) -> bool:
+    return producer.cut_streams is not None or bool(outcome_matchers(producer.outcomes, ["timeout"]))
 
 
 class _Alerts:
@@ -42,12 +48,13 @@ class _Alerts:
 
     def rules(self) -> Iterator[Rule]:
         """The recording rules and alerts."""
-        yield from self._cut()
+        if _tells_cuts(self._producer):
+            yield from self._cut()
         yield from self._hidden()
         if self._producer.retries:
             yield from self._amplified(self._producer.retries)
-        if self._producer.refused_retries:
-            yield self._refused(self._producer.refused_retries)
+        if self._producer.retries and self._producer.retries.refused:
+            yield self._refused(self._producer.retries, self._producer.retries.refused)
 
     def _cut(self) -> Iterator[Rule]:
         producer = self._producer
@@ -89,8 +96,8 @@ class _Alerts:
             TAIL_HIDDEN,
         )
 
-    def _amplified(self, retries: str) -> Iterator[Rule]:
-        again, calls = self._sum([retries]), self._ended()
+    def _amplified(self, retries: Retries) -> Iterator[Rule]:
+        again, calls = (self._sum([metric], retries.by, retries.match) for metric in (retries.retries, retries.attempts))
         cap = self._config.chain.amplification
         yield {"record": f"meshslo:retries:increase{WINDOW}", "expr": again}
         # Each retry is one call more than was asked for.
@@ -99,38 +106,39 @@ class _Alerts:
         yield _alert(
             "MeshsloAmplification",
             f"meshslo:amplification:ratio{WINDOW} > {cap:g} and meshslo:retries:increase{WINDOW} {SOME}",
-            f"{self._place()} makes over {cap:g} calls for each one asked",
+            f"{_labels(retries.by)} makes over {cap:g} calls for each one asked",
             f"{{{{ $value | humanize }}}} calls for each request in the last {WINDOW}; "
             f"the whole chain may make {cap:g}, and hops multiply.",
             AMPLIFIED,
         )
 
-    def _refused(self, metric: str) -> Rule:
-        by = self._producer.refused_by
+    def _refused(self, retries: Retries, metric: str) -> Rule:
         return _alert(
             "MeshsloRetryBudgetExhausted",
-            f"sum by ({','.join(by)}) (increase({metric}[15m])) {SOME}",
-            f"Retries from {_labels(by)} are refused: the retry budget is spent",
+            f"{self._sum([metric], retries.by, retries.match, window='15m')} {SOME}",
+            f"Retries from {_labels(retries.by)} are refused: the retry budget is spent",
             "{{ $value | humanize }} retries were refused in 15 minutes, so their calls failed at once.",
             REFUSED,
         )
 
     def _place(self) -> str:
-        return _labels(self._producer.by)
+        return _labels(self._producer.by_labels)
 
     def _ended(self, outcomes: Sequence[Outcome] | None = None) -> str:
         """Calls in the window by the labels that are told apart; of the outcomes given, or all."""
         sets = ((),) if outcomes is None else outcome_matchers(self._producer.outcomes, outcomes)
         return self._sum([",".join((self._producer.calls, *each)) for each in sets])
 
-    def _sum(self, series: list[str]) -> str:
+    def _sum(
+        self, series: list[str], by: tuple[str, ...] = (), match: tuple[str, ...] | None = None, window: str = WINDOW
+    ) -> str:
         """Each of `series` is a metric, and matchers after commas."""
         terms = []
         for each in series:
             metric, _, matchers = each.partition(",")
-            where = ",".join(filter(None, (self._vantage, matchers)))
-            terms.append(f"increase({metric}{{{where}}}[{WINDOW}])")
-        return f"sum by ({','.join(self._producer.by)}) ({' or '.join(terms)})"
+            where = ",".join(filter(None, ((self._vantage,) if match is None else match) + (matchers,)))
+            terms.append(f"increase({metric}{{{where}}}[{window}])")
+        return f"sum by ({','.join(by or self._producer.by_labels)}) ({' or '.join(terms)})"
 
 
 def _labels(names: Iterable[str]) -> str:

@@ -45,6 +45,13 @@ def test_kubernetes_gets_a_resource(tmp_path: Path) -> None:
     assert yaml.safe_load((tmp_path / "rules" / "meshslo-istio.yaml").read_text())["kind"] == "PrometheusRule"
 
 
+def test_labels_can_be_those_of_the_scrape(tmp_path: Path) -> None:
+    run(tmp_path, "--producer", "vllm", "--label", "callee=job")
+    assert 'job="generator"' in (tmp_path / "rules" / "meshslo-vllm.yaml").read_text()
+    with pytest.raises(BadConfigError, match="--label callee is no KEY=LABEL, such as caller=job"):
+        run(tmp_path, "--producer", "vllm", "--label", "callee")
+
+
 def test_nothing_is_written_where_something_is_refused(tmp_path: Path) -> None:
     between = CONFIG.replace('"success"', '"total"\nthreshold_s = 3')
     with pytest.raises(BadConfigError, match=r"set it to 2\.5 or 5, or ask `meshslo slo`"):
