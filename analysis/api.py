@@ -3,12 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from meshslo.telemetry.errors import BadConfigError, BadInputError, StoreError
@@ -21,27 +19,26 @@ from .cardinality import fold_tail
 from .config import Config, Limits
 from .doctor import Diagnosis, examine
 from .metrics import roll_up_series
-from .paths import Asked as ChainAsked
-from .paths import Chain, chain
 from .policy.deployed import Deployed
 from .recommend import Recommendations, observe, recommend
 from .report import Report, report
 from .rollup import KEYS, Rollup, roll_up
 from .slo.objective import NO_OBJECTIVES, SELECTION
 from .slo.status import Asked, SloReport, slo
+from .verbs import Scan, Verbs, check_list, check_quantiles
 
 if TYPE_CHECKING:
     from meshslo.telemetry.sources.frames import Added
     from meshslo.telemetry.store import Appended
 
-Scan = Callable[[datetime | None, datetime | None], pl.LazyFrame]
-"""Call rows that started in [since, until); None is an open end."""
 Series = Callable[[datetime | None, datetime | None], pl.LazyFrame | None]
 """Pulled metric series (`telemetry.store.metrics.SERIES`) with their steps in [since, until); None where there are none."""
 
+Bounds = tuple[datetime | None, datetime | None]
+
 
 @dataclass(frozen=True)
-class CallStore:
+class CallStore(Verbs):
     """Calls to ask questions of. Nothing is cached: each verb reads what it needs."""
 
     scan: Scan
@@ -77,10 +74,23 @@ class CallStore:
 
         Without `extremes` the totals may lack exact sums, shortest and longest durations, which can spare a second pass.
         """
-        _check_list("by", by)
-        calls = roll_up(self.scan(since, until), keys=by, bucket=bucket, phases=phases, extremes=extremes)
+        check_list("by", by)
+        calls = self._counted(by, bucket, phases, since, until, extremes=extremes)
         series = None if self.series is None else self.series(since, until)
         return calls if series is None else calls.merge(roll_up_series(series, keys=by, bucket=bucket, phases=phases))
+
+    def _counted(
+        self,
+        by: Sequence[str],
+        bucket: str | None,
+        phases: Sequence[Phase],
+        since: datetime | None,
+        until: datetime | None,
+        *,
+        extremes: bool,
+    ) -> Rollup:
+        """The rollup of the calls alone."""
+        return roll_up(self.scan(since, until), keys=by, bucket=bucket, phases=phases, extremes=extremes)
 
     def report(
         self,
@@ -97,7 +107,7 @@ class CallStore:
         Of each hop the outermost vantage that saw the phase is taken, or `vantage` alone. Raises StoreError where the window
         holds no calls, BadInputError for keys, phases or quantiles that there are not.
         """
-        _check_list("by", by)
+        check_list("by", by)
         _check(by, quantiles, vantage)
         first, last = self._extent(since, until)
         kept = tuple(dict.fromkeys(by))
@@ -125,8 +135,8 @@ class CallStore:
         `deployed` is what manifests in use say (`policy.deployed.read_deployed`). Raises StoreError where the window holds
         no calls, BadInputError for a kind that there is not.
         """
-        _check_list("kinds", kinds)
-        self._need_calls(since, until)
+        check_list("kinds", kinds)
+        self.need_calls(since, until)
         return recommend(observe(self.scan(since, until), config, deployed), kinds)
 
     def backtest(
@@ -142,28 +152,9 @@ class CallStore:
 
         Raises StoreError where the window holds no calls, BadInputError for a split that leaves nothing to fit or to judge.
         """
-        _check_list("by", by)
-        self._need_calls(since, until)
+        check_list("by", by)
+        self.need_calls(since, until)
         return backtest(self.scan(since, until), config, split=split, by=by)
-
-    def chain(
-        self,
-        *,
-        by: Sequence[str] = ("route",),
-        quantiles: Sequence[float] = (0.5, 0.95, 0.99),
-        since: datetime | None = None,
-        until: datetime | None = None,
-        seed: int = 0,
-    ) -> Chain:
-        """Where the traces of each entry hop and the keys `by` of their first call spend their time, hop by hop.
-
-        seed: of the resamples behind the intervals of shares. Raises StoreError where the window holds no traces.
-        """
-        _check_list("by", by)
-        _check_quantiles(quantiles)
-        self._need_calls(since, until)
-        asked = ChainAsked(tuple(quantiles), np.random.default_rng(seed))
-        return chain(self.scan(since, until), asked, tuple(dict.fromkeys(by)))
 
     def doctor(self, *, since: datetime | None = None, until: datetime | None = None) -> Diagnosis:
         """What the calls in [since, until) can bear: who saw each hop, what is set, vantages that contradict each other."""
@@ -186,7 +177,11 @@ class CallStore:
         moment = last + timedelta(microseconds=1) if at is None else at
         return slo(self.scan, config.slo, Asked(moment, tuple(dict.fromkeys(each))), self.series)
 
-    def _need_calls(self, since: datetime | None, until: datetime | None) -> None:
+    def _starts(self, since: datetime | None, until: datetime | None) -> Bounds:
+        """First and last start of a call in [since, until), None where there is none."""
+        return bounds_of(self.scan(since, until))
+
+    def need_calls(self, since: datetime | None, until: datetime | None) -> None:
         """StoreError where the window holds no single calls; pulled metrics are none."""
         self._extent(since, until)
         if self.scan(since, until).head(1).collect().is_empty():
@@ -199,12 +194,12 @@ class CallStore:
     def _extent(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
         """First and last start of a call in [since, until); StoreError where there is none."""
         start = pl.col("start")
-        bounds = [self.scan(since, until).select(start.min().alias("first"), start.max().alias("last")).collect().row(0)]
+        bounds = [self._starts(since, until)]
         series = None if self.series is None else self.series(since, until)
         if series is not None:
             steps = start.list.min().min().alias("first"), start.list.max().max().alias("last")
             bounds.append(series.select(steps).collect().row(0))
-        known = [(first, last) for first, last in bounds if first is not None]
+        known = [(first, last) for first, last in bounds if first is not None and last is not None]
         if known:
             return min(first for first, _ in known), max(last for _, last in known)
         if since is None and until is None:
@@ -218,19 +213,15 @@ class CallStore:
         raise StoreError(f"{self.name}: no calls started in {window}; its calls started from {first} to {last}")
 
 
-def _check_list(name: str, given: Sequence[str]) -> None:
-    if isinstance(given, str):
-        raise BadInputError(f'{name}="{given}" is a text; pass a list, {name}=["{given}"]')
-
-
-def _check_quantiles(quantiles: Sequence[float]) -> None:
-    wrong = [q for q in quantiles if not 0.0 < q < 1.0]
-    if wrong or not quantiles:
-        raise BadInputError(f"quantile {wrong[0] if wrong else '(none)'} is outside (0, 1); pass 0.99 for p99")
+def bounds_of(calls: pl.LazyFrame) -> Bounds:
+    """First and last start of `calls`, None where there are none."""
+    start = pl.col("start")
+    first, last = calls.select(start.min().alias("first"), start.max().alias("last")).collect().row(0)
+    return first, last
 
 
 def _check(by: Sequence[str], quantiles: Sequence[float], vantage: str | None) -> None:
-    _check_quantiles(quantiles)
+    check_quantiles(quantiles)
     if vantage is not None and vantage not in VANTAGES:
         raise BadInputError(f"vantage {vantage!r} is none of {', '.join(VANTAGES)}")
     if not by:
@@ -252,12 +243,9 @@ def open_store(
         from .clickhouse import open_calls
 
         return open_calls(str(path), limits)
-    from meshslo.telemetry.store import open_store as open_files
-    from meshslo.telemetry.store.metrics import MetricStore
+    from .directory import open_directory
 
-    store = open_files(Path(path), create=create)
-    series = MetricStore(store.layout).series_if_any
-    return CallStore(store.scan, str(path), limits, series, append=partial(store.append, source="frame"))
+    return open_directory(Path(path), limits, create=create)
 
 
 def from_calls(calls: pl.DataFrame, *, limits: Limits = Limits()) -> CallStore:  # noqa: B008 - a frozen value

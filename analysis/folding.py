@@ -169,10 +169,28 @@ class Rollup:
         totals = known.join(measured.select(*names, *EXTREMES), on=names, how="left", nulls_equal=True, maintain_order="left")
         return replace(self, totals=totals)
 
+    def without_extremes(self) -> "Rollup":
+        """This rollup with sum_s, min_s and max_s null."""
+        return replace(self, totals=self.totals.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in EXTREMES))
+
     def _require(self, keys: Sequence[str]) -> None:
         missing = [key for key in keys if key not in self.keys]
         if missing:
             raise ValueError(f"not keys of this rollup: {', '.join(missing)}; it has {', '.join(self.keys)}")
+
+
+def piled(rollups: Sequence[Rollup], keys: Sequence[str], bucket: str | None) -> Rollup:
+    """All of `rollups` together, which have `keys` at least and time buckets no longer than `bucket`."""
+    scale = min(rollup.scale for rollup in rollups)
+    alike = [rollup.downscale(scale) for rollup in rollups]
+    first = np.cumsum([0, *(rollup.totals.height for rollup in alike)])
+    counts = [
+        rollup.counts.with_columns(pl.col("group") + pl.lit(int(shift), pl.UInt32))
+        for rollup, shift in zip(alike, first, strict=False)
+    ]
+    columns = [*place(keys), *TOTAL_VALUES]
+    words = pl.concat([rollup.totals.select(columns) for rollup in alike]).with_columns(bucket_start(bucket))
+    return Rollup(words, pl.concat(counts, how="diagonal"), tuple(keys), bucket, scale).renamed(words)
 
 
 def from_cells(cells: pl.DataFrame, totals: pl.DataFrame, keys: Sequence[str], bucket: str | None) -> Rollup:

@@ -28,3 +28,16 @@ def parse_moment(text: str, now: datetime) -> datetime:
     except ValueError:
         raise BadConfigError(f"{text!r} is no time: write 90m, 24h, 7d, now, or 2026-11-02T09:00:00Z") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def parse_length_s(text: str, option: str) -> float:
+    """Seconds in a length of time such as 10m or 30d; BadConfigError naming `option` for anything else, or for no time.
+
+    >>> parse_length_s("1.5h", "--every")
+    5400.0
+    """
+    now = datetime.now(UTC)
+    length_s = (now - parse_moment(text, now)).total_seconds()
+    if length_s <= 0:
+        raise BadConfigError(f"{option} {text} is no time at all: pass a length such as 30m or 30d")
+    return length_s

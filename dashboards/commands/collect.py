@@ -51,10 +51,11 @@ def collect(
     """Receive OTLP traces, metrics and access logs over gRPC and HTTP into a store.
 
     A batch is answered once it is on the disk. Prints a line of JSON with the addresses when it is ready; SIGTERM or Ctrl-C
-    moves everything into Parquet and ends.
+    moves everything into Parquet and ends. `meshslo fold` beside it keeps reports on long windows fast.
 
     Example: meshslo collect --store ./meshslo-store --grpc 127.0.0.1:4317 --http 127.0.0.1:4318
     """
+    from meshslo.dashboards.moments import parse_length_s
     from meshslo.telemetry.collect import CollectSettings, parse_address
     from meshslo.telemetry.collect import collect as run
     from meshslo.telemetry.collect.access import read_tokens
@@ -63,6 +64,7 @@ def collect(
     from meshslo.telemetry.store.ingest import IngestSettings
     from meshslo.telemetry.store.journal import JournalSettings
 
+    age_s = None if retention is None else parse_length_s(retention, "--retention")
     run(
         CollectSettings(
             store=Path(store),
@@ -77,7 +79,7 @@ def collect(
             journal=JournalSettings(min_free_bytes=min_free_mib * 2**20),
             worker=WorkerSettings(
                 IngestSettings(settle_s=settle),
-                KeepSettings(max_age_s=_age_s(retention), max_bytes=None if max_gib is None else int(max_gib * 2**30)),
+                KeepSettings(max_age_s=age_s, max_bytes=None if max_gib is None else int(max_gib * 2**30)),
             ),
         )
     )
@@ -93,22 +95,6 @@ def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> 
     if certificate is None and key is None and client_ca is None:
         return None
     raise BadConfigError("--tls-cert and --tls-key belong together, and --tls-client-ca needs both; pass all of them or none")
-
-
-def _age_s(retention: str | None) -> float | None:
-    """Seconds in an age such as 30d; BadConfigError for anything else, or for no time at all."""
-    from datetime import UTC, datetime
-
-    from meshslo.dashboards.moments import parse_moment
-    from meshslo.telemetry.errors import BadConfigError
-
-    if retention is None:
-        return None
-    now = datetime.now(UTC)
-    age_s = (now - parse_moment(retention, now)).total_seconds()
-    if age_s <= 0:
-        raise BadConfigError(f"--retention {retention} would keep nothing: pass an age such as 30d")
-    return age_s
 
 
 COMMAND = Command(collect)

@@ -5,6 +5,7 @@ STORE/wal/TIME-ID.open, .seg                          acknowledged spans not yet
 STORE/calls/date=YYYY-MM-DD/hour=HH/*.parquet         call rows by their own start hour (UTC)
 STORE/metrics/PROFILE/SOURCE/*.parquet                metric series, pulled or sent
 STORE/streams.arrow                                   what each stream of sent metrics said last
+STORE/folds/LEVEL/START/*.parquet                     rollups of finished hours, days and months; only spare reading calls
 STORE/counted.arrow                                   running counts of the calls collected, for /metrics
 STORE/commits/*.json                                  changes decided but not yet carried out in full
 STORE/damaged/                                        segments that could not be read in full, kept as evidence
