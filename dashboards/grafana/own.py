@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from meshslo.telemetry.prometheus.profile import Counter, Histogram, Label, Outcomes, Profile
 from meshslo.telemetry.prometheus.profiles.genai import PROFILE as GENAI
-from meshslo.telemetry.store.counted import EDGES_S
+from meshslo.telemetry.store.counted import EDGES_S, SECONDS_METRIC, counter_metric
 from meshslo.telemetry.vocabulary import OUTCOMES, PHASES
 
 Tokens = Literal["input", "output"]
@@ -27,13 +27,13 @@ OWN: Final = Profile(
     },
     outcomes=Outcomes(words={"outcome": {outcome: outcome for outcome in OUTCOMES}}),
     histograms=tuple(
-        Histogram(metric="meshslo_call_seconds", unit="s", phase=phase, edges=EDGES_S, match=f'phase="{phase}",{_ANSWERED}')
+        Histogram(metric=SECONDS_METRIC, unit="s", phase=phase, edges=EDGES_S, match=f'phase="{phase}",{_ANSWERED}')
         for phase in PHASES
     ),
     counters=(
-        Counter(metric="meshslo_calls_total"),
-        Counter(metric="meshslo_retries_total", measure="retries"),
-        Counter(metric="meshslo_cut_streams_total", measure="timeouts"),
+        Counter(metric=counter_metric("calls")),
+        Counter(metric=counter_metric("retries"), measure="retries"),
+        Counter(metric=counter_metric("cut_streams"), measure="timeouts"),
     ),
     notes=(
         "Quantiles are of calls answered or cut; a cut call counts as ended when it was cut, so read them as at least",
@@ -45,8 +45,8 @@ _GENAI_CLIENT: Final = GENAI.histograms[0].labels
 
 TOKENS: Final[Mapping[str, Mapping[Tokens, Counter]]] = {
     "meshslo": {
-        "input": Counter(metric="meshslo_input_tokens_total"),
-        "output": Counter(metric="meshslo_output_tokens_total"),
+        "input": Counter(metric=counter_metric("input_tokens")),
+        "output": Counter(metric=counter_metric("output_tokens")),
     },
     # Source: vllm-project/vllm, vllm/v1/metrics/loggers.py.
     "vllm": {

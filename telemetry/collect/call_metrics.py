@@ -1,5 +1,6 @@
 """The stored calls as Prometheus sees them: histograms of every phase, retries, cut streams, tokens, by hop and more."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -8,9 +9,19 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, Exemplar, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from meshslo.telemetry.store.counted import EDGES_S, LABELS, read_counts
+from meshslo.telemetry.store.counted import (
+    EDGES_S,
+    LABELS,
+    NATIVE_METRIC,
+    NATIVE_SCHEMA,
+    SECONDS_METRIC,
+    counter_metric,
+    read_counts,
+)
 from meshslo.telemetry.store.layout import Layout
 from meshslo.telemetry.vocabulary import PHASES
+
+from .exposition import Native, NativeFamily
 
 _COUNTERS: Final = {
     "calls": "Calls stored; one a vantage, so add up one vantage only.",
@@ -34,15 +45,30 @@ class CallMetrics(Collector):
         counts = read_counts(self._layout)
         yield _histogram(counts)
         for name, what in _COUNTERS.items():
-            family = CounterMetricFamily(f"meshslo_{name}", what, labels=LABELS)
+            family = CounterMetricFamily(counter_metric(name), what, labels=LABELS)
             for row in counts.filter(pl.col("measure") == name).iter_rows(named=True):
                 family.add_metric([row[label] for label in LABELS], row["count"])
             yield family
 
+    def natives(self) -> Iterable[NativeFamily]:
+        """The same histograms in exponential buckets, for scrapers that take native ones."""
+        cells = read_counts(self._layout).filter(pl.col("measure").is_in(PHASES))
+        groups = cells.group_by(*LABELS, "measure", maintain_order=True).agg(pl.col("sum_s").sum(), "native", "count")
+        yield NativeFamily(NATIVE_METRIC, _SECONDS, NATIVE_SCHEMA, [_native(row) for row in groups.iter_rows(named=True)])
+
+
+def _native(group: dict[str, Any]) -> Native:
+    counts: Counter[int] = Counter()
+    for number, count in zip(group["native"], group["count"], strict=True):
+        counts[number] += count
+    return Native({**{label: group[label] for label in LABELS}, "phase": group["measure"]}, group["sum_s"], counts)
+
 
 def _histogram(counts: pl.DataFrame) -> Metric:
-    family = HistogramMetricFamily("meshslo_call_seconds", _SECONDS, labels=(*LABELS, "phase"))
-    cells = counts.filter(pl.col("measure").is_in(PHASES))
+    family = HistogramMetricFamily(SECONDS_METRIC, _SECONDS, labels=(*LABELS, "phase"))
+    shown = counts.filter(pl.col("measure").is_in(PHASES)).group_by(*LABELS, "measure", "edge", maintain_order=True)
+    last = (pl.col(name).drop_nulls().last() for name in ("trace_id", "value_s"))
+    cells = shown.agg(pl.col("count", "sum_s").sum(), *last)
     for group in cells.partition_by(*LABELS, "measure", maintain_order=True):
         labels = [group.item(0, label) for label in (*LABELS, "measure")]
         family.add_metric(labels, list(_buckets(group)), sum_value=float(group["sum_s"].sum()))

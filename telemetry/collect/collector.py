@@ -18,6 +18,7 @@ from meshslo.telemetry.store.segments import recover
 
 from .call_metrics import CallMetrics
 from .events import Say, sayer
+from .exposition import Exposition
 from .forward import Forwarder
 from .health import Forwarded, Health
 from .intake import Intake
@@ -65,12 +66,13 @@ async def _run(settings: CollectSettings, layout: Layout, say: Say) -> None:
     registry.register(Health(layout, intake, journal, worker.stats))
     if forwarder is not None:
         registry.register(Forwarded(forwarder))
-    registry.register(CallMetrics(layout))
+    calls = CallMetrics(layout)
+    registry.register(calls)
     try:
         async with AsyncExitStack() as stack:
             if forwarder is not None:
                 await stack.enter_async_context(forwarder.running(say))
-            listening = await stack.enter_async_context(_serving(settings, intake, registry))
+            listening = await stack.enter_async_context(_serving(settings, intake, Exposition(registry, calls.natives)))
             if settings.ready_file is not None:
                 write_atomically(settings.ready_file, listening.to_json().encode())
             say("ready", **json.loads(listening.to_json()), store=str(layout.root))
@@ -83,11 +85,11 @@ async def _run(settings: CollectSettings, layout: Layout, say: Say) -> None:
 
 
 @asynccontextmanager
-async def _serving(settings: CollectSettings, intake: Intake, registry: CollectorRegistry) -> AsyncIterator[Listening]:
+async def _serving(settings: CollectSettings, intake: Intake, shown: Exposition) -> AsyncIterator[Listening]:
     """Both ports open; at the end, requests under way get their answers."""
     bound = listen(settings.http)
     grpc, grpc_port = grpc_server(intake, settings)
-    http = http_server(http_app(intake, settings, registry), settings.tls)
+    http = http_server(http_app(intake, settings, shown), settings.tls)
     await grpc.start()
     serving = asyncio.create_task(http.serve(sockets=[bound]))
     try:

@@ -16,8 +16,6 @@ import uvicorn
 from google.protobuf.json_format import MessageToJson
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -30,6 +28,7 @@ from meshslo.telemetry.store.journal import StoreBusyError
 from .accepted import SIGNALS
 from .access import Sender, Tls, UnknownSenderError
 from .body import Budget, BufferFullError, TooLargeError, UnknownEncodingError, decompress, read_body
+from .exposition import Exposition
 from .intake import Intake
 from .settings import CollectSettings
 from .signals import Signal
@@ -65,7 +64,7 @@ class _Receiver:
     intake: Intake
     budget: Budget
     settings: CollectSettings
-    registry: CollectorRegistry
+    shown: Exposition
 
     async def export(self, request: Request) -> Response:
         """Answer an export of the signal whose path it came by."""
@@ -87,8 +86,8 @@ class _Receiver:
             self._sender(request)
         except UnknownSenderError as error:
             return self._refuse(error, JSON)
-        encode, media_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(await asyncio.to_thread(encode, self.registry), headers={"Content-Type": media_type})
+        body, content_type = await asyncio.to_thread(self.shown.encode, request.headers.get("accept", ""))
+        return Response(body, headers={"Content-Type": content_type})
 
     def _sender(self, request: Request) -> Sender:
         return self.settings.tokens.sender(request.headers.get("authorization"))
@@ -141,9 +140,9 @@ async def _healthz(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-def http_app(intake: Intake, settings: CollectSettings, registry: CollectorRegistry) -> Starlette:
-    """The ASGI application of the port; `registry` is what /metrics shows."""
-    receiver = _Receiver(intake, Budget(settings.max_buffered_bytes), settings, registry)
+def http_app(intake: Intake, settings: CollectSettings, shown: Exposition) -> Starlette:
+    """The ASGI application of the port; `shown` is what /metrics shows."""
+    receiver = _Receiver(intake, Budget(settings.max_buffered_bytes), settings, shown)
     routes = [
         *(Route(path, receiver.export, methods=["POST"]) for path in _SIGNALS),
         Route("/healthz", _healthz),

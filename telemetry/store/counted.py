@@ -18,6 +18,13 @@ LABELS: Final = ("vantage", "hop", "route", "model", "tenant", "outcome")
 EDGES_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0)
 """Upper bucket edges: from a reranker's 5 ms to a stream of a quarter of an hour; above the last is one more bucket."""
 
+NATIVE_SCHEMA: Final = 3
+"""Beside them exponential buckets, base 2 ** (1/8): a bucket is 9 % wide."""
+
+SECONDS_METRIC: Final = "meshslo_call_seconds"
+NATIVE_METRIC: Final = "meshslo_call_native_seconds"
+"""What the histograms are called at /metrics: with classic buckets, and as native ones."""
+
 MAX_GROUPS: Final = 500
 """Combinations of labels that are told apart; what comes later is counted as `__other__`."""
 
@@ -26,17 +33,28 @@ COUNTS: Final = pl.Schema(
         **dict.fromkeys(LABELS, pl.String()),
         "measure": pl.String(),
         "edge": pl.UInt8(),
+        "native": pl.Int16(),
         "count": pl.UInt64(),
         "sum_s": pl.Float64(),
         "trace_id": pl.Binary(),
         "value_s": pl.Float64(),
     }
 )
-"""One number: how many values of a phase (`measure`) fell into the bucket of an edge, their sum, the last one and its trace.
+"""One number: how many values of a phase (`measure`) fell into the bucket of an edge and into a native one (number i holds
+(base ** (i - 1), base ** i]), their sum, the last one and its trace.
 
-Or a counter (`calls`, `retries`, `cut_streams`, `input_tokens`, `output_tokens`), with edge 0. Unset labels are empty."""
+Or a counter (`calls`, `retries`, `cut_streams`, `input_tokens`, `output_tokens`), with edge 0 and no native bucket. Unset
+labels are empty."""
 
-_CELL: Final = (*LABELS, "measure", "edge")
+_CELL: Final = (*LABELS, "measure", "edge", "native")
+_NATIVE_RANGE_S: Final = (2.0**-30, 2.0**30)
+_NUDGE: Final = 2.0**-36
+"""Taken off before rounding up, as in the rollup: a logarithm's error must not lift an edge out of the bucket it closes."""
+
+
+def counter_metric(measure: str) -> str:
+    """What a counter is called at /metrics."""
+    return f"meshslo_{measure}_total"
 
 
 def count_calls(calls: pl.DataFrame) -> pl.DataFrame:
@@ -71,7 +89,9 @@ def add_counts(before: pl.DataFrame, new: pl.DataFrame, max_groups: int = MAX_GR
 def read_counts(layout: Layout) -> pl.DataFrame:
     """The counts up to the last commit; empty where a collector has stored nothing yet."""
     path = _path(layout)
-    return pl.read_ipc(path.read_bytes()) if path.exists() else pl.DataFrame(schema=COUNTS)
+    counts = pl.read_ipc(path.read_bytes()) if path.exists() else pl.DataFrame(schema=COUNTS)
+    # Written by another version, with other buckets: counters may begin anew, which Prometheus sees and allows for.
+    return counts if counts.schema == COUNTS else pl.DataFrame(schema=COUNTS)
 
 
 def stage_counts(layout: Layout, counts: pl.DataFrame) -> tuple[Path, Path]:
@@ -94,6 +114,7 @@ def _phase(calls: pl.DataFrame, phase: str, column: str) -> pl.DataFrame:
         *LABELS,
         pl.lit(phase).alias("measure"),
         pl.Series("edge", edge, dtype=pl.UInt8),
+        _native(pl.col(column)).alias("native"),
         pl.lit(1, dtype=pl.UInt64).alias("count"),
         pl.col(column).alias("sum_s"),
         "trace_id",
@@ -102,11 +123,16 @@ def _phase(calls: pl.DataFrame, phase: str, column: str) -> pl.DataFrame:
     return _added(cells)
 
 
+def _native(seconds: pl.Expr) -> pl.Expr:
+    return (seconds.clip(*_NATIVE_RANGE_S).log(2.0) * 2.0**NATIVE_SCHEMA - _NUDGE).ceil().cast(pl.Int16)
+
+
 def _counter(calls: pl.DataFrame, name: str, amount: pl.Expr) -> pl.DataFrame:
     cells = calls.select(
         *LABELS,
         pl.lit(name).alias("measure"),
         pl.lit(0, dtype=pl.UInt8).alias("edge"),
+        pl.lit(None, dtype=pl.Int16).alias("native"),
         amount.cast(pl.UInt64).fill_null(0).alias("count"),
         pl.lit(0.0).alias("sum_s"),
         pl.lit(None, dtype=pl.Binary).alias("trace_id"),

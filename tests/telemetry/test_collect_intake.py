@@ -15,6 +15,7 @@ from google.rpc.status_pb2 import Status
 from prometheus_client import CollectorRegistry
 
 from meshslo.telemetry.collect.body import Budget, BufferFullError, read_body
+from meshslo.telemetry.collect.exposition import Exposition
 from meshslo.telemetry.collect.intake import Intake
 from meshslo.telemetry.collect.otlp_grpc import grpc_server
 from meshslo.telemetry.collect.otlp_http import http_app
@@ -36,7 +37,7 @@ def busy_intake() -> Intake:
 
 async def test_http_says_429_and_retry_after(tmp_path: Path) -> None:
     intake = busy_intake()
-    transport = httpx.ASGITransport(http_app(intake, CollectSettings(tmp_path), CollectorRegistry()))
+    transport = httpx.ASGITransport(http_app(intake, CollectSettings(tmp_path), Exposition(CollectorRegistry())))
     async with httpx.AsyncClient(transport=transport, base_url="http://collector") as client:
         headers = {"Content-Type": "application/x-protobuf"}
         answer = await client.post("/v1/traces", content=make_batch(), headers=headers)
@@ -48,7 +49,7 @@ async def test_http_says_429_and_retry_after(tmp_path: Path) -> None:
 
 async def test_http_bodies_beyond_the_memory_for_them_are_told_to_come_back(tmp_path: Path) -> None:
     transport = httpx.ASGITransport(
-        http_app(busy_intake(), CollectSettings(tmp_path, max_buffered_bytes=10), CollectorRegistry())
+        http_app(busy_intake(), CollectSettings(tmp_path, max_buffered_bytes=10), Exposition(CollectorRegistry()))
     )
     async with httpx.AsyncClient(transport=transport, base_url="http://collector") as client:
         answer = await client.post("/v1/traces", content=bytes(11), headers={"Content-Type": "application/x-protobuf"})
