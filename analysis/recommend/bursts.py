@@ -6,7 +6,7 @@ would have.
 Sources: Kish 1965 (design effect); Cochran 1977, section 6.3 (variance of a ratio of totals over clusters).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -17,6 +17,7 @@ from scipy.stats import chi2
 from meshslo.analysis.phases import timed
 from meshslo.telemetry.vocabulary import Phase
 
+Floats = NDArray[np.float64]
 Group = tuple[str, str | None, str | None]
 
 BLOCK: Final = "1m"
@@ -52,38 +53,40 @@ def design_effects(
     effects: dict[Group, float] = {}
     for keys in (("hop", "route"), ("hop", "route", "model")):
         chosen = [(*group[: len(keys)], limit) for group, limit in limits_s.items() if (group[2] is None) == (len(keys) == 2)]
-        for group, minutes in _minutes(rows, keys, chosen):
-            effect = design_effect(
-                minutes["calls"].to_numpy().astype(np.float64), minutes["long"].to_numpy().astype(np.float64)
-            )
+        for key, minutes in by_minute(rows, keys, chosen).items():
+            effect = design_effect(*minutes)
             if effect > 1.0:
-                effects[group] = effect
+                effects[str(key[0]), key[1], key[2] if len(keys) == 3 else None] = effect
     return effects
 
 
-def _minutes(
-    rows: pl.LazyFrame, keys: tuple[str, ...], limits: list[tuple[str | float | None, ...]]
-) -> list[tuple[Group, pl.DataFrame]]:
-    """Calls and long calls of each group by minute; one cut before the limit is neither, since nobody knows."""
+def by_minute(
+    rows: pl.LazyFrame, keys: Sequence[str], limits: Sequence[tuple[str | float | None, ...]]
+) -> dict[tuple[str | None, ...], tuple[Floats, Floats]]:
+    """Calls and long calls of each group in each minute; one cut before the limit is neither, since nobody knows.
+
+    rows: the keys, minute, value_s, timed (an event or cut), event. limits: a group's keys and its limit in seconds.
+    """
     schema = dict.fromkeys(keys, pl.String()) | {"limit_s": pl.Float64()}
     is_long = pl.col("timed") & (pl.col("value_s") > pl.col("limit_s"))
     counted = (
-        rows.join(pl.LazyFrame(limits, schema=schema, orient="row"), on=keys, nulls_equal=True)
+        rows.join(pl.LazyFrame(limits, schema=schema, orient="row"), on=list(keys), nulls_equal=True)
         .group_by(*keys, "minute")
         .agg((pl.col("event") | is_long).sum().alias("calls"), is_long.sum().alias("long"))
         .filter(pl.col("calls") > 0)
         .collect()
     )
     groups = counted.partition_by(keys, as_dict=True).items()
-    return [((str(key[0]), key[1], key[2] if len(keys) == 3 else None), frame) for key, frame in groups]
+    return {key: (frame["calls"].to_numpy() * 1.0, frame["long"].to_numpy() * 1.0) for key, frame in groups}
 
 
-def design_effect(calls: NDArray[np.float64], long: NDArray[np.float64]) -> float:
-    """Variance between minutes over that of independent calls, where it is surely above 1; else 1."""
+def design_effect(calls: Floats, long: Floats, *, sure: float | None = SURE) -> float:
+    """Variance between minutes over that of independent calls; 1 unless it is above 1 with confidence `sure` (None: at all)."""
     blocks, total = len(calls), calls.sum()
     share = long.sum() / total
     if blocks < FEWEST_BLOCKS or not 0.0 < share < 1.0:
         return 1.0
     between = blocks / (blocks - 1) * float(((long - share * calls) ** 2).sum())
     effect = between / (total * share * (1.0 - share))
-    return float(effect) if effect * (blocks - 1) > chi2.ppf(SURE, blocks - 1) else 1.0
+    surely = 1.0 if sure is None else chi2.ppf(sure, blocks - 1) / (blocks - 1)
+    return max(float(effect), 1.0) if effect > surely else 1.0

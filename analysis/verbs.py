@@ -1,0 +1,100 @@
+"""Verbs of a store that need nothing but its calls."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from meshslo.telemetry.errors import BadInputError
+from meshslo.telemetry.vocabulary import Phase
+
+from .comparison import Asked as CompareAsked
+from .comparison import Compared, Side, check_apart, check_conditions, compare
+from .paths import Asked as ChainAsked
+from .paths import Chain, chain
+
+Scan = Callable[[datetime | None, datetime | None], pl.LazyFrame]
+"""Call rows that started in [since, until); None is an open end."""
+Window = tuple[datetime | None, datetime | None]
+"""From when on and before when calls started; None is an open end."""
+
+
+class Verbs:
+    """What is asked of `scan` alone; `analysis.api.CallStore` is one of these."""
+
+    scan: Scan
+
+    @abstractmethod
+    def need_calls(self, since: datetime | None, until: datetime | None) -> None:
+        """StoreError where the window holds no single calls; pulled metrics are none."""
+
+    def chain(
+        self,
+        *,
+        by: Sequence[str] = ("route",),
+        quantiles: Sequence[float] = (0.5, 0.95, 0.99),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        seed: int = 0,
+    ) -> Chain:
+        """Where the traces of each entry hop and the keys `by` of their first call spend their time, hop by hop.
+
+        seed: of the resamples behind the intervals of shares. Raises StoreError where the window holds no traces.
+        """
+        check_list("by", by)
+        check_quantiles(quantiles)
+        self.need_calls(since, until)
+        asked = ChainAsked(tuple(quantiles), np.random.default_rng(seed))
+        return chain(self.scan(since, until), asked, tuple(dict.fromkeys(by)))
+
+    def compare(
+        self,
+        a: Mapping[str, str] | None = None,
+        b: Mapping[str, str] | None = None,
+        *,
+        by: Sequence[str] = ("hop", "route"),
+        phases: Sequence[Phase] = ("total", "first_token"),
+        quantiles: Sequence[float] = (0.5, 0.95, 0.99),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        baseline: Window | None = None,
+    ) -> Compared:
+        """What of the calls that meet `b` in [since, until) differs from those that meet `a`, beyond noise.
+
+        a, b: conditions such as {"version": "v2"}. baseline: the window of `a`, where it is another. Raises BadInputError
+        where a side has no calls or calls are on both, StoreError where a window has none.
+        """
+        check_list("by", by)
+        check_quantiles(quantiles)
+        windows = [baseline or (since, until), (since, until)]
+        for window in dict.fromkeys(windows):
+            self.need_calls(*window)
+        frames = {window: self.scan(*window) for window in windows}
+        sides = [
+            Side(frames[window], check_conditions(given or {}), _named(given, None if baseline is None else window))
+            for given, window in zip((a, b), windows, strict=True)
+        ]
+        check_apart(sides[0], sides[1])
+        return compare(sides[0], sides[1], CompareAsked(tuple(by), tuple(phases), tuple(quantiles)))
+
+
+def _named(conditions: Mapping[str, str] | None, window: Window | None) -> str:
+    """What a side is called."""
+    which = ", ".join(f"{name}={value}" for name, value in (conditions or {}).items())
+    ends = [] if window is None else [f"{edge:%Y-%m-%dT%H:%M:%SZ}" if edge else "..." for edge in window]
+    return " ".join(part for part in (which, " to ".join(ends)) if part) or "all calls"
+
+
+def check_list(name: str, given: Sequence[str]) -> None:
+    """BadInputError where a text stands for a list of one."""
+    if isinstance(given, str):
+        raise BadInputError(f'{name}="{given}" is a text; pass a list, {name}=["{given}"]')
+
+
+def check_quantiles(quantiles: Sequence[float]) -> None:
+    """BadInputError where there is none, or one is no share."""
+    wrong = [q for q in quantiles if not 0.0 < q < 1.0]
+    if wrong or not quantiles:
+        raise BadInputError(f"quantile {wrong[0] if wrong else '(none)'} is outside (0, 1); pass 0.99 for p99")

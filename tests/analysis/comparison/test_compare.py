@@ -1,0 +1,197 @@
+"""Two versions side by side: what moved, what is noise, what was cut; and how often noise is taken for a change."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from meshslo.analysis.api import from_calls
+from meshslo.analysis.comparison import Compared, parse_conditions
+from meshslo.analysis.comparison.result import WHOLE, Difference
+from meshslo.telemetry.errors import BadInputError
+from tests.support.calls import make_call, make_calls
+from tests.support.scenes import plain_calls
+from tests.support.traces import request
+
+V1, V2 = {"version": "v1"}, {"version": "v2"}
+
+
+def versions(a: np.ndarray, b: np.ndarray, **columns: Any) -> pl.DataFrame:
+    """Calls that take `a` seconds in version v1 and `b` seconds in v2, mixed in time."""
+    return pl.concat([plain_calls(a, version="v1", **columns), plain_calls(b, version="v2", **columns)])
+
+
+def compared(calls: pl.DataFrame, **asked: Any) -> Compared:
+    return from_calls(calls).compare(V1, V2, **asked)
+
+
+def one(found: Compared, quantity: str = "duration", **wanted: Any) -> Difference:
+    (only,) = [
+        each
+        for each in found.differences
+        if each.quantity == quantity and all(getattr(each, name) == value for name, value in wanted.items())
+    ]
+    return only
+
+
+def draw(seed: int, n: int = 2000, scale: float = 1.0) -> np.ndarray:
+    return scale * np.random.default_rng(seed).lognormal(0.0, 0.8, n)
+
+
+def test_a_slower_version_is_slower_at_each_quantile() -> None:
+    found = compared(versions(draw(1), draw(2, scale=1.5)))
+    for q, truth in ((0.5, 0.5), (0.95, 0.5 * np.exp(0.8 * 1.645))):
+        each = one(found, q=q, phase="total")
+        assert each.verdict == "slower"
+        assert each.low <= truth <= each.high
+        assert (each.a.calls, each.b.calls) == (2000, 2000)
+
+
+def test_the_same_version_is_inside_the_noise() -> None:
+    found = compared(versions(draw(1), draw(2)))
+    assert {each.verdict for each in found.differences} == {"inside_noise"}
+    assert not found.moved
+    assert found.hop is None
+
+
+def test_too_few_calls_are_no_answer() -> None:
+    each = one(compared(versions(draw(1, n=100), draw(2, n=2000))), q=0.99, phase="total")
+    assert (each.verdict, each.estimate, each.a.value) == ("not_identifiable", None, None)
+
+
+def test_cut_calls_count_as_longer_on_their_side() -> None:
+    """v2 is slower, but a timer cuts it at 3 s: the naive p95 says it is faster."""
+    slow = draw(2, scale=1.6)
+    calls = pl.concat(
+        [
+            plain_calls(draw(1), version="v1"),
+            plain_calls(slow[slow < 3], version="v2"),
+            plain_calls(np.full((slow >= 3).sum(), 3.0), version="v2", outcome="timeout"),
+        ]
+    )
+    found = compared(calls)
+    each = one(found, q=0.95, phase="total")
+    assert each.b.value is None
+    assert each.estimate is None
+    assert each.high is None  # nobody knows how much slower
+    assert one(found, q=0.5, phase="total").verdict == "slower"
+
+
+def test_success_is_compared_as_a_share() -> None:
+    calls = pl.concat(
+        [
+            plain_calls(draw(1, 990), version="v1"),
+            plain_calls(draw(2, 10), version="v1", outcome="error"),
+            plain_calls(draw(3, 900), version="v2"),
+            plain_calls(draw(4, 100), version="v2", outcome="error"),
+        ]
+    )
+    each = one(compared(calls), "success")
+    assert (each.a.value, each.b.value, each.verdict) == (0.99, 0.9, "worse")
+    assert each.low < -0.09 < each.high
+
+
+def test_the_hop_that_moved_is_the_one_whose_own_time_did() -> None:
+    rng = np.random.default_rng(5)
+    rows = [
+        row | {"version": version} if row["callee"] == "gateway" else row
+        for n in range(1200)
+        for version in [("v1", "v2")[n % 2]]
+        for row in request(n, float(rng.lognormal(-2, 0.4)), float(rng.lognormal(0, 0.4)) + (0.6 if version == "v2" else 0.0))
+    ]
+    found = compared(make_calls(rows), by=["hop"])
+    assert found.hop is not None
+    assert found.hop.target["hop"] == "gateway>generator"
+    assert one(found, "own_time", q=0.5, target={"entry": "ingress>gateway /ask", "hop": WHOLE}).verdict == "slower"
+    assert (
+        one(found, "own_time", q=0.5, target={"entry": "ingress>gateway /ask", "hop": "gateway>retriever"}).verdict
+        == "inside_noise"
+    )
+    # Only the entry's calls have a version: theirs alone are compared as calls.
+    assert {each.target["hop"] for each in found.differences if each.quantity == "duration"} == {"ingress>gateway"}
+
+
+def test_windows_are_compared_as_versions_are() -> None:
+    calls = versions(draw(1), draw(2, scale=1.5))
+    store = from_calls(
+        calls.with_columns(pl.when(version="v2").then(pl.col("start") + pl.duration(days=1)).otherwise("start").alias("start"))
+    )
+    noon = calls["start"].min().replace(hour=0) + timedelta(days=1)
+    found = store.compare(baseline=(None, noon), since=noon)
+    assert one(found, q=0.5, phase="total").verdict == "slower"
+    assert "to" in found.a
+
+
+def test_json_and_frame_say_the_same() -> None:
+    found = compared(versions(draw(1), draw(2, scale=1.5)))
+    read = json.loads(found.to_json())
+    assert (read["schema"], read["correction"], read["a"]) == ("meshslo.compare/1", "holm", "version=v1")
+    assert [each["p_adjusted"] for each in read["differences"]] == found.frame["p_adjusted"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "sentence"),
+    [
+        ({"version": "v1"}, {"version": "v3"}, "no calls of version=v3"),
+        ({"version": "v1"}, {"route": "/v1/chat"}, "calls are of version=v1 and of route=/v1/chat"),
+        ({"outcome": "ok"}, {"version": "v2"}, "not chosen by outcome"),
+        (None, None, "calls are of all calls and of all calls"),
+    ],
+)
+def test_sides_that_are_none_are_named(a: Any, b: Any, sentence: str) -> None:
+    with pytest.raises(BadInputError, match=sentence):
+        from_calls(versions(draw(1, 50), draw(2, 50))).compare(a, b)
+
+
+def test_conditions_are_read_from_text() -> None:
+    assert parse_conditions("model=m,zone=a") == {"model": "m", "zone": "a"}
+    with pytest.raises(BadInputError, match="write KEY=VALUE"):
+        parse_conditions("version")
+
+
+def bursty(rng: np.random.Generator, n: int, minutes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Durations and starts of calls whose minutes are slow or fast as a whole."""
+    minute = rng.integers(0, minutes, n)
+    pace = np.exp(rng.normal(0.0, 0.35, minutes))[minute]
+    return pace * rng.lognormal(0.0, 0.6, n), 60.0 * minute + rng.uniform(0, 60, n)
+
+
+def sample(seed: int, kind: str, n: int) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    rows = []
+    for version in ("v1", "v2"):
+        if kind == "bursty":
+            seconds, at_s = bursty(rng, n, 60)
+        else:
+            seconds, at_s = rng.lognormal(0.0, 0.8, n), rng.uniform(0, 3600, n)
+        cap_s = rng.exponential(8.0, n) if kind == "cut" else np.full(n, np.inf)
+        ends = np.where(seconds <= cap_s, "ok", "timeout")
+        ends = np.where(rng.random(n) < 0.02, "error", ends)
+        rows.append(
+            make_calls([make_call()] * n).with_columns(
+                version=pl.lit(version),
+                duration_s=pl.Series(np.minimum(seconds, cap_s)),
+                outcome=pl.Series(ends),
+                start=pl.col("start") + pl.Series((at_s * 1e9).astype(np.int64)).cast(pl.Duration("ns")),
+                trace_id=None,
+            )
+        )
+    return pl.concat(rows, how="vertical_relaxed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["plain", "cut", "bursty"])
+def test_noise_is_seldom_taken_for_a_change(kind: str) -> None:
+    """A against A, 200 times: any false verdict at all in at most 5 %, an interval without 0 in about 5 % of each."""
+    runs, wrong, outside = 200, 0, []
+    for seed in range(runs):
+        found = compared(sample(seed, kind, 1500), by=["hop"], phases=["total"])
+        wrong += bool(found.moved)
+        outside += [
+            bool((each.low or -np.inf) > 0 or (each.high or np.inf) < 0) for each in found.differences if each.low is not None
+        ]
+    assert wrong / runs <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / runs)
+    assert np.mean(outside) <= 0.06
