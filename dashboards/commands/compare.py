@@ -80,9 +80,14 @@ def show(answer: "Compared", console: "Console") -> None:
     shown = tables.table(console)
     for name in ("what", "A", "B", "B - A", "verdict"):
         shown.add_column(name, no_wrap=name != "what")
+    several = len({each.target["entry"] for each in answer.differences if "entry" in each.target}) > 1
     for each in answer.differences:
         shown.add_row(
-            tables.Name(_what(each)), _side(each.a, each), _side(each.b, each), _change(each), each.verdict.replace("_", " ")
+            tables.Name(_what(each, entry=several)),
+            _side(each.a, each),
+            _side(each.b, each),
+            _change(each),
+            each.verdict.replace("_", " "),
         )
     tables.show(console, shown)
     console.print(_summary(answer), highlight=False)
