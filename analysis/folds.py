@@ -22,6 +22,8 @@ from .rollup import roll_up
 
 QUIET: Final = timedelta(minutes=10)
 """An hour is folded once it has been over for so long: most of its late calls have come by then."""
+_MOST_ROWS: Final = 10_000_000
+"""So many rows of counts are added up at once: some hundred MiB."""
 _HOUR: Final = timedelta(hours=1)
 
 
@@ -115,15 +117,15 @@ def _folded(folds: Folds, level: Level, files: list[Path], phase: Phase) -> Roll
     shorter = LEVELS[LEVELS.index(level) + 1 :]
     if not shorter:
         return count(Found(files, pl.DataFrame(), None, None), KEYS, level.bucket, [phase])
-    whole: Rollup | None = None
+    parts: list[Rollup] = []
     for _, part in _spans(files, shorter[0]):
         kept = read(folds, Found(part, pl.DataFrame(), None, None), [phase], shorter)
-        parts = [*kept.rollups, *([] if whole is None else [whole])]
+        parts += kept.rollups
         if kept.files:
             parts.append(count(Found(kept.files, pl.DataFrame(), None, None), KEYS, level.bucket, [phase]))
-        whole = piled(parts, KEYS, level.bucket)
-    assert whole is not None, "a span is of files"  # noqa: S101
-    return whole
+        if sum(rollup.counts.height for rollup in parts) > _MOST_ROWS:
+            parts = [piled(parts, KEYS, level.bucket)]
+    return piled(parts, KEYS, level.bucket)
 
 
 def count(found: Found, keys: Sequence[str], bucket: str | None, phases: Sequence[Phase], *, extremes: bool = True) -> Rollup:

@@ -9,12 +9,16 @@ import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from math import prod
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from meshslo.telemetry.schema import CALLS, FRAME, WORDS
 
@@ -29,7 +33,8 @@ FILE: Final = CALLS.append(pa.field(KIND, pa.uint32()))
 """The columns of a call file."""
 
 _TABLE: Final = b"meshslo.kinds"
-_WEIGHS: Final = (pl.col("weight").fill_null(1.0) != 1.0).alias(WEIGHS)
+_MAX_TABLE: Final = 1 << 22
+"""Up to so many combinations of words are looked up in a table; of more, the present ones are sorted out."""
 _ROWS: Final = pl.Schema({name: kind for name, kind in FRAME.items() if name not in {*WORDS, "streaming"}})
 
 
@@ -45,13 +50,17 @@ class Numbering:
         """`calls` (shaped as `CALLS`) with their kinds: null once there are more than `MAX_KINDS`."""
         if self._known.height > MAX_KINDS:
             return calls.append_column(FILE.field(KIND), pa.nulls(calls.num_rows, pa.uint32()))
-        words = pl.DataFrame(calls.select([*KIND_WORDS, "weight"])).cast({name: FRAME[name] for name in KIND_WORDS})
-        shown = words.select(*KIND_WORDS, _WEIGHS)
-        new = shown.unique(maintain_order=True).join(self._known, on=self._words, how="anti", nulls_equal=True)
+        weighs = pc.fill_null(pc.not_equal(calls["weight"], 1.0), fill_value=False)
+        combined = _Combined([*(calls[word] for word in KIND_WORDS), weighs])
+        number = combined.of_row(self._numbers(combined.words(self._words).cast({word: FRAME[word] for word in KIND_WORDS})))
+        return calls.append_column(FILE.field(KIND), pa.array(number))
+
+    def _numbers(self, kinds: pl.DataFrame) -> NDArray[np.uint32]:
+        """The number of each of `kinds`; those not known yet get the next ones."""
+        new = kinds.join(self._known, on=self._words, how="anti", nulls_equal=True, maintain_order="left")
         first = self._known.height
         self._known.extend(new.with_columns(pl.int_range(first, first + new.height, dtype=pl.UInt32, eager=True).alias(KIND)))
-        number = shown.join(self._known, on=self._words, how="left", nulls_equal=True, maintain_order="left")[KIND]
-        return calls.append_column(FILE.field(KIND), number.to_arrow())
+        return kinds.join(self._known, on=self._words, how="left", nulls_equal=True, maintain_order="left")[KIND].to_numpy()
 
     def footer(self) -> dict[bytes, bytes]:
         """What belongs into the footer of a file of these calls."""
@@ -61,6 +70,44 @@ class Numbering:
         held = BytesIO()
         self._known.drop(KIND).write_ipc(held, compression="zstd")
         return {_TABLE: base64.b64encode(held.getvalue())}
+
+
+class _Combined:
+    """Columns of words as one code a row, whose digits are the places of the words in their dictionaries; null is the last."""
+
+    def __init__(self, columns: Sequence[pa.ChunkedArray]) -> None:
+        encoded = [column.combine_chunks() for column in columns]
+        words = [array if pa.types.is_dictionary(array.type) else array.dictionary_encode() for array in encoded]
+        self._dictionaries = [pl.Series(array.dictionary).extend_constant(None, 1) for array in words]
+        code = np.zeros(len(words[0]), np.int64)
+        for array, dictionary in zip(words, self._dictionaries, strict=True):
+            code *= len(dictionary)
+            code += array.indices.fill_null(len(dictionary) - 1).to_numpy(zero_copy_only=False)
+        self._codes, self._place = _distinct(code, prod(len(dictionary) for dictionary in self._dictionaries))
+
+    def words(self, names: Sequence[str]) -> pl.DataFrame:
+        """Each combination that there is once."""
+        code = self._codes
+        columns = []
+        for name, dictionary in zip(reversed(names), reversed(self._dictionaries), strict=True):
+            code, digit = np.divmod(code, len(dictionary))
+            columns.append(dictionary.gather(digit).alias(name))
+        return pl.DataFrame(columns[::-1])
+
+    def of_row(self, values: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """For each row the one of `values`, which has one for each of `words`, that is of its combination."""
+        chosen: NDArray[np.uint32] = values[self._place]
+        return chosen
+
+
+def _distinct(code: NDArray[np.int64], below: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The codes that there are, in order, and the place among them of each row's."""
+    if below > _MAX_TABLE:
+        return np.unique(code, return_inverse=True)
+    there = np.zeros(below, dtype=bool)
+    there[code] = True
+    place: NDArray[np.int64] = (np.cumsum(there) - 1)[code]
+    return np.flatnonzero(there), place
 
 
 @dataclass(frozen=True)
