@@ -24,6 +24,16 @@ def collect(
         float, typer.Option(min=0, help="Seconds to wait for the rest of a trace before its calls are written.")
     ] = 10.0,
     max_message_mib: Annotated[int, typer.Option(min=1, help="Largest batch to take, also once decompressed.")] = 20,
+    max_connections: Annotated[int, typer.Option(min=1, help="Connections of each port; more are turned away.")] = 1000,
+    max_attributes: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Attributes that a resource, span, log record or data point may have; one with more is rejected."
+        ),
+    ] = 256,
+    max_attribute_kib: Annotated[
+        int, typer.Option(min=1, help="Largest attribute; a span with a larger one is rejected.")
+    ] = 256,
     retention: Annotated[
         str | None, typer.Option(help="Keep calls for so long, such as 30d; default for ever.", show_default=False)
     ] = None,
@@ -60,6 +70,7 @@ def collect(
     from meshslo.telemetry.collect import collect as run
     from meshslo.telemetry.collect.access import read_tokens
     from meshslo.telemetry.collect.settings import parse_target
+    from meshslo.telemetry.collect.signals import Limits
     from meshslo.telemetry.store.housekeeping import KeepSettings, WorkerSettings
     from meshslo.telemetry.store.ingest import IngestSettings
     from meshslo.telemetry.store.journal import JournalSettings
@@ -76,6 +87,8 @@ def collect(
             forward=None if forward is None else parse_target(forward),
             ready_file=ready_file,
             max_message_bytes=max_message_mib * 2**20,
+            max_connections=max_connections,
+            limits=Limits(max_attributes, max_attribute_kib * 2**10),
             journal=JournalSettings(min_free_bytes=min_free_mib * 2**20),
             worker=WorkerSettings(
                 IngestSettings(settle_s=settle),

@@ -21,9 +21,10 @@ from .events import Say, sayer
 from .exposition import Exposition
 from .forward import Forwarder
 from .health import Forwarded, Health
+from .http_server import http_server
 from .intake import Intake
 from .otlp_grpc import grpc_server
-from .otlp_http import http_app, http_server
+from .otlp_http import http_app
 from .settings import Address, CollectSettings, listen
 from .worker_process import WorkerProcess
 
@@ -89,7 +90,7 @@ async def _serving(settings: CollectSettings, intake: Intake, shown: Exposition)
     """Both ports open; at the end, requests under way get their answers."""
     bound = listen(settings.http)
     grpc, grpc_port = grpc_server(intake, settings)
-    http = http_server(http_app(intake, settings, shown), settings.tls)
+    http = http_server(http_app(intake, settings, shown), settings, lambda: intake.refuse("too many connections"))
     await grpc.start()
     serving = asyncio.create_task(http.serve(sockets=[bound]))
     try:

@@ -34,6 +34,10 @@ class Intake:
         self._limits = limits
         self.stats = IntakeStats()
 
+    def refuse(self, reason: str) -> None:
+        """Count a request that is answered with an error, or a connection that is turned away."""
+        self.stats.refused[reason] += 1
+
     async def take(self, signal: Signal, payload: bytes, sender: Sender) -> Any:
         """The answer to a batch of `signal`, given only once what is good of it is on the disk.
 

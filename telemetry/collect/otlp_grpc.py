@@ -41,12 +41,14 @@ class _Services(grpc.GenericRpcHandler):
 def grpc_server(intake: Intake, settings: CollectSettings) -> tuple[grpc.aio.Server, int]:
     """A server that is bound but not started, and its port.
 
-    gRPC itself refuses what exceeds the limit, as sent or once decompressed, with RESOURCE_EXHAUSTED and in bounded memory.
+    gRPC itself refuses what exceeds the limit, as sent or once decompressed, with RESOURCE_EXHAUSTED and in bounded memory, and
+    closes connections beyond their limit: neither is heard of here, so that it cannot be counted.
     Raises BadConfigError for an address that cannot be had.
     """
     limits = [
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_concurrent_streams", MAX_AT_ONCE),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.so_reuseport", 0),
     ]
     server = grpc.aio.server(options=limits)
@@ -80,18 +82,17 @@ class _Export:
 
     async def answer(self, request: bytes, context: Any) -> bytes:
         """The response, or the status that tells the exporter what to do."""
-        refused = self.intake.stats.refused
         try:
             sender = self.tokens.sender(_authorization(context))
             return bytes((await self.intake.take(self.signal, request, sender)).SerializeToString())
         except UnknownSenderError as error:
-            refused["unknown sender"] += 1
+            self.intake.refuse("unknown sender")
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
         except BadInputError as error:
-            refused["bad data"] += 1
+            self.intake.refuse("bad data")
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except StoreBusyError as error:
-            refused["overload"] += 1
+            self.intake.refuse("overload")
             await _come_back(context, str(error))
         raise AssertionError("abort raises")
 

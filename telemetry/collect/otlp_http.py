@@ -4,15 +4,11 @@ Errors are google.rpc.Status in the request's own encoding.
 """
 
 import asyncio
-import contextlib
 import json
-import socket
-import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-import uvicorn
 from google.protobuf.json_format import MessageToJson
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
@@ -26,18 +22,16 @@ from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.store.journal import StoreBusyError
 
 from .accepted import SIGNALS
-from .access import Sender, Tls, UnknownSenderError
+from .access import Sender, UnknownSenderError
 from .body import Budget, BufferFullError, TooLargeError, UnknownEncodingError, decompress, read_body
 from .exposition import Exposition
+from .http_server import RETRY_AFTER_S
 from .intake import Intake
 from .settings import CollectSettings
 from .signals import Signal
 
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
-RETRY_AFTER_S: Final = 2
-MAX_AT_ONCE: Final = 1000
-"""Connections; beyond them uvicorn answers 503, which exporters take for "send again"."""
 _SIGNALS: Final = {signal.http_path: signal for signal in SIGNALS}
 
 
@@ -77,7 +71,7 @@ class _Receiver:
         except (BadInputError, StoreBusyError) as error:
             return self._refuse(error, kind)
         except ClientDisconnect:
-            self.intake.stats.refused["sender went away"] += 1
+            self.intake.refuse("sender went away")
             return Response(status_code=400)
 
     async def metrics(self, request: Request) -> Response:
@@ -102,7 +96,7 @@ class _Receiver:
 
     def _refuse(self, error: Exception, kind: str) -> Response:
         status, code, reason = next((s, c, r) for known, s, c, r in _STATUS if isinstance(error, known))
-        self.intake.stats.refused[reason] += 1
+        self.intake.refuse(reason)
         response = _answer(Status(code=code, message=str(error)), kind, status)
         if status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
@@ -149,41 +143,3 @@ def http_app(intake: Intake, settings: CollectSettings, shown: Exposition) -> St
         Route("/metrics", receiver.metrics),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _not_here})
-
-
-class HttpServer(uvicorn.Server):
-    """Uvicorn on a socket of ours, leaving signals to the collector and telling when it listens."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.has_started = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen."""
-        await super().startup(sockets)
-        self.has_started.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signal handlers as they are."""
-        yield
-
-
-def http_server(app: Starlette, tls: Tls | None) -> HttpServer:
-    """A server that is not started; run it with `serve(sockets=[...])`."""
-    return HttpServer(
-        uvicorn.Config(
-            app,
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=5,
-            limit_concurrency=MAX_AT_ONCE,
-            ssl_certfile=tls.certificate if tls else None,
-            ssl_keyfile=tls.key if tls else None,
-            ssl_ca_certs=str(tls.client_ca) if tls and tls.client_ca else None,
-            ssl_cert_reqs=ssl.CERT_REQUIRED if tls and tls.client_ca else ssl.CERT_NONE,
-        )
-    )

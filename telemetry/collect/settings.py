@@ -76,8 +76,8 @@ class CollectSettings:
     """Settings of a collector.
 
     `max_message_bytes` bounds one export, as sent and as decompressed. `max_buffered_bytes` bounds the bodies that HTTP
-    requests are sending at one time; beyond it senders are told to come back. `ready_file` gets the addresses as JSON once both
-    ports listen.
+    requests are sending at one time; beyond it senders are told to come back. `max_connections` is of each port. `ready_file`
+    gets the addresses as JSON once both ports listen.
     """
 
     store: Path
@@ -91,6 +91,7 @@ class CollectSettings:
     ready_file: Path | None = None
     max_message_bytes: int = 20 * _MIB
     max_buffered_bytes: int = 128 * _MIB
+    max_connections: int = 1000
     limits: Limits = Limits()  # noqa: RUF009 - a frozen value
     journal: JournalSettings = field(default_factory=JournalSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)

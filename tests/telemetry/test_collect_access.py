@@ -14,7 +14,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from meshslo.telemetry.collect.access import Sender, Tls, UnknownSenderError, read_tokens
-from meshslo.telemetry.collect.traces import check
+from meshslo.telemetry.collect.traces import TRACES
 from meshslo.telemetry.errors import BadConfigError
 from meshslo.telemetry.store import open_store
 from tests.support.collector import Collector, running
@@ -59,10 +59,10 @@ def test_a_bad_token_file_is_named(tmp_path: Path, content: str, complaint: str)
 @pytest.mark.parametrize("name", ["tenant.id", "tenant", "x-tenant-id"])
 def test_spans_of_other_tenants_are_taken_out_under_every_spelling(name: str) -> None:
     batch = make_batch([of_tenant("acme", 1, name), of_tenant("rival", 2, name), make_span(3)])
-    checked = check(batch, Sender(frozenset({"acme"})))
+    checked = TRACES.check(batch, Sender(frozenset({"acme"})))
     assert (checked.accepted, dict(checked.rejected)) == (2, {"the sender's token may not speak for this tenant": 1})
     assert b"rival" not in checked.payload
-    untouched = check(batch, Sender())
+    untouched = TRACES.check(batch, Sender())
     assert (untouched.accepted, untouched.payload) == (3, batch)
 
 

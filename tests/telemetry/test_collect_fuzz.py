@@ -11,7 +11,7 @@ import pytest
 
 from meshslo.telemetry.collect.access import Sender
 from meshslo.telemetry.collect.body import decompress
-from meshslo.telemetry.collect.traces import check
+from meshslo.telemetry.collect.traces import TRACES
 from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.normalize import to_calls, traces_json_to_protobuf
 from meshslo.telemetry.normalize.decode import decode_many
@@ -65,7 +65,7 @@ def test_any_bytes_are_refused_or_become_calls() -> None:
         accepted = []
         for payload in mutated(chance, originals, AT_ONCE):
             try:
-                checked = check(payload, chance.choice((Sender(), TENANT_BOUND)))
+                checked = TRACES.check(payload, chance.choice((Sender(), TENANT_BOUND)))
             except BadInputError:
                 refused += 1
                 continue
@@ -84,7 +84,7 @@ def test_any_text_is_refused_as_json_or_becomes_a_message() -> None:
     outcomes = {"refused": 0, "taken": 0}
     for text in mutated(chance, originals, INPUTS // 20):
         try:
-            check(traces_json_to_protobuf(text), Sender())
+            TRACES.check(traces_json_to_protobuf(text), Sender())
             outcomes["taken"] += 1
         except BadInputError:
             outcomes["refused"] += 1

@@ -21,7 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from meshslo.telemetry.collect.access import Sender
-from meshslo.telemetry.collect.logs import LOGS, check
+from meshslo.telemetry.collect.logs import LOGS
 from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.sources.otlp_logs import calls_of_logs, logs_json_to_protobuf
 from meshslo.telemetry.store import open_store
@@ -102,7 +102,7 @@ def test_other_logs_are_turned_away_and_their_neighbours_kept() -> None:
     other.body.string_value = "GET /secret took 3 s"
     timeless = make_log()
     timeless.time_unix_nano = 0
-    checked = check(logs_of([make_log(), other, timeless]).SerializeToString(), Sender())
+    checked = LOGS.check(logs_of([make_log(), other, timeless]).SerializeToString(), Sender())
     assert checked.accepted == 1
     assert dict(checked.rejected) == {
         "no access log: attributes duration and response_code are needed": 1,
@@ -113,7 +113,7 @@ def test_other_logs_are_turned_away_and_their_neighbours_kept() -> None:
 
 def test_a_sender_speaks_for_its_own_tenants_in_logs_too() -> None:
     records = [make_log(), make_log(**{"tenant.id": "rival"}), make_log(**{"X-Tenant-Id": "rival"})]
-    checked = check(logs_of(records).SerializeToString(), Sender(frozenset({"acme"})))
+    checked = LOGS.check(logs_of(records).SerializeToString(), Sender(frozenset({"acme"})))
     assert (checked.accepted, checked.rejected.total()) == (1, 2)
     assert b"rival" not in checked.payload
 
