@@ -10,6 +10,7 @@ import polars as pl
 from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.vocabulary import Phase
 
+from .canary import Arms, Canary, CanarySettings, judge, select_arms
 from .comparison import Asked as CompareAsked
 from .comparison import Compared, Side, check_apart, check_conditions, compare
 from .paths import Asked as ChainAsked
@@ -78,6 +79,23 @@ class Verbs:
         ]
         check_apart(sides[0], sides[1])
         return compare(sides[0], sides[1], CompareAsked(tuple(by), tuple(phases), tuple(quantiles)))
+
+    def canary(
+        self,
+        arms: Arms,
+        *,
+        weight: int | None = None,
+        settings: CanarySettings = CanarySettings(),  # noqa: B008 - a frozen value
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Canary:
+        """Whether the candidate of `arms` (`parse_arms("v1", "v2")`) may have more traffic; safe to ask at any time.
+
+        weight: its share of the traffic now, in per cent; counted from calls where it is not given. Raises BadInputError where
+        a side has no calls, StoreError where the window has none.
+        """
+        self.need_calls(since, until)
+        return judge(select_arms(self.scan(since, until), arms), settings, weight)
 
 
 def _named(conditions: Mapping[str, str] | None, window: Window | None) -> str:

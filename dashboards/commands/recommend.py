@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from meshslo.analysis.recommend import Observed, Recommendation, Recommendations
     from meshslo.analysis.recommend.drift import Supports
 
-_Kinds = Annotated[list[str] | None, typer.Argument(metavar="KIND", help="timeouts, retries, breakers, ...; all where none is given.")]
+_Kinds = Annotated[list[str] | None, typer.Argument(metavar="KIND", help="timeouts, retries, breakers, ...; all by default.")]
 _Config = Annotated[Path | None, typer.Option("--config", help="Objectives and limits; meshslo.toml here, if there is one.")]
 _Current = Annotated[list[Path] | None, typer.Option("--current", help="Manifests in use, files or folders (repeat).")]
 _Emit = Annotated[str | None, typer.Option("--emit", metavar="MESH", help="Write policies of a mesh: istio, envoy, ...")]

@@ -1,0 +1,117 @@
+"""The verdict on candidates whose truth is known."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from meshslo.analysis.canary.betting import log_wealth
+from meshslo.analysis.canary.pairs import measures, pair, with_kinds
+from meshslo.analysis.canary.verdict import Canary, CanarySettings, judge
+from meshslo.telemetry.errors import BadInputError
+from tests.support.canaries import versions
+
+SETTINGS = CanarySettings()
+
+
+def sides(calls: pl.DataFrame) -> pl.DataFrame:
+    return calls.with_columns(is_candidate=pl.col("version") == "v2")
+
+
+def verdict(calls: pl.DataFrame, weight: int | None = None) -> Canary:
+    return judge(sides(calls), SETTINGS, weight)
+
+
+def test_a_candidate_like_its_baseline_is_promoted_to_the_next_weight() -> None:
+    found = verdict(versions(12_000), weight=10)
+    assert (found.verdict, found.next_weight, found.needs_calls) == ("promote", 25, None)
+    assert all(each.standing == "within" for each in found.measures)
+    assert {each.name for each in found.measures} == {"failed", "first_token", "max_gap", "total", "per_token"}
+
+
+@pytest.mark.parametrize(
+    ("worse", "name"), [({"failed": (0.01, 0.08)}, "failed"), ({"slower": 1.5}, "first_token"), ({"slower": 1.5}, "per_token")]
+)
+def test_a_worse_candidate_is_rolled_back_soon(worse: dict[str, object], name: str) -> None:
+    found = verdict(versions(4000, **worse))  # type: ignore[arg-type]
+    assert (found.verdict, found.next_weight) == ("roll_back", 0)
+    assert next(each for each in found.measures if each.name == name).standing == "worse"
+
+
+def test_a_better_candidate_is_promoted() -> None:
+    assert verdict(versions(12_000, failed=(0.05, 0.01), slower=0.7)).verdict == "promote"
+
+
+def test_before_the_evidence_holds_it_says_about_how_many_calls_are_missing() -> None:
+    found = verdict(versions(1500), weight=5)
+    assert (found.verdict, found.next_weight) == ("hold", 5)
+    assert found.needs_calls is not None
+    later = verdict(versions(1500 + 5 * 2 * found.needs_calls))
+    assert later.verdict == "promote"
+
+
+def test_longer_prompts_do_not_make_a_candidate_slow() -> None:
+    """v2 is asked the long prompts only: pooled its first tokens are far later, of each kind they are the same."""
+    calls = versions(16_000, weight=0.3).filter((pl.col("version") == "v1") | (pl.col("input_tokens") > 1000))
+    pooled = calls.group_by("version").agg(pl.col("first_token_s").median()).sort("version")["first_token_s"]
+    assert pooled[1] > 1.3 * pooled[0]
+    assert verdict(calls).verdict == "promote"
+
+
+def test_cut_calls_are_no_proof_of_either() -> None:
+    """A timer that cuts half of the calls hides what is longer: shares beyond what it shows stay open."""
+    found = {each.name: each for each in verdict(versions(6000, cap_s=1.5)).measures}
+    assert found["total"].standing == "open"
+    assert found["total"].candidate is not None
+    assert found["total"].candidate.high_s is None
+    assert found["first_token"].standing != "worse"
+
+
+def test_the_quantiles_of_both_sides_lie_within_their_limits() -> None:
+    found = {each.name: each for each in verdict(versions(12_000)).measures}
+    exact = versions(400_000, seed=9).group_by("version").agg(pl.col("first_token_s").quantile(0.95)).sort("version")
+    for side, true_s in zip(
+        (found["first_token"].baseline, found["first_token"].candidate), exact["first_token_s"], strict=True
+    ):
+        assert side is not None
+        assert side.low_s is not None
+        assert side.high_s is not None
+        assert side.low_s <= true_s <= side.high_s
+
+
+def test_under_no_difference_a_thousand_looks_give_at_most_one_false_verdict_in_twenty() -> None:
+    """What a look would say is read off the money along the way: all looks of 200 rollouts, of every measure."""
+    needed = np.log(2 / (1 - SETTINGS.confidence) * len(measures()))
+    wrong = 0
+    for seed in range(200):
+        calls = with_kinds(sides(versions(2500, seed=seed, weight=0.5)))
+        pairs = [pair(calls, measure, SETTINGS.quantile) for measure in measures()]
+        assert min(len(each.low) for each in pairs) >= 600
+        wrong += any(log_wealth(each.low, 0.0).max() >= needed for each in pairs)
+    assert wrong <= 200 * 0.05
+
+
+def test_a_look_later_does_not_take_a_verdict_back() -> None:
+    """The verdict after each of many looks: once rolled back it stays so."""
+    calls = versions(3000, slower=1.3, seed=3)
+    said = [verdict(calls.head(n)).verdict for n in range(300, 3001, 100)]
+    assert said[0] == "hold"
+    assert said[-1] == "roll_back"
+    assert said == sorted(said)
+
+
+def test_the_order_of_rows_changes_nothing() -> None:
+    calls = versions(2000)
+    assert verdict(calls.sample(fraction=1.0, shuffle=True, seed=1)) == verdict(calls)
+
+
+def test_one_side_alone_is_no_comparison() -> None:
+    with pytest.raises(BadInputError, match="candidate has no calls"):
+        verdict(versions(100, weight=0.0))
+
+
+def test_the_json_says_what_it_is() -> None:
+    read = json.loads(verdict(versions(1500)).to_json())
+    assert read["schema"] == "meshslo.canary/1"
+    assert {"verdict", "next_weight", "measures", "needs_calls"} <= set(read)
