@@ -13,8 +13,13 @@ from meshslo.telemetry.vocabulary import Phase
 from .canary import Arms, Canary, CanarySettings, judge, select_arms
 from .comparison import Asked as CompareAsked
 from .comparison import Compared, Side, check_apart, check_conditions, compare
+from .config import Config
 from .paths import Asked as ChainAsked
 from .paths import Chain, chain
+from .policy.deployed import Deployed
+from .recommend import Recommendations
+from .simulate import BY as SIMULATE_BY
+from .simulate import Mesh, Simulation, simulate
 
 Scan = Callable[[datetime | None, datetime | None], pl.LazyFrame]
 """Call rows that started in [since, until); None is an open end."""
@@ -96,6 +101,29 @@ class Verbs:
         """
         self.need_calls(since, until)
         return judge(select_arms(self.scan(since, until), arms), settings, weight)
+
+    def simulate(
+        self,
+        proposed: Mesh | Deployed | Recommendations,
+        *,
+        current: Mesh | Deployed | None = None,
+        by: Sequence[str] = SIMULATE_BY,
+        config: Config | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        seed: int = 0,
+    ) -> Simulation:
+        """What the calls in [since, until) would become under proposed timeouts and retries, by hop and the further keys `by`.
+
+        proposed, current: manifests (`simulate.read_mesh`), or for the first what `recommend` answered. Without `current` what
+        was seen stands for now. seed: of what is drawn. Raises StoreError where the window holds no calls, BadInputError for a
+        proposal that concerns none of them.
+        """
+        check_list("by", by)
+        self.need_calls(since, until)
+        after = Mesh(proposed) if isinstance(proposed, Deployed) else proposed
+        before = Mesh(current) if isinstance(current, Deployed) else current
+        return simulate(self.scan(since, until), after, current=before, by=by, config=config, seed=seed)
 
 
 def _named(conditions: Mapping[str, str] | None, window: Window | None) -> str:
