@@ -14,7 +14,7 @@ from meshslo.telemetry.normalize.resolve import resolve
 from meshslo.telemetry.schema import COLUMNS, FRAME, conform
 from meshslo.telemetry.vocabulary import OUTCOMES, UNKNOWN, VANTAGES
 
-from .column_map import ColumnMap, Target
+from .column_map import SECONDS_COLUMNS, SECONDS_PER, ColumnMap, Target, nearest_column
 from .identity import with_ids
 from .tally import Tally
 from .times import moments
@@ -45,10 +45,7 @@ class CallTable:
         """
         unknown = [name for name in names if name not in self.columns.renamed and name not in COLUMNS]
         if unknown:
-            raise BadInputError(
-                f"{self.tally.name}: unknown column{'s' * (len(unknown) > 1)} {', '.join(unknown)}; allowed are "
-                f"{', '.join(COLUMNS)}. Rename with --map {unknown[0]}=NAME, leave out with --map {unknown[0]}="
-            )
+            raise BadInputError(self._unknown(unknown))
         targets = {name: target for name in names if (target := self.columns.target(name))}
         claimed = [target.column for target in targets.values()]
         twice = sorted({column for column in claimed if claimed.count(column) > 1})
@@ -68,6 +65,17 @@ class CallTable:
             )
         return targets
 
+    def _unknown(self, names: list[str]) -> str:
+        """What to do about columns that nobody knows."""
+        name, meant = names[0], nearest_column(names[0])
+        hint = f"; is {name} meant as {meant}?" if meant else f"; allowed are {', '.join(COLUMNS)}."
+        # A unit that the file's name does not tell must be told: milliseconds taken for seconds would pass for data.
+        unit = ":UNIT" if meant in SECONDS_COLUMNS and name.rpartition("_")[2] not in SECONDS_PER else ""
+        return (
+            f"{self.tally.name}: unknown column{'s' * (len(names) > 1)} {', '.join(names)}{hint} "
+            f"Rename with --map {name}={meant or 'NAME'}{unit}, leave out with --map {name}="
+        )
+
     def read(self, table: pl.DataFrame, targets: Mapping[str, Target], lines: Lines) -> pl.DataFrame:
         """The call rows of `table`, whose row i stood at `lines[i]`."""
         raw = table.select(pl.col(name).alias(target.column) for name, target in targets.items())
@@ -86,7 +94,8 @@ class CallTable:
         """Which rows can be calls, None for all; the others are told to the tally."""
         faulty = [pl.col(name).is_null() & raw[name].is_not_null() for name in parsed.columns]
         timed = pl.any_horizontal(pl.col(name).is_not_null() for name in _PHASES if name in parsed.columns)
-        bad = parsed.select(bad=pl.any_horizontal(*faulty) | pl.col("start").is_null() | ~timed)["bad"]
+        contradicts = _contradictions(parsed.columns).values()
+        bad = parsed.select(bad=pl.any_horizontal(*faulty, *contradicts) | pl.col("start").is_null() | ~timed)["bad"]
         if not (count := int(bad.sum())):
             return None
         places = np.flatnonzero(bad.to_numpy())
@@ -101,6 +110,10 @@ def _reason(raw: Mapping[str, object], parsed: Mapping[str, object]) -> str:
     for name, value in parsed.items():
         if value is None and raw[name] is not None:
             return f"{name} {str(raw[name])[:60]!r} is {_EXPECTED.get(name, _DEFAULT_EXPECTED)}"
+    for part, whole in _WITHIN:
+        inner, outer = parsed.get(part), parsed.get(whole)
+        if inner is not None and outer is not None and inner > outer:  # type: ignore[operator]  # both are seconds
+            return f"{part} {inner} is longer than {whole} {outer}"
     missing = "start" if parsed["start"] is None else "duration_s"
     return f"no {missing}"
 
@@ -116,6 +129,24 @@ _EXPECTED: Final[Mapping[str, str]] = {
     **{name: f"no {size}-byte id in hex" for name, size in _ID_BYTES.items()},
     **{name: "no duration (seconds, not negative)" for name in COLUMNS if name.endswith("_s")},
 }
+
+
+_WITHIN: Final = (
+    ("first_byte_s", "duration_s"),
+    ("first_token_s", "duration_s"),
+    ("first_byte_s", "first_token_s"),
+    ("max_gap_s", "duration_s"),
+    ("open_gap_s", "duration_s"),
+)
+"""Times of a call of which the first cannot be longer than the second."""
+_ROUNDED_S: Final = 0.001
+"""By how much they may be all the same: logs round each time by itself, down to a millisecond."""
+
+
+def _contradictions(present: list[str]) -> dict[tuple[str, str], pl.Expr]:
+    """Which rows have a time that is longer than the time it is a part of, by the pair of columns."""
+    pairs = [(part, whole) for part, whole in _WITHIN if part in present and whole in present]
+    return {(part, whole): (pl.col(part) > pl.col(whole) + _ROUNDED_S).fill_null(False) for part, whole in pairs}
 
 
 def _said(raw: pl.DataFrame) -> pl.DataFrame:

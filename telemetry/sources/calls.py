@@ -6,7 +6,6 @@ told from status, flags and error type, else it is `ok`; the vantage is `client`
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from typing import Final
 
@@ -16,16 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from meshslo.telemetry.errors import BadInputError
-from meshslo.telemetry.schema import COLUMNS
 
 from . import Gives, Reading
 from .call_table import CallTable, Lines
-from .column_map import Target
 from .inputs import Stream
+from .json_calls import json_calls
 
 PARQUET: Final = b"PAR1"
 _BATCH_ROWS: Final = 2**18
-_HEAD_LINES: Final = 200
 _DELIMITERS: Final = ",;\t|"
 
 
@@ -59,7 +56,7 @@ class Calls:
         if head.startswith(PARQUET):
             yield from _parquet(stream, table)
         elif head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
-            yield from _json_lines(stream, table)
+            yield from json_calls(stream, table)
         else:
             yield from _csv(stream, table)
 
@@ -77,78 +74,6 @@ def _parquet(stream: Stream, table: CallTable) -> Iterator[pl.DataFrame]:
                 row += frame.height
         except (pa.ArrowException, OSError) as error:
             raise BadInputError(f"{stream.source.name}: no Parquet that can be read: {error}") from error
-
-
-def _json_lines(stream: Stream, table: CallTable) -> Iterator[pl.DataFrame]:
-    keys = _keys(stream.head())
-    targets = table.check(keys)
-    # Columns of a call that first appear further down are read too.
-    late = {name: target for name in (*table.columns.renamed, *COLUMNS) if (target := table.columns.target(name))}
-    claimed = {target.column for target in targets.values()}
-    targets |= {name: target for name, target in late.items() if name not in targets and target.column not in claimed}
-    schema = pl.Schema(dict.fromkeys(targets, pl.String()))
-    first = 1
-    for block in stream.blocks():
-        frame, lines = _json_block(block, schema, first, table)
-        yield table.read(frame, _present(frame, targets), lines)
-        first += block.count(b"\n")
-
-
-def _present(frame: pl.DataFrame, targets: dict[str, Target]) -> dict[str, Target]:
-    """The targets that the frame has values for (start and duration_s always)."""
-    needed = ("start", "duration_s")
-    return {
-        name: target for name, target in targets.items() if target.column in needed or frame[name].null_count() < frame.height
-    }
-
-
-def _keys(head: bytes) -> list[str]:
-    """The keys of the objects in the first lines."""
-    keys: dict[str, None] = {}
-    for line in head.split(b"\n")[:_HEAD_LINES]:
-        try:
-            document = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(document, dict):
-            keys.update(dict.fromkeys(document))
-    return list(keys)
-
-
-def _json_block(block: bytes, schema: pl.Schema, first: int, table: CallTable) -> tuple[pl.DataFrame, Lines]:
-    """The objects of a block and their line numbers; lines that are none go to the tally."""
-    try:
-        frame = pl.read_ndjson(io.BytesIO(block), schema=schema)
-    except (pl.exceptions.PolarsError, OSError):  # OSError: a line that begins like compressed data
-        return _json_line_by_line(block, schema, first, table)
-    lines = np.arange(first, first + frame.height)
-    if frame.height != block.count(b"\n") + (not block.endswith(b"\n")):
-        lines = np.array([first + place for place, line in enumerate(block.split(b"\n")) if line.strip()], dtype=np.int64)
-    return frame, lines
-
-
-def _json_line_by_line(block: bytes, schema: pl.Schema, first: int, table: CallTable) -> tuple[pl.DataFrame, Lines]:
-    documents, lines = [], []
-    for number, line in enumerate(block.split(b"\n"), first):
-        if not line.strip():
-            continue
-        try:
-            document = json.loads(line)
-        except ValueError as error:
-            table.tally.refuse(number, f"no JSON: {error}")
-            continue
-        if isinstance(document, dict):
-            documents.append({name: _text(document.get(name)) for name in schema})
-            lines.append(number)
-        else:
-            table.tally.refuse(number, "no JSON object")
-    return pl.DataFrame(documents, schema=schema), np.array(lines, dtype=np.int64)
-
-
-def _text(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value)
 
 
 def _csv(stream: Stream, table: CallTable) -> Iterator[pl.DataFrame]:

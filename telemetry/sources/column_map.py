@@ -1,5 +1,6 @@
 """How the columns of somebody's log become those of a call: renamed, converted in unit, left out, or given as a constant."""
 
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -9,6 +10,23 @@ from meshslo.telemetry.schema import COLUMNS
 
 SECONDS_PER: Final[Mapping[str, float]] = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
 """Units that a column of seconds may come in, by the suffix of its name or after a colon in the map."""
+_OTHER_NAMES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("timestamp", "time", "ts", "start_time", "started_at", "begin", "date"), "start"),
+    **dict.fromkeys(("latency", "duration", "elapsed", "total", "response_time", "e2e_latency"), "duration_s"),
+    **dict.fromkeys(("ttft", "time_to_first_token", "first_token", "first_token_latency"), "first_token_s"),
+    **dict.fromkeys(("ttfb", "first_byte"), "first_byte_s"),
+    **dict.fromkeys(("service", "destination", "server", "upstream", "target"), "callee"),
+    **dict.fromkeys(("client", "source", "from"), "caller"),
+    **dict.fromkeys(("path", "url", "endpoint"), "route"),
+    **dict.fromkeys(("status", "code", "http_status", "response_code"), "status_code"),
+    **dict.fromkeys(("user", "customer", "account", "org", "tenant_id"), "tenant"),
+    **dict.fromkeys(("model_name", "model_id"), "model"),
+    **dict.fromkeys(("prompt_tokens", "tokens_in"), "input_tokens"),
+    **dict.fromkeys(("completion_tokens", "tokens_out", "generated_tokens"), "output_tokens"),
+    **dict.fromkeys(("result", "state"), "outcome"),
+    **dict.fromkeys(("flags", "envoy_flags"), "response_flags"),
+}
+"""What logs call the columns of a call."""
 SECONDS_COLUMNS: Final = frozenset(name for name in COLUMNS if name.endswith("_s"))
 
 
@@ -50,6 +68,19 @@ class ColumnMap:
         raise KeyError(column)
 
 
+def nearest_column(name: str) -> str | None:
+    """The column of a call that `name` is likely meant as: one of its other names, or a misspelling; None where none is near.
+
+    >>> nearest_column("latency_ms"), nearest_column("modle"), nearest_column("colour")
+    ('duration_s', 'model', None)
+    """
+    plain = name.lower().replace("-", "_").replace(".", "_").replace(" ", "_")
+    base, _, unit = plain.rpartition("_")
+    known = _OTHER_NAMES.get(plain) or (_OTHER_NAMES.get(base) if unit in SECONDS_PER else None)
+    near = difflib.get_close_matches(plain, COLUMNS, n=1, cutoff=0.75)
+    return known or (near[0] if near else None)
+
+
 def _parse_map(text: str) -> tuple[str, Target | None]:
     separator = "->" if "->" in text else "="
     column, found, target = (part.strip() for part in text.partition(separator))
@@ -85,7 +116,9 @@ def _parse_constant(text: str) -> tuple[str, str]:
 
 def _check(name: str, text: str) -> None:
     if name not in COLUMNS:
-        raise BadConfigError(f"{text!r}: {name!r} is no column of a call; allowed are {_listed(COLUMNS)}")
+        meant = nearest_column(name)
+        hint = f"is {meant} meant?" if meant else f"allowed are {_listed(COLUMNS)}"
+        raise BadConfigError(f"{text!r}: {name!r} is no column of a call; {hint}")
 
 
 def _listed(names: Iterable[str]) -> str:

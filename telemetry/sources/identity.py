@@ -49,7 +49,8 @@ def _hashed(values: pl.Series) -> Hash:
     if values.dtype == pl.String:
         words = values.to_arrow().dictionary_encode("encode")
         codes = np.array([_word(word) for word in words.dictionary.to_pylist()], dtype=np.uint64)
-        return codes[words.indices.to_numpy()]
+        hashed: Hash = codes[words.indices.to_numpy()]
+        return hashed
     numbers = values.to_physical().cast(pl.Float64) if not values.dtype.is_temporal() else values.to_physical()
     plain = numbers.fill_null(-1).to_numpy()
     return _mixed(np.ascontiguousarray(plain).view(np.uint64) ^ values.is_null().to_numpy().astype(np.uint64))
