@@ -17,6 +17,7 @@ from .backtest import BY as BACKTEST_BY
 from .backtest import Backtest, Split, backtest
 from .cardinality import fold_tail
 from .config import Config, Limits
+from .deadlines import cut_rollup, find_piles
 from .doctor import Diagnosis, examine
 from .metrics import roll_up_series
 from .policy.deployed import Deployed
@@ -118,8 +119,10 @@ class CallStore(Verbs):
             there = ", ".join(whole.vantages()) or "none"
             raise BadInputError(f"{self.name}: {phase} was not seen from vantage {vantage or 'any'}; there are {there}")
         limits = {"route": self.limits.routes, "tenant": self.limits.tenants, "model": self.limits.models}
-        bounded, folds = fold_tail(seen.by(kept), limits)
-        return Report(report(bounded, phase=phase, quantiles=quantiles), kept, phase, since or first, until or last, folds)
+        piles = find_piles(seen) if phase == "total" else ()
+        bounded, folds = fold_tail(cut_rollup(seen, piles).by(kept), limits)
+        frame = report(bounded, phase=phase, quantiles=quantiles)
+        return Report(frame, kept, phase, since or first, until or last, folds, piles)
 
     def recommend(
         self,

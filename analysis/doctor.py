@@ -13,6 +13,7 @@ import polars as pl
 from .agreement import QUANTILES, Comparison, compare
 from .answer import Answer
 from .coverage import Coverage, coverage
+from .deadlines import Pile, find_piles
 from .rollup import Rollup
 
 Severity = Literal["note", "warning", "error"]
@@ -81,6 +82,7 @@ def examine(calls: pl.LazyFrame, rollup: Rollup) -> Diagnosis:
     seen = coverage(calls)
     comparisons = tuple(compare(rollup.by(["hop"])))
     found = [finding for check in CHECKS for finding in check(seen, comparisons)]
+    found += _hidden_deadlines(find_piles(rollup))
     found.sort(key=lambda finding: (-SEVERITIES.index(finding.severity), finding.code, finding.subject))
     return Diagnosis(seen, comparisons, tuple(found))
 
@@ -208,6 +210,12 @@ def _missing_spans(_: Coverage, comparisons: tuple[Comparison, ...]) -> Iterator
             message = f"{item.inner} saw {item.inner_ok} of the {item.outer_ok} calls that ended well for {item.outer}"
             way = f"spans at {item.inner} are sampled or lost: report from {item.outer}"
             yield Finding("MS914", "warning", item.hop, message, way)
+
+
+def _hidden_deadlines(piles: tuple[Pile, ...]) -> Iterator[Finding]:
+    for pile in piles:
+        way = "find that timer and let it say so (response flags, error type); recommend reads it as the one in use meanwhile"
+        yield Finding("MS915", "warning", pile.hop, f"seen by {pile.vantage}, {pile}", way)
 
 
 def _percent(share: float) -> str:

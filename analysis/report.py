@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from meshslo.telemetry.vocabulary import OUTCOMES, Phase
 
 from .answer import Answer
 from .cardinality import Folded
+from .deadlines import Pile, likely
 from .folding import Rollup
 from .tables import group_keys, life_tables
 
@@ -26,6 +27,7 @@ class Report(Answer):
     calls: all of the group. timed: those in the estimate, 0 where the phase is not measured (this is not in the JSON).
 
     start, end: the window asked for, or the first and last start of a call. folded: what was counted as `__other__`.
+    piles: calls that count as cut although nothing says so (see `deadlines`).
     """
 
     frame: pl.DataFrame
@@ -34,6 +36,7 @@ class Report(Answer):
     start: datetime | None
     end: datetime | None
     folded: tuple[Folded, ...] = ()
+    piles: tuple[Pile, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """A dict for each group, as in the JSON: its quantiles in a list."""
@@ -55,7 +58,9 @@ class Report(Answer):
     def to_dict(self) -> dict[str, Any]:
         """The JSON document as Python values, schema `meshslo.report/1`."""
         window = {"start": _iso(self.start), "end": _iso(self.end)}
-        return {"schema": SCHEMA, "window": window, "rows": self.rows()}
+        piles = [asdict(pile) | {"likely": likely(pile.value_s)} for pile in self.piles]
+        hidden = {"hidden_deadlines": piles} if piles else {}
+        return {"schema": SCHEMA, "window": window, "rows": self.rows(), **hidden}
 
     def to_json(self) -> str:
         """The JSON document, schema `meshslo.report/1`."""

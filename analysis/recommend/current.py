@@ -6,6 +6,8 @@ from typing import Final
 
 import polars as pl
 
+from meshslo.analysis.deadlines import likely, owners
+
 from .bursts import Group
 from .observed import KEYS, Observed
 from .recommendation import Current, Target
@@ -70,7 +72,10 @@ class Timers:
         if near < PILE_SHARE * len(ended):
             return None
         value_s = float(f"{middle_s:.2g}")
-        return Current(value_s, "s", f"inferred: {count(near)} of {count(len(ended))} cut calls ended at {seconds(value_s)}")
+        whose = f", {likely(middle_s)}" if owners(middle_s) else ""
+        return Current(
+            value_s, "s", f"inferred: {count(near)} of {count(len(ended))} cut calls ended at {seconds(value_s)}{whose}"
+        )
 
     @cached_property
     def _cut(self) -> dict[Group, pl.DataFrame]:

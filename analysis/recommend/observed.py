@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from meshslo.analysis import histogram
 from meshslo.analysis.config import Config
+from meshslo.analysis.deadlines import cut_calls, find_piles
 from meshslo.analysis.lifetables import LifeTables
 from meshslo.analysis.policy.deployed import Deployed
 from meshslo.analysis.quantile import calls_needed
@@ -205,7 +206,13 @@ def observe(calls: pl.LazyFrame, config: Config | None = None, deployed: Deploye
     """
     whole = calls.filter(~pl.col("hop").str.starts_with(f"{UNKNOWN}>"), ~pl.col("hop").str.ends_with(f">{UNKNOWN}"))
     named = whole.with_columns(pl.when(pl.col(key) != OTHER).then(pl.col(key)).alias(key) for key in ("route", "model"))
-    return Observed(roll_up(answered(named), keys=KEYS, bucket=None), named, config or Config(), deployed or Deployed())
+    rollup = roll_up(answered(named), keys=KEYS, bucket=None)
+    piles = find_piles(rollup)
+    if piles:
+        # What a hidden deadline ended is taken for cut by a timer everywhere.
+        named = cut_calls(named, piles)
+        rollup = roll_up(answered(named), keys=KEYS, bucket=None)
+    return Observed(rollup, named, config or Config(), deployed or Deployed())
 
 
 def differ(tables: Mapping[str, LifeTable], shares: Sequence[float], confidence: float) -> bool:

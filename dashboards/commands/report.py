@@ -106,6 +106,8 @@ def show(answer: "Report", console: "Console") -> None:
     if (answer.frame["status"] == "at_least").any():
         console.print(">= : calls were cut before they could end; the true value lies beyond.")
     console.print("naive: of calls that ended ok alone, cut ones left out.")
+    for pile in answer.piles:
+        console.print(f"{pile} (hidden deadline)", markup=False, highlight=False)
     for fold in answer.folded:
         console.print(f"{fold.values} values of {fold.key} ({fold.calls} calls) are counted together as __other__")
 
