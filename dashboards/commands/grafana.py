@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 _Out = Annotated[Path, typer.Option("--out", help="Folder to write dashboards/ and provisioning/ into.")]
 _Profile = Annotated[
     list[str] | None,
-    typer.Option("--profile", help="Whose metrics (repeat): meshslo, istio, linkerd, envoy, vllm, genai, ...; else all."),
+    typer.Option(
+        "--profile", help="From what (repeat): meshslo, istio, linkerd, envoy, vllm, genai, clickhouse, ...; else all there is."
+    ),
 ]
 _Advice = Annotated[
     Path | None,
@@ -35,22 +37,23 @@ def grafana(
     config: _Config = None,
     output: OutputOption = Output.table,
 ) -> None:
-    """Write Grafana dashboards: chain, hop, models and tenants, streams, retries and timeouts.
+    """Write Grafana dashboards: chain, hop, models, streams, retries and timeouts, objectives, mesh security.
 
-    The same dashboards are made from the metrics of meshslo's collector, of meshes, gateways and inference servers; a panel
-    that their metrics cannot fill is left out and listed. Made again from the same input, the files do not change.
+    The same dashboards are made from the metrics of meshslo's collector, of meshes, gateways and inference servers, and from
+    rollups kept in ClickHouse; a panel that these cannot fill is left out and listed. Made again from the same input, the
+    files do not change.
 
     Example: meshslo grafana --out grafana/ --profile meshslo --profile istio
     """
     try:
-        from meshslo.dashboards.grafana import generate, profiles
+        from meshslo.dashboards.grafana import generate, sources
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != "grafana_foundation_sdk":
             raise
         from meshslo.telemetry.errors import BadConfigError
 
         raise BadConfigError("dashboards need grafana-foundation-sdk: pip install 'meshslo[dashboards]'") from None
-    made = generate(profiles(profile or [], _own(config)), _advice(recommendations))
+    made = generate(sources(profile or [], _own(config)), _advice(recommendations))
     changed = _write(made, out_dir)
     if output is Output.json:
         typer.echo(_json(made, out_dir, changed))

@@ -4,12 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from meshslo.analysis.quantile import calls_needed
 from meshslo.analysis.recommend import Recommendation, Recommendations
-from meshslo.telemetry.vocabulary import Phase
 
-from .names import Names
-from .promql import with_label
+from .expressions import Expressions, Setting
 
 Kind = Literal["lines", "stacked", "heatmap", "table"]
 Role = Literal["value", "at_least", "few", "advised", "now"]
@@ -18,7 +15,7 @@ Role = Literal["value", "at_least", "few", "advised", "now"]
 
 @dataclass(frozen=True)
 class Query:
-    """One PromQL expression and how its series are called; in a table the name of its column.
+    """One expression and how its series are called; in a table the name of its column.
 
     In a table `unit` is the column's, and cells from `warn_above` on are coloured.
     """
@@ -37,7 +34,7 @@ class Advice:
 
     given: Recommendations | None = None
 
-    def lines(self, names: Names, *settings: str) -> list[Query]:
+    def lines(self, names: Expressions, *settings: str) -> list[Query]:
         """A query for the recommended values of the settings, and one for those deployed, where the hop has calls."""
         items = [item for item in (self.given.items if self.given else ()) if item.setting in settings]
         proposed = [(item, item.proposed.value) for item in items if item.proposed and item.status != "not_expressible"]
@@ -45,7 +42,7 @@ class Advice:
         return [*_lines(names, proposed, "advised", "recommended"), *_lines(names, now, "now", "deployed")]
 
 
-Ask = Callable[[Names, Advice], Sequence[Query]]
+Ask = Callable[[Expressions, Advice], Sequence[Query]]
 
 
 @dataclass(frozen=True)
@@ -70,41 +67,12 @@ class Board:
     panels: tuple[Panel, ...]
 
 
-def by_hop(expr: str, legend: str = "{{hop}} ({{vantage}})") -> Query:
-    """A query with a line for each hop, said from whom."""
-    return Query(expr, legend)
-
-
-def tail(names: Names, phase: Phase, *by: str, q: float = 0.99) -> list[Query]:
-    """A quantile with exemplars; marks where it lies above the top bucket; and apart, where there are too few calls for it."""
-    keys = " ".join(f"{{{{{key}}}}}" for key in ("hop", *by))
-    return [
-        Query(names.quantile(q, phase, *by), f"{keys} ({{{{vantage}}}})", exemplar=True),
-        Query(names.at_least(q, phase, *by), f"{keys} at least", "at_least"),
-        Query(names.few(q, phase, *by), f"{keys} of too few calls", "few"),
+def _lines(
+    names: Expressions, values: Sequence[tuple[Recommendation, float | int | str]], role: Role, word: str
+) -> list[Query]:
+    drawn = [
+        Setting(item.target.hop, str(item.target), item.setting.replace("_", " "), float(value))
+        for item, value in values
+        if isinstance(value, float | int)
     ]
-
-
-def reading(q: float = 0.99) -> str:
-    """How to read a panel of `tail`.
-
-    >>> reading(0.95)
-    'Marks: at least that, it lies above the top bucket. Dotted: of fewer than 59 calls a step, too few.'
-    """
-    return f"Marks: at least that, it lies above the top bucket. Dotted: of fewer than {calls_needed(q)} calls a step, too few."
-
-
-def _lines(names: Names, values: Sequence[tuple[Recommendation, float | int | str]], role: Role, word: str) -> list[Query]:
-    drawn = [(item, float(value)) for item, value in values if isinstance(value, float | int)]
-    if not drawn:
-        return []
-    constants = " or ".join(_constant(item, value) for item, value in drawn)
-    # A line is there where the hop is: so the hop variable narrows lines as well.
-    return [Query(f"({constants}) and on (hop) ({names.calls()})", f"{{{{target}}}} {{{{setting}}}} {word}", role)]
-
-
-def _constant(item: Recommendation, value: float) -> str:
-    expr = f"vector({value:.10g})"
-    for label, told in {"hop": item.target.hop, "target": str(item.target), "setting": item.setting.replace("_", " ")}.items():
-        expr = with_label(expr, label, told.replace("$", "$$"))
-    return expr
+    return [Query(names.settings(drawn), f"{{{{target}}}} {{{{setting}}}} {word}", role)] if drawn else []

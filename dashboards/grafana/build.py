@@ -11,9 +11,9 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard
 
 from .board import Advice, Board, Panel, Query
-from .defaults import COLUMNS, DATASOURCE, HEIGHT, note, placed
-from .names import Names
-from .views import CannotExpressError, Filter
+from .datasources import Datasource, Filter
+from .defaults import COLUMNS, HEIGHT, Surroundings, note, placed
+from .expressions import CannotExpressError, Expressions
 
 _MAX_UID: Final = 40
 """Grafana's own limit."""
@@ -50,7 +50,7 @@ def uid_of(profile: str, board: str) -> str:
     return uid if len(uid) <= _MAX_UID else f"{uid[: _MAX_UID - 9]}-{hashlib.sha256(uid.encode()).hexdigest()[:8]}"
 
 
-def make(board: Board, names: Names, advice: Advice) -> Made:
+def make(board: Board, names: Expressions, advice: Advice) -> Made:
     """The dashboard `board` from the names of a profile."""
     filled: list[tuple[Panel, Sequence[Query]]] = []
     left_out: list[LeftOut] = []
@@ -58,32 +58,36 @@ def make(board: Board, names: Names, advice: Advice) -> Made:
         try:
             filled.append((panel, panel.ask(names, advice)))
         except CannotExpressError as reason:
-            left_out.append(LeftOut(names.profile.name, board.name, panel.title, str(reason)))
+            left_out.append(LeftOut(names.name, board.name, panel.title, str(reason)))
     text = _json(board, names, filled, left_out) if filled else None
     return Made(text, tuple(left_out))
 
 
-def _json(board: Board, names: Names, filled: Sequence[tuple[Panel, Sequence[Query]]], left_out: Sequence[LeftOut]) -> str:
+def _json(
+    board: Board, names: Expressions, filled: Sequence[tuple[Panel, Sequence[Query]]], left_out: Sequence[LeftOut]
+) -> str:
     built = _frame(board, names)
     places = _places([panel for panel, _ in filled])
-    link = _hop_link(names) if board.name != "hop" else None
+    around = Surroundings(names.datasource, _hop_link(names) if board.name != "hop" else None)
     for number, ((panel, queries), at) in enumerate(zip(filled, places, strict=True), 1):
-        built.with_panel(placed(panel, queries, at, link).id(number))
+        built.with_panel(placed(panel, queries, at, around).id(number))
     below = dashboard.GridPos(x=0, y=max(at.y for at in places) + HEIGHT, w=COLUMNS, h=HEIGHT)
     built.with_panel(note("What these metrics cannot say", _limits(names, left_out), below).id(len(filled) + 1))
     return f"{json.dumps(built.build(), cls=JSONEncoder, indent=2, ensure_ascii=False)}\n"
 
 
-def _frame(board: Board, names: Names) -> dashboards.Dashboard:
+def _frame(board: Board, names: Expressions) -> dashboards.Dashboard:
     """The dashboard without its panels."""
-    profile = names.profile
-    tag = f"meshslo-{profile.name}"
-    built = dashboards.Dashboard(f"{board.title} ({profile.name})").uid(uid_of(profile.name, board.name))
-    built.description(f"{board.about} From metrics of {profile.about or profile.name}.").tags(["meshslo", tag])
+    tag = f"meshslo-{names.name}"
+    built = dashboards.Dashboard(f"{board.title} ({names.name})").uid(uid_of(names.name, board.name))
+    built.description(f"{board.about} From {names.about}.").tags(["meshslo", tag])
     built.time("now-6h", "now").refresh("1m").timezone("browser").tooltip(dashboard.DashboardCursorSync.CROSSHAIR).editable()
-    built.with_variable(dashboards.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
+    source = names.datasource
+    built.with_variable(dashboards.DatasourceVariable("datasource").label(source.label).type(source.plugin))
+    for variable, value in names.texts.items():
+        built.with_variable(dashboards.TextBoxVariable(variable).label(variable.capitalize()).default_value(value))
     for one in names.filters:
-        built.with_variable(_variable(one))
+        built.with_variable(_variable(one, source))
     built.annotation(_deployments())
     return built.link(
         dashboards.DashboardLink("Other dashboards")
@@ -95,21 +99,20 @@ def _frame(board: Board, names: Names) -> dashboards.Dashboard:
     )
 
 
-def _variable(one: Filter) -> dashboards.QueryVariable:
-    # What no series has the label for matches ".*" too, so a mesh without tenants still shows all its calls.
-    return (
+def _variable(one: Filter, source: Datasource) -> dashboards.QueryVariable:
+    built = (
         dashboards.QueryVariable(one.variable)
         .label(one.variable.capitalize())
         .description(_VARIABLE_NOTE)
-        .datasource(DATASOURCE)
-        .query({"query": f"label_values({one.series}, {one.label})", "refId": f"variable-{one.variable}"})
+        .datasource(source.ref)
+        .query(source.values(one))
         .refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
         .multi(True)
         .include_all(True)
-        .all_value(".*")
         .current(dashboard.VariableOption(selected=True, text=["All"], value=["$__all"]))
     )
+    return built if source.every is None else built.all_value(source.every)
 
 
 def _deployments() -> dashboards.AnnotationQuery:
@@ -131,14 +134,14 @@ def _places(panels: Sequence[Panel]) -> list[dashboard.GridPos]:
     return places
 
 
-def _hop_link(names: Names) -> str | None:
+def _hop_link(names: Expressions) -> str | None:
     """The address of the hop's dashboard, where the profile has a variable for hops."""
     if not any(one.variable == "hop" for one in names.filters):
         return None
-    return f"/d/{uid_of(names.profile.name, 'hop')}?${{__url_time_range}}"
+    return f"/d/{uid_of(names.name, 'hop')}?${{__url_time_range}}"
 
 
-def _limits(names: Names, left_out: Sequence[LeftOut]) -> str:
-    told = [f"* {sentence}." for sentence in names.profile.notes]
+def _limits(names: Expressions, left_out: Sequence[LeftOut]) -> str:
+    told = [f"* {sentence}." for sentence in names.notes]
     told += [f"* Not shown: *{one.panel}*, since {one.reason}." for one in left_out]
     return "\n".join(told or ["* Every panel of this dashboard could be made from these metrics."])

@@ -1,21 +1,21 @@
 """What all panels share: the data source, heights, legends, colours; and how each kind of panel is built."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from grafana_foundation_sdk.builders import common as commons
 from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana_foundation_sdk.builders import heatmap as heatmaps
-from grafana_foundation_sdk.builders import prometheus, timeseries
 from grafana_foundation_sdk.builders import table as tables
 from grafana_foundation_sdk.builders import text as texts
+from grafana_foundation_sdk.builders import timeseries
 from grafana_foundation_sdk.models import common, dashboard, heatmap
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEditorMode
 from grafana_foundation_sdk.models.text import TextMode
 
 from .board import Kind, Panel, Query, Role
+from .datasources import Asked, Datasource, Override, Shape
 
-DATASOURCE: Final = dashboard.DataSourceRef(type_val="prometheus", uid="${datasource}")
 HEIGHT: Final = 8
 COLUMNS: Final = 24
 
@@ -26,12 +26,19 @@ _ORANGE: Final = "#E69F00"
 _GREY: Final = "#999999"
 
 Built = timeseries.Panel | heatmaps.Panel | tables.Panel
-Override = dashboard.DynamicConfigValue
 
 
-def placed(panel: Panel, queries: Sequence[Query], at: dashboard.GridPos, hop_link: str | None) -> Built:
-    """A panel of these queries at a place; `hop_link` is the address of the hop's dashboard, where hops can be chosen."""
-    return _BUILDERS[panel.kind](panel, queries, hop_link).grid_pos(at)
+@dataclass(frozen=True)
+class Surroundings:
+    """What a panel stands in: who is asked, and the address of the hop's dashboard, where hops can be chosen."""
+
+    datasource: Datasource
+    hop_link: str | None
+
+
+def placed(panel: Panel, queries: Sequence[Query], at: dashboard.GridPos, around: Surroundings) -> Built:
+    """A panel of these queries at a place."""
+    return _BUILDERS[panel.kind](panel, queries, around).grid_pos(at)
 
 
 def note(title: str, markdown: str, at: dashboard.GridPos) -> texts.Panel:
@@ -39,18 +46,26 @@ def note(title: str, markdown: str, at: dashboard.GridPos) -> texts.Panel:
     return texts.Panel().title(title).mode(TextMode.MARKDOWN).content(markdown).grid_pos(at)
 
 
-def _target(number: int, query: Query) -> prometheus.Dataquery:
-    target = prometheus.Dataquery().datasource(DATASOURCE).ref_id(chr(ord("A") + number)).editor_mode(QueryEditorMode.CODE)
-    return target.expr(query.expr).legend_format(query.legend)
+def _ref(number: int) -> str:
+    return chr(ord("A") + number)
 
 
-def _common(builder: Any, panel: Panel) -> Any:
+def _common(builder: Any, panel: Panel, queries: Sequence[Query], around: Surroundings, shape: Shape) -> Any:
     """What every kind says of a panel. Builders have no common type but `Builder`, so this one is not typed."""
-    return builder.title(panel.title).description(panel.about).datasource(DATASOURCE).unit(panel.unit)
+    builder.title(panel.title).description(panel.about).datasource(around.datasource.ref).unit(panel.unit)
+    for number, query in enumerate(queries):
+        asked = Asked(_ref(number), query.expr, query.legend, shape, query.exemplar)
+        builder.with_target(around.datasource.target(asked))
+    return builder
 
 
-def _lines(panel: Panel, queries: Sequence[Query], hop_link: str | None) -> timeseries.Panel:
-    built: timeseries.Panel = _common(timeseries.Panel(), panel).min(0).show_points(common.VisibilityMode.NEVER).line_width(2)
+def _lines(panel: Panel, queries: Sequence[Query], around: Surroundings) -> timeseries.Panel:
+    built: timeseries.Panel = (
+        _common(timeseries.Panel(), panel, queries, around, "lines")
+        .min(0)
+        .show_points(common.VisibilityMode.NEVER)
+        .line_width(2)
+    )
     built.color_scheme(dashboards.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
     built.legend(
         commons.VizLegendOptions()
@@ -60,41 +75,36 @@ def _lines(panel: Panel, queries: Sequence[Query], hop_link: str | None) -> time
         .calcs(["lastNotNull", "max"])
     )
     built.tooltip(commons.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING))
-    if hop_link:
-        built.data_links([dashboards.DashboardLink("Hop in detail").url(f"{hop_link}&var-hop=${{__field.labels.hop}}")])
+    if around.hop_link:
+        built.data_links([dashboards.DashboardLink("Hop in detail").url(f"{around.hop_link}&var-hop=${{__field.labels.hop}}")])
     for number, query in enumerate(queries):
-        built.with_target(_target(number, query).range().exemplar(query.exemplar))
-        if style := _STYLES.get(query.role):
-            built.override_by_query(chr(ord("A") + number), style)
+        if style := [*around.datasource.naming(query.legend), *_STYLES.get(query.role, ())]:
+            built.override_by_query(_ref(number), style)
     return built
 
 
-def _stacked(panel: Panel, queries: Sequence[Query], hop_link: str | None) -> timeseries.Panel:
-    built = _lines(panel, queries, hop_link)
+def _stacked(panel: Panel, queries: Sequence[Query], around: Surroundings) -> timeseries.Panel:
+    built = _lines(panel, queries, around)
     return built.fill_opacity(60).line_width(0).stacking(commons.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
 
 
-def _heatmap(panel: Panel, queries: Sequence[Query], _hop_link: str | None) -> heatmaps.Panel:
-    built: heatmaps.Panel = _common(heatmaps.Panel(), panel).calculate(False)
+def _heatmap(panel: Panel, queries: Sequence[Query], around: Surroundings) -> heatmaps.Panel:
+    built: heatmaps.Panel = _common(heatmaps.Panel(), panel, queries, around, "heatmap").calculate(False)
     built.color(heatmaps.HeatmapColorOptions().mode(heatmap.HeatmapColorMode.SCHEME).scheme("Viridis").exponent(0.5).steps(64))
     # Edges are labels, so they stay in the unit that the producer counts in; Grafana writes 30000 ms as 30 s.
     unit = queries[0].unit or panel.unit
     built.unit(unit).y_axis(heatmaps.YAxisConfig().unit(unit)).cell_values(heatmaps.CellValues().unit("reqps"))
-    built.show_tooltip().show_legend()
-    for number, query in enumerate(queries):
-        built.with_target(_target(number, query).range().format(PromQueryFormat.HEATMAP).exemplar(query.exemplar))
-    return built
+    return built.show_tooltip().show_legend()
 
 
-def _table(panel: Panel, queries: Sequence[Query], hop_link: str | None) -> tables.Panel:
-    built: tables.Panel = _common(tables.Panel(), panel).show_header(True)
-    names = {f"Value #{chr(ord('A') + number)}": query.legend for number, query in enumerate(queries)}
+def _table(panel: Panel, queries: Sequence[Query], around: Surroundings) -> tables.Panel:
+    built: tables.Panel = _common(tables.Panel(), panel, queries, around, "table").show_header(True)
+    names = {f"Value #{_ref(number)}": query.legend for number, query in enumerate(queries)}
     order = {name: index for index, name in enumerate(["hop", "vantage", *names])}
-    for number, query in enumerate(queries):
-        built.with_target(_target(number, query).instant().format(PromQueryFormat.TABLE))
+    for query in queries:
         built.override_by_name(query.legend, _cell(query))
-    if hop_link:
-        link = {"title": "Hop in detail", "url": f"{hop_link}&var-hop=${{__data.fields.hop}}"}
+    if around.hop_link:
+        link = {"title": "Hop in detail", "url": f"{around.hop_link}&var-hop=${{__data.fields.hop}}"}
         built.override_by_name("hop", [Override("links", [link])])
     organized = {"excludeByName": {"Time": True}, "renameByName": names, "indexByName": order}
     built.with_transformation(dashboard.DataTransformerConfig("merge", options={}))
@@ -134,7 +144,7 @@ _STYLES: Final[dict[Role, list[Override]]] = {
     "now": _dashed(_ORANGE),
 }
 
-_BUILDERS: Final[dict[Kind, Callable[[Panel, Sequence[Query], str | None], Built]]] = {
+_BUILDERS: Final[dict[Kind, Callable[[Panel, Sequence[Query], Surroundings], Built]]] = {
     "lines": _lines,
     "stacked": _stacked,
     "heatmap": _heatmap,

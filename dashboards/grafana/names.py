@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from meshslo.analysis.quantile import calls_needed
+from meshslo.dashboards.rules.document import producers
 from meshslo.telemetry.prometheus.profile import Profile
 from meshslo.telemetry.store.metrics import Measure
 from meshslo.telemetry.vocabulary import Outcome, Phase
 
+from .datasources import PROMETHEUS
+from .expressions import RANGE, RATE, CannotExpressError, Expressions, Setting
 from .own import OWN, Tokens
-from .promql import quoted, tells_itself, with_label
-from .views import RANGE, RATE, Ask, CannotExpressError, View, filters_of, views_of
+from .promql import quoted, selector, tells_itself, with_label
+from .views import Ask, View, filters_of, views_of
 
 _SECONDS: Final = {"s": "", "ms": "0.001 * ", "us": "0.000001 * "}
 """Unit -> what makes it seconds."""
@@ -34,10 +37,12 @@ class Tail:
     window: str = RATE
 
 
-class Names:
+class Names(Expressions):
     """The expressions of a profile. Each raises CannotExpressError where the profile has no metric or label for it."""
 
     def __init__(self, profile: Profile) -> None:
+        """Those of `profile`."""
+        super().__init__(profile.name, f"metrics of {profile.about or profile.name}", profile.notes, PROMETHEUS)
         self.profile = profile
         self.filters = filters_of(profile)
         self.views = views_of(profile, self.filters)
@@ -136,6 +141,27 @@ class Names:
         """Calls a second by who the caller or callee proved to be, by the callee's side."""
         return self._outermost(lambda view: view.calls((column,)), inwards=False)
 
+    def settings(self, settings: Sequence[Setting]) -> str:
+        """The values, as series, of those hops that have calls."""
+        constants = " or ".join(_constant(setting) for setting in settings)
+        # A line is there where the hop is: so the hop variable narrows lines as well.
+        return f"({constants}) and on (hop) ({self.calls()})"
+
+    def recorded(self, record: str) -> str:
+        """A series that `meshslo rules` records of objectives, by objective and hop."""
+        return f"max by (slo, hop) ({self._of_objectives(record)})"
+
+    def alerts(self) -> str:
+        """How many alerts of `meshslo rules` fire, by name."""
+        firing = self._of_objectives("ALERTS", 'alertname=~"Meshslo.*"', 'alertstate="firing"')
+        return f"count by (alertname, slo, hop) ({firing})"
+
+    def _of_objectives(self, series: str, *matchers: str) -> str:
+        if self.name not in {producer.name for producer in producers()}:
+            self._cannot("rules: `meshslo rules` makes none of its metrics")
+        hops = [f"{one.label}=~{quoted(f'${one.variable}')}" for one in self.filters if one.variable == "hop"]
+        return selector([series], [*matchers, *hops])
+
     def _events(self, view: View, measure: Measure, by: tuple[str, ...]) -> str:
         expr = view.summed(Ask(view.counter(measure), by=by))
         # Our collector exports a counter once it is above 0, so its absence beside calls means none.
@@ -164,6 +190,13 @@ class Names:
         if not parts:
             raise reasons[0]
         return "\nor on (hop) ".join(parts)
+
+
+def _constant(setting: Setting) -> str:
+    expr = f"vector({setting.value:.10g})"
+    for label, told in {"hop": setting.hop, "target": setting.target, "setting": setting.setting}.items():
+        expr = with_label(expr, label, told.replace("$", "$$"))
+    return expr
 
 
 def _only(expr: str, label: str, values: Sequence[str], by: tuple[str, ...] = ()) -> str:

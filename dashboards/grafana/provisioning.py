@@ -1,5 +1,6 @@
 """Files by which a Grafana finds the dashboards and its Prometheus when it starts; addresses come from its environment."""
 
+from collections.abc import Iterable
 from typing import Final
 
 DASHBOARDS: Final = """\
@@ -35,8 +36,28 @@ datasources:
           datasourceUid: $TRACES_UID
 """
 
-FILES: Final = {
-    "provisioning/dashboards/meshslo.yaml": DASHBOARDS,
-    "provisioning/datasources/meshslo.yaml": DATASOURCES,
-}
-"""Path below the output folder -> text."""
+CLICKHOUSE: Final = """\
+# Copy to /etc/grafana/provisioning/datasources/, unless Grafana has this ClickHouse already. Needs the plugin
+# grafana-clickhouse-datasource, version 4, and a user that may read the table of cells (`meshslo clickhouse-init`).
+apiVersion: 1
+datasources:
+  - name: ClickHouse
+    type: grafana-clickhouse-datasource
+    uid: meshslo-clickhouse
+    jsonData:
+      host: $CLICKHOUSE_HOST
+      port: 9000
+      username: $CLICKHOUSE_USER
+      defaultDatabase: $CLICKHOUSE_DATABASE
+    secureJsonData:
+      password: $CLICKHOUSE_PASSWORD
+"""
+
+_DATASOURCES: Final = {"prometheus": ("meshslo", DATASOURCES), "grafana-clickhouse-datasource": ("clickhouse", CLICKHOUSE)}
+
+
+def provisioning(plugins: Iterable[str]) -> dict[str, str]:
+    """Path below the output folder -> text, for dashboards that ask these plugins."""
+    named = [_DATASOURCES[plugin] for plugin in dict.fromkeys(plugins)]
+    sources = {f"provisioning/datasources/{name}.yaml": text for name, text in named}
+    return {"provisioning/dashboards/meshslo.yaml": DASHBOARDS, **sources}

@@ -4,36 +4,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
-from meshslo.telemetry.errors import MeshsloError
 from meshslo.telemetry.prometheus.profile import Column, Counter, Histogram, Label, Metric, Profile
 from meshslo.telemetry.store.metrics import Measure
 from meshslo.telemetry.vocabulary import UNKNOWN, VANTAGES, Phase
 
+from .datasources import Filter
+from .expressions import RATE, CannotExpressError
 from .own import OWN, TOKENS, Tokens
 from .promql import outcome_labels, quoted, selector, taken, tells_itself, with_label, with_outcome
-
-RATE: Final = "$__rate_interval"
-RANGE: Final = "$__range"
 
 _M = TypeVar("_M", bound=Metric)
 
 _REPORTERS: Final[dict[str, tuple[str, ...]]] = {OWN.name: tuple(vantage for vantage in VANTAGES if vantage != "metric")}
 _MESH_REPORTERS: Final = ("source", "waypoint", "destination")
 """Values of a reporter label, outermost first."""
-
-
-class CannotExpressError(MeshsloError):
-    """A profile has no metric or label for what a panel shows; the message is the reason a reader is given."""
-
-
-@dataclass(frozen=True)
-class Filter:
-    """A variable by which a dashboard is narrowed: its name, the column it is of, the label that holds it, in which series."""
-
-    variable: str
-    column: Column
-    label: str
-    series: str
 
 
 @dataclass(frozen=True)
@@ -154,7 +138,7 @@ class View:
     def _narrowed(self, metric: Metric) -> Iterator[str]:
         """Matchers of the variables. A side that has the word only as part of a label is not narrowed by it."""
         for one in self.filters:
-            sources = self._sources(metric, one.column)
+            sources = self._sources(metric, str(one.column))
             if sources and (isinstance(sources[0], str) or sources[0].label == one.label):
                 yield f"{label_of(sources[0])}=~{quoted(f'${one.variable}')}"
 

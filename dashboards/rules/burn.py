@@ -65,6 +65,7 @@ def _budget(objective: Objective) -> Iterator[Rule]:
     broken, asked = (_of(f"meshslo:slo_{what}:increase{BASE}", objective) for what in ("broken", "asked"))
     ratio = f"sum_over_time({broken}[{window}]) / (sum_over_time({asked}[{window}]) > 0)"
     yield _record("meshslo:slo_broken:ratio_window", ratio, objective)
+    yield _record("meshslo:slo_budget:ratio", f"vector({objective.budget:.12g})", objective)
     left = f"1 - {_of('meshslo:slo_broken:ratio_window', objective)} / {objective.budget:.12g}"
     yield _record("meshslo:slo_budget_left:ratio", left, objective)
 

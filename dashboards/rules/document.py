@@ -51,13 +51,14 @@ class Rules:
 
 def producer_called(name: str) -> Producer:
     """The producer of this name; BadConfigError names those there are."""
-    found = {producer.name: producer for producer in _producers()}
+    found = {producer.name: producer for producer in producers()}
     if name not in found:
         raise BadConfigError(f"no producer called {name}; there are {', '.join(found)}")
     return found[name]
 
 
-def _producers() -> Iterator[Producer]:
+def producers() -> Iterator[Producer]:
+    """Every producer there is."""
     return (cast("Producer", member) for member in members(sys.modules[PACKAGE], "PRODUCER"))
 
 

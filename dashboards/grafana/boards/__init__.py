@@ -1,5 +1,5 @@
 """Dashboards: one file each, ending in `BOARD = Board(...)`.
 
-A panel asks `Names` for its expressions and writes no metric or label name itself, so that it works for every profile; where a
-profile lacks what it asks for, the panel is left out and the reason is listed.
+A panel asks `Expressions` and writes no metric or label name itself, so that it works for every source; where one lacks what
+is asked for, the panel is left out and the reason is listed. Panels that several boards have are in `panels`.
 """

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from meshslo.dashboards.grafana.board import Advice, Board, Panel, Query, by_hop, reading, tail
-from meshslo.dashboards.grafana.names import Names
-from meshslo.dashboards.grafana.views import RANGE
+from meshslo.dashboards.grafana.board import Advice, Board, Panel, Query
+from meshslo.dashboards.grafana.expressions import RANGE, Expressions
+from meshslo.dashboards.grafana.panels import NOT_WELL, by_hop, share, slow
 
 
-def _table(names: Names, _advice: Advice) -> Sequence[Query]:
+def _table(names: Expressions, _advice: Advice) -> Sequence[Query]:
     quantiles = [Query(names.quantile(q, "total", window=RANGE), f"p{q * 100:g}", unit="s") for q in (0.5, 0.95, 0.99)]
     return [
         Query(names.calls(window=RANGE), "calls/s", unit="reqps"),
@@ -31,29 +31,17 @@ BOARD = Board(
             kind="table",
             width=24,
         ),
-        Panel(
-            "p99 of the whole call",
-            f"Seconds to the last byte. {reading()}",
-            lambda names, _: tail(names, "total"),
-            "s",
-        ),
-        Panel(
-            "Calls above the top bucket",
-            "Share of calls longer than the histogram can tell. Above 1 % the p99 is unknown, above 5 % the p95 as well.",
-            lambda names, _: [by_hop(names.beyond("total"))],
-            "percentunit",
-        ),
+        *slow("total"),
         Panel(
             "Calls",
             "Calls a second of each hop; a retry is a call where the caller's side counts attempts.",
             lambda names, _: [by_hop(names.calls())],
             "reqps",
         ),
-        Panel(
+        share(
             "Calls that were not answered well",
             "Share of calls that failed, were cut by a timer, given up by the caller, or never executed.",
-            lambda names, _: [by_hop(names.share(("error", "timeout", "cancelled", "rejected")))],
-            "percentunit",
+            NOT_WELL,
         ),
         Panel(
             "How calls end",

@@ -1,42 +1,21 @@
 """Retries and timeouts: what is deployed, what is recommended, what it does to the traffic."""
 
-from meshslo.dashboards.grafana.board import Board, Panel, by_hop, reading, tail
+from meshslo.dashboards.grafana.board import Board, Panel
+from meshslo.dashboards.grafana.panels import by_hop, share, slow
 
 BOARD = Board(
     name="retries",
     title="Retries and timeouts",
-    about="What timers cut and what retries add. Dashed lines are settings: recommended ones, and those deployed "
+    about="What timers cut and what retries add. A p99 flat on a timeout is that timeout: the tail beyond it is hidden. "
+    "Dashed lines are settings: recommended ones, and those deployed "
     "(from the recommendations that the dashboards were made with).",
     panels=(
-        Panel(
-            "p99 of the whole call, and total timeouts",
-            f"Seconds to the last byte. A p99 flat on a timeout is that timeout: the tail beyond it is hidden. {reading()}",
-            lambda names, advice: [*tail(names, "total"), *advice.lines(names, "total_timeout")],
-            "s",
-        ),
-        Panel(
-            "Calls above the top bucket",
-            "Share of calls longer than the histogram can tell. Above 1 % the p99 beside is a lower bound.",
-            lambda names, _: [by_hop(names.beyond("total"))],
-            "percentunit",
-        ),
-        Panel(
-            "p99 to the first byte, and timeouts of one try",
-            f"Seconds to the response headers, where a try's timer stops. {reading()}",
-            lambda names, advice: [*tail(names, "first_byte"), *advice.lines(names, "per_try_timeout")],
-            "s",
-        ),
-        Panel(
-            "First byte above the top bucket",
-            "Share of calls whose headers took longer than the histogram can tell.",
-            lambda names, _: [by_hop(names.beyond("first_byte"))],
-            "percentunit",
-        ),
-        Panel(
+        *slow("total", settings=("total_timeout",)),
+        *slow("first_byte", settings=("per_try_timeout",)),
+        share(
             "Ended by a timer",
             "Share of calls that a timer cut; each that would have succeeded is a false timeout.",
-            lambda names, _: [by_hop(names.share(("timeout",)))],
-            "percentunit",
+            ("timeout",),
         ),
         Panel(
             "Cut by timers",

@@ -1,6 +1,7 @@
 """Mesh security: which calls are encrypted, and who the two sides proved to be."""
 
-from meshslo.dashboards.grafana.board import Board, Panel, Query, by_hop
+from meshslo.dashboards.grafana.board import Board, Panel, Query
+from meshslo.dashboards.grafana.panels import by_hop
 
 BOARD = Board(
     name="security",

@@ -29,7 +29,8 @@ def queries(files: dict[str, str]) -> Iterator[Asked]:
     for path, text in files.items():
         for panel in json.loads(text)["panels"] if path.endswith(".json") else ():
             for target in panel.get("targets", ()):
-                yield Asked(path, panel["title"], target["refId"], target["expr"])
+                if "expr" in target:
+                    yield Asked(path, panel["title"], target["refId"], target["expr"])
 
 
 def filled(expr: str, **variables: str) -> str:

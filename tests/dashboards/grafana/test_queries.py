@@ -14,10 +14,13 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.registry import CollectorRegistry
 
+from meshslo.analysis.config import parse_config
 from meshslo.analysis.recommend import Recommendations, parse_recommendations
-from meshslo.dashboards.grafana import OWN, generate, profiles
+from meshslo.dashboards.grafana import OWN, generate, sources
 from meshslo.dashboards.grafana.board import Advice
+from meshslo.dashboards.grafana.expressions import Expressions
 from meshslo.dashboards.grafana.names import Names
+from meshslo.dashboards.rules.document import make_rules, producer_called
 from meshslo.telemetry.collect.call_metrics import CallMetrics
 from meshslo.telemetry.store.counted import COUNTS, add_counts, count_calls, stage_counts
 from meshslo.telemetry.store.layout import Layout
@@ -92,6 +95,17 @@ def own_history(folder: Path) -> str:
     )
 
 
+def recorded_history() -> str:
+    """What the rules of an objective on the generator record, and an alert of theirs; each name is one that they do record."""
+    text = '[[slo]]\nname = "works"\nhop = "gateway>generator"\nsli = "success"\ntarget = 0.99\n'
+    rules = [rule for group in make_rules(parse_config(text), producer_called("meshslo")).groups for rule in group["rules"]]
+    times = [NOW_S - STEP_S * (STEPS - step) for step in range(STEPS + 1)]
+    held = [(at, 0.02) for at in times]
+    names = {rule["record"]: rule.get("labels", {}) for rule in rules if "record" in rule}
+    alert = {"alertname": "MeshsloBudgetBurn", "alertstate": "firing", "slo": "works", "hop": "gateway>generator"}
+    return "".join(series(name, labels, held) for name, labels in names.items()) + series("ALERTS", alert, held)
+
+
 def mesh_history() -> str:
     """Istio's and Envoy's counts of a few calls, with what is peculiar to them."""
     times = [NOW_S - STEP_S * (STEPS - step) for step in range(STEPS + 1)]
@@ -124,18 +138,30 @@ def mesh_history() -> str:
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("prometheus")
-    with with_history(folder, own_history(tmp_path_factory.mktemp("store")) + mesh_history()) as url:
+    with with_history(folder, own_history(tmp_path_factory.mktemp("store")) + mesh_history() + recorded_history()) as url:
         yield url
 
 
-OURS = list(queries(generate([OWN], RECOMMENDED).files))
-THEIRS = list(queries(generate(profiles([])[1:], RECOMMENDED).files))
+OURS = list(queries(generate([Names(OWN)], RECOMMENDED).files))
+THEIRS = list(queries(generate(sources([])[1:], RECOMMENDED).files))
 
 
 @pytest.mark.parametrize("asked", OURS, ids=str)
 def test_every_query_of_ours_returns_data(prometheus: str, asked: Asked) -> None:
     found = values(
-        prometheus, filled(asked.expr), NOW_S, "hop", "route", "model", "tenant", "outcome", "le", "setting", "target"
+        prometheus,
+        filled(asked.expr),
+        NOW_S,
+        "hop",
+        "route",
+        "model",
+        "tenant",
+        "outcome",
+        "le",
+        "setting",
+        "target",
+        "slo",
+        "alertname",
     )
     assert found
 
@@ -222,8 +248,8 @@ def test_exemplars_lead_from_a_panel_to_traces(tmp_path: Path) -> None:
         assert {len(one["labels"]["trace_id"]) for each in found() for one in each["exemplars"]} == {32}
 
 
-def names_of(profile: str) -> Names:
-    return Names(profiles([profile])[0])
+def names_of(profile: str) -> Expressions:
+    return sources([profile])[0]
 
 
 def test_istio_flags_beat_the_status_and_milliseconds_become_seconds(prometheus: str) -> None:
