@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from meshslo.telemetry.vocabulary import PHASES, VANTAGES, Phase
 
@@ -25,6 +26,10 @@ EXTREMES: Final = ("sum_s", "min_s", "max_s")
 TOTAL_VALUES: Final = (*CELL_VALUES, *EXTREMES)
 EDGES: Final = ("low_s", "high_s")
 """Columns of cells that come from histograms in other buckets than ours: the true edges in seconds, null for our own."""
+
+MANY: Final = 500_000
+"""So many rows of counts are added up by a pass over an array of at most `MAX_CELLS` instead of by a group-by."""
+MAX_CELLS: Final = 48_000_000
 
 _ENDINGS: Final = ("phase", "outcome", "event", "censored")
 _ADDED: Final = [
@@ -217,8 +222,45 @@ def bucket_start(bucket: str | None) -> pl.Expr:
 
 
 def _added_up(counts: pl.DataFrame) -> pl.DataFrame:
-    at = ["group", "index", *edges_in(counts)]
+    """`counts` with equal (group, index, edges) added up, in their order."""
+    edges = edges_in(counts)
+    dense = None if edges or counts.height < MANY else _added_up_densely(counts)
+    if dense is not None:
+        return dense
+    at = ["group", "index", *edges]
     return counts.group_by(at).agg(pl.col(CELL_VALUES).sum()).sort(at)
+
+
+def _added_up_densely(counts: pl.DataFrame) -> pl.DataFrame | None:
+    """The same by one pass over an array of all cells that there may be; None where these are too many for that."""
+    lowest, highest = counts.select(pl.col("index").min(), pl.col("index").max().alias("highest")).row(0)
+    if lowest is None:
+        return None
+    low, high = int(lowest), int(highest)
+    width = high - low + 2
+    group = counts["group"].to_numpy().astype(np.int64)
+    cells = (int(group.max()) + 1) * width
+    if cells > MAX_CELLS or (counts["count"] == 0).any():
+        return None
+    # The first cell of a group is of what was not seen.
+    place = group * width + counts["index"].fill_null(low - 1).to_numpy() - (low - 1)
+    count = np.bincount(place, weights=counts["count"].to_numpy(), minlength=cells)
+    used = np.flatnonzero(count)
+    index = (used % width + (low - 1)).astype(np.int16)
+    plain = all((counts[name] == counts["count"]).all() for name in CELL_VALUES[1:])
+
+    def added(name: str) -> NDArray[np.float64]:
+        sums = count if plain else np.bincount(place, weights=counts[name].to_numpy(), minlength=cells)
+        return np.asarray(sums[used])
+
+    return pl.DataFrame(
+        {
+            "group": (used // width).astype(np.uint32),
+            "index": pl.Series(index, dtype=histogram.INDEX_TYPE).set(pl.Series(index < low), None),
+            "count": count[used].astype(np.uint64),
+            **{name: added(name) for name in CELL_VALUES[1:]},
+        }
+    )
 
 
 def _in_order(counts: pl.DataFrame) -> pl.DataFrame:

@@ -1,10 +1,12 @@
 """What a reader sees: the call files and segments of one moment, though a collector changes them all the time."""
 
+import os
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from meshslo.telemetry.errors import StoreError
 
@@ -37,37 +39,61 @@ def take(layout: Layout) -> Snapshot:
         # An hour's folder that was emptied and removed while being listed is a change like any other: list again.
         with suppress(FileNotFoundError):
             before = _listing(layout)
-            if before == _listing(layout) and (not _is_publishing(layout, before[0]) or time.monotonic() > patience_s):
-                return _resolve(layout, *before)
+            if before == _listing(layout) and (not _is_publishing(layout, before.commits) or time.monotonic() > patience_s):
+                return _resolve(layout, before)
         time.sleep(_PAUSE_S)
     raise StoreError(f"{layout.root}: the store's files changed while being listed, {_TRIES} times over; try again")
 
 
-_Listing = tuple[tuple[Commit, ...], tuple[Path, ...], tuple[Path, ...]]
+class _Listing(NamedTuple):
+    commits: tuple[Commit, ...]
+    calls: list[str]
+    metrics: list[str]
+    segments: tuple[Path, ...]
 
 
 def _listing(layout: Layout) -> _Listing:
-    files = (path for folder in (layout.calls, layout.metrics) for path in sorted(folder.glob("*/*/*.parquet")))
-    return tuple(pending(layout)), tuple(files), tuple(all_segments(layout))
+    return _Listing(tuple(pending(layout)), _parquet(layout.calls), _parquet(layout.metrics), tuple(all_segments(layout)))
+
+
+def _parquet(folder: Path) -> list[str]:
+    """The Parquet files two folders down; Path.glob takes several times as long, and a report on a month lists thousands."""
+    if not folder.exists():
+        return []
+    return sorted(
+        file.path
+        for outer in os.scandir(folder)
+        if outer.is_dir()
+        for inner in os.scandir(outer)
+        if inner.is_dir()
+        for file in os.scandir(inner)
+        if file.name.endswith(".parquet")
+    )
 
 
 def _is_publishing(layout: Layout, commits: tuple[Commit, ...]) -> bool:
     return any((layout.root / temporary).exists() for commit in commits for temporary, _ in commit.change.publish)
 
 
-def _resolve(layout: Layout, commits: tuple[Commit, ...], parquet: tuple[Path, ...], segments: tuple[Path, ...]) -> Snapshot:
-    moved = [temporary for commit in commits for temporary, _ in commit.change.publish]
-    dropped = [name for commit in commits for name in (*commit.change.drop, *commit.change.supersede)]
-    gone = {layout.root / name for name in (*moved, *dropped)}
+def _resolve(layout: Layout, listed: _Listing) -> Snapshot:
+    """The files as they will be once every decided change is carried out, under the names that they have now."""
+    changes = [commit.change for commit in listed.commits]
+    gone = {layout.root / name for change in changes for name in (*change.drop, *change.supersede)}
+    gone |= {layout.root / temporary for change in changes for temporary, _ in change.publish}
     staged = {
         layout.root / final: layout.root / temporary
-        for commit in commits
-        for temporary, final in commit.change.publish
+        for change in changes
+        for temporary, final in change.publish
         if (layout.root / temporary).exists()
     }
-    present = [*parquet, *segments]
-    files = [path for path in present if path not in gone] + [staged[path] for path in staged if path not in gone]
-    calls, metrics, segments = (
-        tuple(path for path in files if folder in path.parents) for folder in (layout.calls, layout.metrics, layout.wal)
+    replaced = [(final, now) for final, now in staged.items() if final not in gone]
+
+    def there(folder: Path, files: Iterable[Path]) -> tuple[Path, ...]:
+        kept = [path for path in files if not gone or path not in gone]
+        return (*kept, *(now for final, now in replaced if folder in final.parents))
+
+    return Snapshot(
+        there(layout.calls, map(Path, listed.calls)),
+        there(layout.metrics, map(Path, listed.metrics)),
+        there(layout.wal, listed.segments),
     )
-    return Snapshot(calls, metrics, segments)

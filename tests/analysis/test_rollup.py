@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from meshslo.analysis import folding
 from meshslo.analysis.histogram import index_of
 from meshslo.analysis.rollup import Rollup, roll_up
 from meshslo.telemetry.errors import BadInputError
@@ -222,3 +223,18 @@ def test_calls_numbered_by_kind_roll_up_to_the_same(
         assert_frame_equal(told.cells, plain.cells)
     with pytest.raises(BadInputError, match="not keys of calls: pod; there are hop, route, model, tenant"):
         roll_up(numbered, keys=["pod"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(batches, batches)
+def test_many_counts_add_up_to_the_same(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> None:
+    parts = [rolled(rows, bucket="1h") for rows in (left, right)]
+    plainly = parts[0].merge(parts[1]).by(["hop"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folding, "MANY", 0)
+        densely = parts[0].merge(parts[1]).by(["hop"])
+        patch.setattr(folding, "MAX_CELLS", 1)
+        beyond = parts[0].merge(parts[1]).by(["hop"])
+    for other in (densely, beyond):
+        assert_frame_equal(other.counts, plainly.counts)
+        assert_frame_equal(other.totals, plainly.totals)
