@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 DEBIAN_PROGRAMS := prometheus promtool chromium chromedriver
 DEBIAN_PACKAGES := prometheus chromium chromium-driver
 
-.PHONY: help setup system demo test check fast types lint format fuzz soak bench dashboard clean
+.PHONY: help setup system demo test check fast types lint format fuzz soak bench rule-docs dashboard notebooks notebook-data clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,8 +65,19 @@ soak: setup system ## Kill the collector 200 times under load (the tests kill it
 bench: setup ## Speed against named alternatives and the physical floor; writes build/bench.json
 	$(BIN)/python -m tests.bench
 
+rule-docs: setup ## Write the page of every rule of `meshslo check` into docs/rules
+	@mkdir -p docs/rules && rm -f docs/rules/*.md
+	$(BIN)/python -c 'from pathlib import Path; from meshslo.analysis.check import pages, rules; [Path("docs/rules", name).write_text(text) for name, text in pages(rules()).items()]'
+
 dashboard: setup ## The Streamlit dashboard on the demo's store
 	$(BIN)/meshslo dashboard --store demo-out/store --config demo-out/meshslo.toml --current demo-out/mesh/before
+
+notebooks: setup ## Run the notebooks; pages that open without a network in build/notebooks
+	$(BIN)/python notebooks/render.py build/notebooks
+
+notebook-data: setup ## Record the notebooks' data anew: runs the demo (5 minutes)
+	rm -rf build/notebook-demo && $(BIN)/meshslo demo --out build/notebook-demo
+	$(BIN)/python notebooks/record.py build/notebook-demo
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) build dist demo-out .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -114,6 +114,24 @@ class Emit(_Table):
     """Version of the mesh the policies are for; the newest known where absent."""
 
 
+class Ignore(_Table):
+    """Findings that `meshslo check` keeps quiet about."""
+
+    code: Annotated[str, Field(pattern=r"^MS\d{3}$")]
+    path: str = "*"
+    """Files it is for, as findings name them; `*` stands for any text, folders included."""
+    reason: Annotated[str, Field(min_length=3)]
+    """Why, for those who read the config later."""
+
+
+class Check(_Table):
+    """How `meshslo check` looks at manifests."""
+
+    ignore: tuple[Ignore, ...] = ()
+    versions: dict[str, Annotated[str, Field(pattern=r"^v?\d+\.\d+")]] = {}
+    """Versions of the meshes in use, by name (istio, linkerd, envoy-gateway, ...); the newest stable where absent."""
+
+
 class Config(_Table):
     """Everything `meshslo.toml` may say; `Config()` holds the defaults."""
 
@@ -122,6 +140,7 @@ class Config(_Table):
     chain: Chain = Chain()
     retries: Retries = Retries()
     emit: Emit = Emit()
+    check: Check = Check()
     models: dict[str, Model] = {}
     hops: dict[str, Hop] = {}
     dashboard: Access = Access()

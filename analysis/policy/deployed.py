@@ -1,9 +1,8 @@
 """What is deployed now: the settings found in manifests, in the order a proxy would match them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Final, Literal, Protocol
 
 from meshslo.telemetry.discovery import members
@@ -23,6 +22,7 @@ __all__ = [
     "defaults_of",
     "is_default",
     "read_deployed",
+    "read_what_can_be",
 ]
 
 PathKind = Literal["any", "exact", "prefix", "regex"]
@@ -118,24 +118,46 @@ def read_deployed(texts: Mapping[str, str], *, model_header: str = "x-model") ->
 
     Raises BadInputError naming file and line for what is no YAML, or when no file holds a manifest that is known.
     """
-    from . import readers
-
     manifests = [manifest for name, text in texts.items() for manifest in load(text, name)]
-    found = [_read(reader, manifests, model_header) for reader in _readers(readers)]
-    if texts and not any(deployed.routes or deployed.clusters for deployed in found):
+    deployed = _together([_read(reader, manifests, model_header) for reader in _readers()])
+    if texts and not (deployed.routes or deployed.clusters):
         raise BadInputError(f"no timeouts, retries or routes of a known mesh in {', '.join(texts)}")
+    return deployed
+
+
+def read_what_can_be(manifests: Sequence[Manifest], model_header: str = "x-model") -> tuple[Deployed, list[BadInputError]]:
+    """What is deployed by those manifests that can be read, and an error for each that cannot."""
+    found, errors = [], []
+    for reader in _readers():
+        try:
+            found.append(_read(reader, manifests, model_header))
+        except BadInputError:
+            sound = []
+            for manifest in manifests:
+                try:
+                    _read(reader, [manifest], model_header)
+                    sound.append(manifest)
+                except BadInputError as error:
+                    errors.append(error)
+            found.append(_read(reader, sound, model_header))
+    return _together(found), errors
+
+
+def _together(found: Sequence[Deployed]) -> Deployed:
     return Deployed(
         tuple(rule for deployed in found for rule in deployed.routes),
         tuple(rule for deployed in found for rule in deployed.clusters),
     )
 
 
-def _read(reader: Reader, manifests: list[Manifest], model_header: str) -> Deployed:
+def _read(reader: Reader, manifests: Sequence[Manifest], model_header: str) -> Deployed:
     return reader.read([manifest for manifest in manifests if reader.reads(manifest)], model_header)
 
 
-def _readers(package: ModuleType) -> Iterable[Reader]:
-    yield from members(package, "READER")  # type: ignore[misc]  # what ends in READER is one: the contract tests hold it
+def _readers() -> Iterator[Reader]:
+    from . import readers
+
+    yield from members(readers, "READER")  # type: ignore[misc]  # what ends in READER is one: the contract tests hold it
 
 
 def _regex(pattern: str) -> re.Pattern[str]:

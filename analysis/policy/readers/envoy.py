@@ -14,6 +14,8 @@ from meshslo.analysis.policy.node import child, entries, first_label, scalars
 
 from .envoy_cluster import find_clusters, read_cluster
 
+__all__ = ["READER", "FoundRoute", "callee_of", "find_clusters", "find_routes", "hosts_of", "read_route"]
+
 ROUTE_TIMEOUT_S: Final = 15.0
 STREAM_IDLE_TIMEOUT_S: Final = 300.0
 NUM_RETRIES: Final = 1

@@ -1,0 +1,103 @@
+"""Cases of the rules on breakers, outlier detection, locality and canaries."""
+
+from .case import DR, ENVOY, VS, Case
+
+CASES = [
+    Case(
+        "MS311",
+        ENVOY + "  clusters:\n    - {name: generator}\n",
+        "{name: generator}",
+        "at most 1024 calls of generator at a time",
+        ("{name: generator}", "{name: generator, circuit_breakers: {thresholds: [{max_requests: 64}]}}"),
+    ),
+    Case(
+        "MS313",
+        DR + "  trafficPolicy: {connectionPool: {http: {http1MaxPendingRequests: 1}}}\n",
+        "http1MaxPendingRequests",
+        "only 1 call of generator may wait",
+        ("Requests: 1", "Requests: 64"),
+    ),
+    Case(
+        "MS314",
+        DR + "  trafficPolicy: {outlierDetection: {maxEjectionPercent: 100}}\n",
+        "outlierDetection",
+        "all pods of generator may be ejected",
+        ("100", "50"),
+    ),
+    Case(
+        "MS314",
+        DR
+        + "  trafficPolicy: {outlierDetection: {consecutive5xxErrors: 3}}\n---\n"
+        + "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: generator}\nspec: {replicas: 4}\n",
+        "outlierDetection",
+        "10 %, which nobody set, of 4 pods of generator are less than one",
+        ("consecutive5xxErrors: 3", "consecutive5xxErrors: 3, maxEjectionPercent: 25"),
+    ),
+    Case(
+        "MS315",
+        DR + "  trafficPolicy: {outlierDetection: {consecutive5xxErrors: 5}}\n",
+        "outlierDetection",
+        "answer 503 because their queue is full",
+        ("consecutive5xxErrors: 5", "consecutive5xxErrors: 5, splitExternalLocalOriginErrors: true"),
+    ),
+    Case(
+        "MS316",
+        "apiVersion: v1\nkind: Service\nmetadata:\n  name: generator\n  annotations:\n"
+        "    balancer.linkerd.io/failure-accrual: consecutive\n",
+        "consecutive",
+        "answer 429 at once look fast",
+        ("consecutive", "unified"),
+    ),
+    Case(
+        "MS317",
+        DR + "  trafficPolicy:\n    loadBalancer: {localityLbSetting: {failover: [{from: a, to: b}]}}\n",
+        "failover",
+        "no effect without outlierDetection",
+        ("  trafficPolicy:\n", "  trafficPolicy:\n    outlierDetection: {consecutive5xxErrors: 5}\n"),
+    ),
+    Case(
+        "MS318",
+        DR + "  trafficPolicy: {outlierDetection: {consecutive5xxErrors: 5}}\n",
+        "outlierDetection",
+        "calls stay in their own zone",
+        ("{outlierDetection", "{loadBalancer: {localityLbSetting: {enabled: false}}, outlierDetection"),
+    ),
+    Case(
+        "MS319",
+        DR + "  trafficPolicy: {loadBalancer: {localityLbSetting: {distribute: [{from: a/*, to: {a/*: 100}}]}}}\n",
+        "distribute",
+        "all calls from a/* go to a/*",
+        ("{a/*: 100}", "{a/*: 95, b/*: 5}"),
+    ),
+    Case(
+        "MS320",
+        DR + "  trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: 1}}}\n",
+        "maxRequestsPerConnection",
+        "closed after 1 calls",
+        ("Connection: 1", "Connection: 1000"),
+    ),
+    Case(
+        "MS321",
+        VS + "    - route: [{destination: {host: generator}}]\n    - match: [{headers: {x-canary: {exact: 'yes'}}}]\n"
+        "      route: [{destination: {host: canary}}]\n",
+        "match",
+        "one before it takes everything",
+        ("    - route: [{destination: {host: generator}}]\n", ""),
+    ),
+    Case(
+        "MS321",
+        VS + "    - route: [{destination: {host: generator, subset: v2}}]\n---\n" + DR + "  subsets: [{name: v1}]\n",
+        "subset: v2",
+        "no DestinationRule of generator has a subset v2",
+        ("subset: v2", "subset: v1"),
+    ),
+    Case(
+        "MS322",
+        DR
+        + "  trafficPolicy:\n    connectionPool: {http: {http2MaxRequests: 8}}\n    portLevelSettings:\n"
+        + "      - port: {number: 80}\n",
+        "number: 80",
+        "port 80 has no connectionPool",
+        ("port: {number: 80}", "port: {number: 80}\n        connectionPool: {http: {http2MaxRequests: 8}}"),
+    ),
+]
