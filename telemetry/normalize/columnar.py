@@ -156,9 +156,12 @@ def _texts(attributes: pa.StructArray, rows: _Index, slots: dict[str, int]) -> _
 
 def _as_text(values: pa.StructArray, at: pl.Series) -> pl.DataFrame:
     """The attribute values `at` some places, as text: numbers printed, of an array its first item, nested deeper null."""
-    read = pl.DataFrame({name: _series(pc.struct_field(values, [name])).gather(at) for name in _PLAIN})
-    printed = (pl.col(name).cast(pl.String) for name in _PLAIN)
-    return read.select(at.alias("at"), pl.coalesce(*printed, pl.lit(_first_items(values).gather(at))).alias("text"))
+    text = _first_items(values).gather(at)
+    for name in reversed(_PLAIN):
+        plain = _series(pc.struct_field(values, [name])).gather(at)
+        if plain.null_count() < len(plain):
+            text = plain.cast(pl.String).zip_with(plain.is_not_null(), text)
+    return pl.DataFrame({"at": at, "text": text})
 
 
 def _first_items(values: pa.StructArray) -> pl.Series:

@@ -142,6 +142,8 @@ def _scatter(name: str, height: int, rows: npt.NDArray[np.int64], values: pl.Ser
     """A column of `height` with values[i] at rows[i]; null elsewhere."""
     if not len(rows):
         return pl.repeat(None, height, dtype=pl.String, eager=True).alias(name)
+    if len(rows) == height and (rows[1:] > rows[:-1]).all():
+        return values.alias(name)
     place = np.full(height, -1, dtype=np.int64)
     place[rows] = np.arange(len(rows))
     return values.gather(pl.Series(place).replace(-1, None)).alias(name)

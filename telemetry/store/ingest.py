@@ -172,17 +172,17 @@ def split_settled(
     if flush or spans.is_empty() or spans[ARRIVAL].max() <= settled_ns:  # type: ignore[operator]  # of an Int64 column
         return spans, spans.clear()
     settle_ns = int(settings.settle_s * _NS)
-    last, first = pl.col(ARRIVAL).max().over("trace_id"), pl.col(ARRIVAL).min().over("trace_id")
-    marked = spans.with_columns(
-        last.alias("_last"), ((last <= now_ns - settle_ns) | (first <= now_ns - 6 * settle_ns)).alias("_settled")
+    traces = spans.select(ARRIVAL, pl.col("trace_id").hash().alias("trace")).select(
+        "trace", pl.col(ARRIVAL).max().over("trace").alias("last"), pl.col(ARRIVAL).min().over("trace").alias("first")
     )
-    ready, waiting = marked.filter("_settled"), marked.filter(~pl.col("_settled"))
-    if waiting.height > settings.max_carried_spans:
-        waiting = waiting.sort("_last", "trace_id", descending=True)
-        edge = waiting.item(settings.max_carried_spans, "_last"), waiting.item(settings.max_carried_spans, "trace_id")
-        keep = (pl.col("_last") > edge[0]) | ((pl.col("_last") == edge[0]) & (pl.col("trace_id") > edge[1]))
-        ready, waiting = pl.concat([ready, waiting.filter(~keep)]), waiting.filter(keep)
-    return ready.drop("_last", "_settled"), waiting.drop("_last", "_settled")
+    settled = (traces["last"] <= now_ns - settle_ns) | (traces["first"] <= now_ns - 6 * settle_ns)
+    surplus = traces.filter(~settled).height - settings.max_carried_spans
+    if surplus > 0:
+        # Numbers are sorted, not the spans: those of the latest traces wait on.
+        latest = traces.filter(~settled).select("last", "trace").sort("last", "trace", descending=True)
+        last, trace = latest.row(settings.max_carried_spans)
+        settled |= (traces["last"] < last) | ((traces["last"] == last) & (traces["trace"] <= trace))
+    return spans.filter(settled), spans.filter(~settled)
 
 
 def _next_due_s(waiting: pl.DataFrame, settings: IngestSettings) -> float | None:
