@@ -6,15 +6,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+import polars as pl
+
+from meshslo.analysis.answer import Answer
+
 from .pages import page
 from .rule import SEVERITIES, Finding, Rule, Severity
 
 SCHEMA: Final = "meshslo.findings/1"
+_WORDS: Final = ("code", "severity", "file", "message", "instead", "fingerprint")
+_ROW: Final = {**dict.fromkeys(_WORDS, pl.String()), "line": pl.Int64(), "confirmed": pl.Boolean()}
 LEVELS: Final[dict[Severity, str]] = {"info": "note", "warning": "warning", "error": "error"}
 
 
 @dataclass(frozen=True)
-class Findings:
+class Findings(Answer):
     """Findings by file and line; how many were silenced and how many stand in a baseline; kinds that no rule looks at."""
 
     items: tuple[Finding, ...]
@@ -32,6 +38,11 @@ class Findings:
         """How many of each severity, the worst first."""
         counted = Counter(item.severity for item in self.items)
         return {severity: counted[severity] for severity in reversed(SEVERITIES)}
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row a finding."""
+        return pl.DataFrame([asdict(item) for item in self.items], schema=_ROW)
 
     def to_json(self) -> str:
         """The JSON that `meshslo check --output json` prints."""

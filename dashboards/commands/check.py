@@ -2,11 +2,12 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from meshslo.dashboards.console import err, out
+from meshslo.dashboards.console import err
+from meshslo.dashboards.printing import FORM_HELP, FileOption, Form, put, write
 
 from . import Command
 
@@ -16,14 +17,6 @@ if TYPE_CHECKING:
     from meshslo.analysis.check import Asked, Findings
     from meshslo.analysis.config import Config
     from meshslo.analysis.recommend import Observed
-
-
-class Form(StrEnum):
-    """Forms that findings can be printed in."""
-
-    table = "table"
-    json = "json"
-    sarif = "sarif"
 
 
 class FailOn(StrEnum):
@@ -42,7 +35,7 @@ _Store = Annotated[
 _Config = Annotated[Path | None, typer.Option("--config", help="Objectives; meshslo.toml here, if there is one.")]
 _Since = Annotated[str | None, typer.Option("--since", help="Calls since: 24h, 7d, or 2026-11-02T09:00:00Z.")]
 _Fail = Annotated[FailOn, typer.Option("--fail-on", help="Exit 1 on findings of this severity or worse.")]
-_Form = Annotated[Form, typer.Option("--output", "-o", help="A table to read, JSON, or SARIF for code hosts.")]
+_Form = Annotated[Literal[Form, "sarif"], typer.Option("--output", "-o", help=f"{FORM_HELP} SARIF for code hosts.")]
 _Versions = Annotated[
     list[str] | None,
     typer.Option(
@@ -64,7 +57,8 @@ def check(
     baseline: _Baseline = None,
     write_baseline: _Write = None,
     explain: _Explain = None,
-    output: _Form = Form.table,
+    output: _Form = "table",
+    out: FileOption = None,
 ) -> None:
     """Find what in mesh manifests cuts streams, multiplies calls, or lets in callers that nobody meant.
 
@@ -90,10 +84,10 @@ def check(
     if write_baseline is not None:
         _write_baseline(write_baseline, to_baseline(found.items))
         return
-    if output is Form.table:
-        show(found, out())
+    if output == "sarif":
+        write(found.to_sarif() + "\n", out)
     else:
-        typer.echo(found.to_json() if output is Form.json else found.to_sarif())
+        put(found, show, output, out)
     if found.at_least(fail_on.value):
         raise typer.Exit(1)
 
