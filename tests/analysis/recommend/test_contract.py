@@ -88,5 +88,5 @@ def test_what_it_asked_for_it_keeps(recommender: Recommender) -> None:
 def test_a_kind_goes_by_one_name_or_many(recommender: Recommender) -> None:
     observed = observe(CALLS.lazy(), CONFIG)
     assert recommend(observed, [recommender.plural]) == recommend(observed, [recommender.kind])
-    with pytest.raises(BadInputError, match="no recommendations of kind wishes; there are .*retries, timeouts"):
+    with pytest.raises(BadInputError, match=r"no recommendations of kind wishes; there are .*retries, timeouts"):
         recommend(observed, ["wishes"])
