@@ -64,7 +64,7 @@ def show(answer: "Chain", console: "Console") -> None:
         failed = f", {way.failed:,} more failed" if way.failed else ""
         console.print(f"{way.entry} {keys}: {way.traces:,} traces{failed}", markup=False, highlight=False)
         tables.show(console, _table(answer, way, console))
-    for note in _notes(answer):
+    for note in caveats(answer):
         console.print(note, highlight=False)
 
 
@@ -100,7 +100,8 @@ def _share(share: "Share | None", slow: "Slow") -> str:
     return f"{100 * share.estimate:.0f} % ({100 * share.low:.0f} to {100 * share.high:.0f})"
 
 
-def _notes(answer: "Chain") -> list[str]:
+def caveats(answer: "Chain") -> list[str]:
+    """Sentences on clocks, torn traces, and traces that were not looked at."""
     notes = []
     if answer.outside:
         fixed = f"a shift of clocks put {answer.repaired:,} of them right, the others were cut to fit"

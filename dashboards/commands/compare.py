@@ -83,31 +83,34 @@ def show(answer: "Compared", console: "Console") -> None:
     several = len({each.target["entry"] for each in answer.differences if "entry" in each.target}) > 1
     for each in answer.differences:
         shown.add_row(
-            tables.Name(_what(each, entry=several)),
-            _side(each.a, each),
-            _side(each.b, each),
-            _change(each),
+            tables.Name(what_text(each, entry=several)),
+            side_text(each.a, each),
+            side_text(each.b, each),
+            change_text(each),
             each.verdict.replace("_", " "),
         )
     tables.show(console, shown)
-    console.print(_summary(answer), highlight=False)
+    console.print(summary(answer), highlight=False)
     for note in answer.left_out:
         console.print(note, highlight=False)
 
 
-def _what(each: "Difference", *, entry: bool) -> str:
+def what_text(each: "Difference", *, entry: bool) -> str:
+    """What was compared: the target (of traces with their way in, where `entry`), the quantity, the quantile."""
     target = " ".join(value for key, value in each.target.items() if value and (entry or key != "entry"))
     of = {"success": "success", "own_time": "own time", "per_token": "at one mix"}.get(each.quantity, str(each.phase))
     return f"{target} {of}" + (f" p{100 * each.q:g}" if each.q else "")
 
 
-def _side(side: "Estimate", each: "Difference") -> str:
+def side_text(side: "Estimate", each: "Difference") -> str:
+    """One side's value, or what it is at least."""
     if side.value is not None:
         return _number(side.value, each)
     return "-" if side.low is None else f">= {_number(side.low, each)}"
 
 
-def _change(each: "Difference") -> str:
+def change_text(each: "Difference") -> str:
+    """B - A with its interval."""
     if each.low is None and each.high is None:
         return "too few calls"
     estimate = "?" if each.estimate is None else _signed(each.estimate, each)
@@ -126,14 +129,15 @@ def _number(value: float, each: "Difference") -> str:
     return f"{100 * value:.3g} %" if each.unit == "ratio" else seconds_text(value)
 
 
-def _summary(answer: "Compared") -> str:
+def summary(answer: "Compared") -> str:
+    """How much moved, and which hop."""
     tested, moved = len(answer.differences), len(answer.moved)
     if not moved:
         return f"nothing moved beyond the noise of {tested} comparisons (Holm, {100 * answer.confidence:g} %)"
     which = (
         ""
         if answer.hop is None
-        else f"; of the hops {answer.hop.target['hop']} moved most, by {_change(answer.hop)} of its own"
+        else f"; of the hops {answer.hop.target['hop']} moved most, by {change_text(answer.hop)} of its own"
     )
     return f"{moved} of {tested} moved beyond noise (Holm, {100 * answer.confidence:g} %){which}"
 

@@ -122,8 +122,8 @@ def show(answer: "Simulation", console: "Console") -> None:
     parts += [(" ".join(value for value in row.keys.values() if value), row.figures) for row in answer.rows]
     for title, figures in parts:
         shown.add_row(tables.Name(title), "", "", "", style="bold")
-        for name, contrast in _worth_showing(figures):
-            cells = (_amount(name, contrast.before), _amount(name, contrast.after), _amount(name, contrast.change, signed=True))
+        for name, contrast in worth_showing(figures):
+            cells = (amount(name, contrast.before), amount(name, contrast.after), amount(name, contrast.change, signed=True))
             shown.add_row(f"  {NAMES[name]}", *cells)
     tables.show(console, shown)
     asked = f"{answer.requests:,} requests, {answer.calls:,} calls of {answer.since:%Y-%m-%d %H:%M} to {answer.until:%H:%M}"
@@ -132,7 +132,7 @@ def show(answer: "Simulation", console: "Console") -> None:
         console.print(f"- {note}.", markup=False, highlight=False)
 
 
-def _worth_showing(figures: "Mapping[str, Contrast]") -> "Iterator[tuple[str, Contrast]]":
+def worth_showing(figures: "Mapping[str, Contrast]") -> "Iterator[tuple[str, Contrast]]":
     """All but tokens where there are none, and timers that cut nothing on either side."""
     for name, contrast in figures.items():
         optional = name.startswith(("tokens_in_vain", "cut_by"))
@@ -141,7 +141,7 @@ def _worth_showing(figures: "Mapping[str, Contrast]") -> "Iterator[tuple[str, Co
             yield name, contrast
 
 
-def _amount(name: str, figure: "Figure", *, signed: bool = False) -> str:
+def amount(name: str, figure: "Figure", *, signed: bool = False) -> str:
     """A value with its interval, as in "1.2 % (0.3 to 2.1)", or the bounds alone."""
     if figure.low is None or figure.high is None:
         return "-"
