@@ -21,7 +21,7 @@ UNIT_SUFFIX: Final[dict[Unit, str]] = {
     "names": "",
 }
 
-Kind = Literal["timeout", "retry", "breaker", "outlier", "locality", "failover", "hedge"]
+Kind = Literal["timeout", "retry", "breaker", "outlier", "locality", "failover", "hedge", "identity", "egress"]
 """What a setting is part of: one recommender each."""
 
 
@@ -87,6 +87,10 @@ _ALL = (
     ),
     Setting("max_ejection_percent", "outlier", "percent", "MS308", "pods that may be out at a time, of 100", of_callee=True),
     Setting("slow_pods", "outlier", "names", "MS309", "pods surely slower than the others with the same work", of_callee=True),
+    Setting("mtls_strict", "identity", "names", "MS401", "whether callers must show a certificate: STRICT", of_callee=True),
+    Setting("allowed_principals", "identity", "names", "MS402", "identities that may call a route"),
+    Setting("allowed_methods", "identity", "names", "MS403", "methods that they may call it with"),
+    Setting("allowed_egress_hosts", "egress", "names", "MS404", "hosts outside the mesh that a service may call"),
 )
 
 SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for setting in _ALL}

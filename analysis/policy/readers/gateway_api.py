@@ -1,7 +1,8 @@
-"""Reads the Gateway API: HTTPRoutes with timeouts and retries, XBackendTrafficPolicies, and Envoy Gateway's policies for them.
+"""Reads the Gateway API: HTTPRoutes with timeouts and retries, XBackendTrafficPolicies, and what Envoy Gateway and Linkerd add.
 
 Source: gateway-api v1.6 apis/v1/httproute_types.go, apisx/v1alpha1/xbackendtrafficpolicy_types.go. What holds where a route
-says nothing is up to the implementation: Envoy Gateway's defaults are read where its resources stand beside the routes.
+says nothing is up to the implementation: Envoy Gateway's defaults are read where its resources stand beside the routes,
+Linkerd's where some manifest bears its annotations. Routes of all of them are matched in one order, so one reader has them.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from meshslo.analysis.policy.values import Placed, defaults_of
 from .envoy_gateway import GROUP as ENVOY_GATEWAY
 from .envoy_gateway import Policies
 from .http_route import GROUP, KINDS, FoundRule, find_rules, in_order
-from .linkerd import is_linkerds
+from .linkerd import GROUP as LINKERD
+from .linkerd import Annotations
 
 EXPERIMENTAL: Final = "gateway.networking.x-k8s.io"
 AI_GATEWAY: Final = "aigateway.envoyproxy.io"
@@ -33,18 +35,24 @@ class GatewayApiReader:
     """Routes of the Gateway API and of Envoy AI Gateway, and the policies that are attached to them."""
 
     def reads(self, manifest: Manifest) -> bool:
-        """Whether it is one of these; routes with Linkerd's annotations are Linkerd's."""
-        if manifest.is_a(GROUP, *KINDS):
-            return not is_linkerds(manifest)
-        return manifest.group in (GROUP, EXPERIMENTAL, ENVOY_GATEWAY, AI_GATEWAY)
+        """Whether it is one of these, or bears Linkerd's annotations."""
+        in_groups = manifest.group in (GROUP, EXPERIMENTAL, ENVOY_GATEWAY, AI_GATEWAY)
+        return in_groups or manifest.is_a(LINKERD, "HTTPRoute") or Annotations.are_in(manifest)
 
     def read(self, manifests: list[Manifest], model_header: str) -> Deployed:
         """Routes as a gateway matches them, and what policies set for their callees."""
-        policies = Policies(manifests)
+        policies, annotations = Policies(manifests), Annotations(manifests)
         found = [rule for m in manifests if m.kind in (*KINDS, "AIGatewayRoute") for rule in find_rules(m)]
-        rules = [replace(each.as_rule(model_header), settings=_settings(each, policies)) for each in found]
+        rules = [
+            replace(
+                each.as_rule(model_header),
+                settings=annotations.route(each) if annotations.hold_for(each) else _settings(each, policies),
+            )
+            for each in found
+        ]
         budgets = [rule for m in manifests if m.kind == "XBackendTrafficPolicy" for rule in _budgets(m)]
-        return Deployed(tuple(in_order(rules)), (*budgets, *policies.clusters(found)))
+        clusters = (*budgets, *policies.clusters(found), *annotations.clusters())
+        return Deployed((*in_order(rules), *annotations.rest()), clusters)
 
 
 def _settings(found: FoundRule, policies: Policies) -> dict[str, Placed]:

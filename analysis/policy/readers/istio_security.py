@@ -36,7 +36,7 @@ def workload(manifest: Manifest) -> str:
 
 
 class IstioSecurityReader:
-    """`mtls_mode` and `allowed_principals` of a callee, `allowed_egress_hosts` and `outbound_mode` of every caller."""
+    """`mtls_strict` and `allowed_principals` of a callee, `allowed_egress_hosts` and `outbound_mode` of every caller."""
 
     def reads(self, manifest: Manifest) -> bool:
         """Whether it is one of these kinds."""
@@ -55,7 +55,7 @@ def _mode(manifest: Manifest) -> Iterator[ClusterRule]:
     mode = str(mtls.get("mode", "UNSET"))
     # UNSET is the parent's, which another policy says.
     if mode != "UNSET":
-        yield ClusterRule(workload(manifest), {"mtls_mode": Placed(mode, "names", manifest.place(mtls, "mode"))})
+        yield ClusterRule(workload(manifest), {"mtls_strict": Placed(mode, "names", manifest.place(mtls, "mode"))})
 
 
 def _principals(manifests: Iterable[Manifest]) -> list[ClusterRule]:

@@ -1,20 +1,19 @@
-"""Reads Linkerd (2.16 and later): annotations of Services and routes, and the ServiceProfiles that switch those off.
+"""What Linkerd (2.16 and later) finds in annotations of Services and routes, and in the ServiceProfiles that switch those off.
 
 Source: linkerd.io reference/{timeouts,retries,circuit-breaking}, policy-controller outbound index, linkerd2-proxy
 route/extensions: a retry annotation on a route hides all retry annotations of its Service, and the same for timeouts.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Any, Final
 
-from meshslo.analysis.policy.deployed import ClusterRule, Deployed, RouteRule
+from meshslo.analysis.policy.deployed import ClusterRule, RouteRule
 from meshslo.analysis.policy.manifest import Manifest
 from meshslo.analysis.policy.node import child, entries, first_label
 from meshslo.analysis.policy.values import Placed, defaults_of
 
-from .http_route import GROUP as GATEWAY
-from .http_route import KINDS, FoundRule, find_rules, in_order
+from .http_route import FoundRule
 
 GROUP: Final = "policy.linkerd.io"
 PROFILES: Final = "linkerd.io"
@@ -41,37 +40,48 @@ def _is_setting(name: str) -> bool:
     return name.startswith((TIMEOUT, RETRY, "balancer.linkerd.io/"))
 
 
-class LinkerdReader:
-    """Services and routes with annotations, HTTPRoutes of Linkerd's own group, ServiceProfiles."""
+class Annotations:
+    """Linkerd's settings among manifests, found by the Services that calls go to."""
 
-    def reads(self, manifest: Manifest) -> bool:
-        """Whether Linkerd finds settings in it."""
-        if manifest.is_a(PROFILES, "ServiceProfile"):
-            return True
-        is_route = manifest.kind in KINDS and manifest.group in (GATEWAY, GROUP)
-        return (is_route or manifest.kind == "Service") and is_linkerds(manifest)
+    def __init__(self, manifests: Iterable[Manifest]) -> None:
+        """Take all manifests that stand together; those of other meshes are passed over."""
+        self._all = tuple(manifests)
+        self._profiles = {first_label(m.name): m for m in self._all if m.is_a(PROFILES, "ServiceProfile")}
+        marked = {m.name: m for m in self._all if m.is_a("v1", "Service") and is_linkerds(m)}
+        # A profile switches off what the Service and its routes say.
+        self._services = {name: manifest for name, manifest in marked.items() if name not in self._profiles}
 
-    def read(self, manifests: list[Manifest], model_header: str) -> Deployed:
-        """Routes first, then what holds for every other call of a Service; a profile replaces both."""
-        profiles = {first_label(m.name): m for m in manifests if m.kind == "ServiceProfile"}
-        services = {m.name: m for m in manifests if m.kind == "Service" and m.name not in profiles}
-        routes = [r for m in manifests if m.kind in KINDS for r in _routes(m, services, profiles, model_header)]
-        whole = [RouteRule(name, frozenset({name}), settings=_settings(m, (), None)) for name, m in services.items()]
-        profiled = [rule for name, manifest in profiles.items() for rule in _profile(name, manifest)]
-        budgets = [ClusterRule(name, dict(_budget(manifest))) for name, manifest in profiles.items()]
-        accruals = [ClusterRule(name, dict(_accrual(manifest))) for name, manifest in services.items()]
-        return Deployed((*in_order(routes), *whole, *profiled), (*budgets, *accruals))
+    @staticmethod
+    def are_in(manifest: Manifest) -> bool:
+        """Whether Linkerd finds settings in a manifest that is no route."""
+        return manifest.is_a(PROFILES, "ServiceProfile") or (manifest.is_a("v1", "Service") and is_linkerds(manifest))
 
+    @cached_property
+    def known(self) -> bool:
+        """Whether it is Linkerd that puts these routes into effect."""
+        return any(is_linkerds(manifest) or self.are_in(manifest) for manifest in self._all)
 
-def _routes(
-    manifest: Manifest, services: Mapping[str, Manifest], profiles: Mapping[str, Manifest], model_header: str
-) -> Iterator[RouteRule]:
-    for found in find_rules(manifest):
+    def hold_for(self, found: FoundRule) -> bool:
+        """Whether a route is Linkerd's: it is attached to a Service where Linkerd is."""
+        return self.known and bool(found.parents("Service"))
+
+    def route(self, found: FoundRule) -> dict[str, Placed]:
+        """Settings of a route, its Service's where it has none of a family; none at all beside a profile."""
         parents = found.parents("Service")
-        if parents & set(profiles):
-            continue
-        above = tuple(services[name] for name in sorted(parents) if name in services)
-        yield replace(found.as_rule(model_header), settings=_settings(manifest, above, found))
+        if parents & set(self._profiles):
+            return {}
+        above = tuple(self._services[name] for name in sorted(parents) if name in self._services)
+        return _settings(found.manifest, above, found)
+
+    def rest(self) -> list[RouteRule]:
+        """What holds for calls that no route matches: a Service's annotations, or the routes of its profile."""
+        whole = [RouteRule(name, frozenset({name}), settings=_settings(m, (), None)) for name, m in self._services.items()]
+        return [*whole, *(rule for name, manifest in self._profiles.items() for rule in _profile(name, manifest))]
+
+    def clusters(self) -> list[ClusterRule]:
+        """Retry budgets of profiles, failure accrual of Services."""
+        budgets = [ClusterRule(name, dict(_budget(manifest))) for name, manifest in self._profiles.items()]
+        return [*budgets, *(ClusterRule(name, dict(_accrual(manifest))) for name, manifest in self._services.items())]
 
 
 def _settings(manifest: Manifest, above: tuple[Manifest, ...], found: FoundRule | None) -> dict[str, Placed]:
@@ -161,6 +171,3 @@ def _budget(manifest: Manifest) -> Iterator[tuple[str, Placed]]:
     yield "retry_budget_ratio", ratio or Placed(BUDGET_RATIO, "ratio", defaults_of("Linkerd", place))
     least = manifest.amount(budget, "minRetriesPerSecond", "per_s")
     yield "retry_budget_min_per_s", least or Placed(BUDGET_MIN_PER_S, "per_s", defaults_of("Linkerd", place))
-
-
-READER = LinkerdReader()
