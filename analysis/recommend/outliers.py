@@ -134,7 +134,8 @@ class _Run:
         """What is proposed."""
         gateway = max(LEAST_IN_A_ROW, self._longest(self.answers.kind == GATEWAY_FAILURE) + 1)
         every = max(LEAST_IN_A_ROW, self.longest_run + 1)
-        return Rules(every, gateway if gateway < every else None, INTERVAL_S, BASE_EJECTION_S, self._percent())
+        seen = bool((self.answers.kind == GATEWAY_FAILURE).any())
+        return Rules(every, gateway if seen and gateway < every else None, INTERVAL_S, BASE_EJECTION_S, self._percent())
 
     def _percent(self) -> int:
         """Enough for one pod, and at most for half of them."""

@@ -92,3 +92,11 @@ def test_what_it_emitted_it_keeps() -> None:
     assert cluster["outlier_detection"]["enforcing_success_rate"] == 0
     again = answers(calls, read_deployed({document.path: document.text for document in emitted}))
     assert {item.status for item in again.values()} == {"keep"}
+
+
+def test_gateway_failures_that_come_in_shorter_runs_have_a_limit_of_their_own() -> None:
+    calls = fleet_calls(failed={2: 1.0}, failing_from_s=300.0, base=0.2).with_columns(first_byte_s=0.05)
+    gone = (pl.col("pod") == "generator-2") & (pl.col("status_code") == 500) & (pl.col("start") > pl.col("start").quantile(0.9))
+    found = answers(calls.with_columns(status_code=pl.when(gone).then(503).otherwise("status_code").cast(pl.Int16)))
+    assert value(found["consecutive_gateway_failures"]) == 3
+    assert value(found["consecutive_5xx"]) > 3
