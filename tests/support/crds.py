@@ -1,24 +1,30 @@
-"""The meshes' own schemas, strict: a field that a CRD does not know is an error, as it is to `kubectl --validate=strict`."""
+"""The meshes' own schemas, strict: a field that a CRD does not know is an error, as it is to `kubectl --validate=strict`.
 
-import re
+The rules in CEL that a CRD carries are evaluated as the API server does; what the control planes refuse beyond that is in
+`control_planes`.
+"""
+
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import cel
 import jsonschema
 import yaml
 
-from meshslo.analysis.policy.durations import parse_duration_s
-from meshslo.telemetry.errors import BadInputError
+from .control_planes import refusals
+from .shared import ROOT, shared
 
-from .shared import shared
+OWN = {"envoy-gateway": ROOT / "tests" / "support" / "schemas"}
+"""Folders of schemas that stand here; the others are below `crds` of the shared folder."""
 
 
 @cache
 def schemas(*folder: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """(apiVersion, kind) -> schema with unknown fields closed, of every CRD file in a folder below `crds`."""
+    """(apiVersion, kind) -> schema with unknown fields closed, of every CRD file in a folder."""
     found = {}
-    for path in sorted(shared("crds", *folder).glob("*.yaml")):
+    for path in sorted(_folder(*folder).glob("*.yaml")):
         for crd in yaml.safe_load_all(path.read_text()):
             if crd and crd.get("kind") == "CustomResourceDefinition":
                 for version in crd["spec"]["versions"]:
@@ -27,14 +33,22 @@ def schemas(*folder: str) -> dict[tuple[str, str], dict[str, Any]]:
     return found
 
 
+def _folder(*folder: str) -> Path:
+    return OWN.get(folder[0]) or shared("crds", *folder)
+
+
 def problems(document: dict[str, Any], *folder: str) -> list[str]:
-    """What the schema, its duration rules and Istio's own list grammar say against a document."""
+    """What the schema, its CEL rules and the mesh's control plane say against a document."""
     schema = schemas(*folder).get((document.get("apiVersion", ""), document.get("kind", "")))
     if schema is None:
         return [f"unknown kind {document.get('apiVersion')} {document.get('kind')}"]
     body = {key: value for key, value in document.items() if key not in ("apiVersion", "kind", "metadata")}
     errors = jsonschema.Draft202012Validator(schema).iter_errors(body)
-    return [f"{'.'.join(map(str, e.path))}: {e.message}" for e in errors] + list(_rules(schema, body, ""))
+    return [
+        *(f"{'.'.join(map(str, e.path))}: {e.message}" for e in errors),
+        *_rules(schema, body, ""),
+        *refusals(document),
+    ]
 
 
 def _closed(schema: Any) -> Any:
@@ -59,20 +73,30 @@ def _closed(schema: Any) -> Any:
 
 
 def _rules(schema: Any, value: Any, at: str) -> Iterator[str]:
-    """CEL rules that matter here, evaluated by hand: durations of at least 1 ms."""
+    """The CEL rules that do not hold, at every place of a document; a rule that cannot be evaluated is a failure too."""
     for rule in schema.get("x-kubernetes-validations", []):
-        limit = re.search(r"duration\(self\) >= duration\('(\w+)'\)", rule["rule"])
-        if limit and isinstance(value, str):
-            try:
-                if parse_duration_s(value) < parse_duration_s(limit[1]):
-                    yield f"{at}: {value} is shorter than {limit[1]}"
-            except BadInputError as error:
-                yield f"{at}: {error}"
+        # What compares with the object before is for updates.
+        if "oldSelf" not in rule["rule"] and not _holds(rule["rule"], _filled(schema, value)):
+            yield f"{at}: {rule.get('message', rule['rule'])}"
     if isinstance(value, dict):
         for key, child in value.items():
-            yield from _rules(schema.get("properties", {}).get(key, {}), child, f"{at}.{key}")
+            below = schema.get("properties", {}).get(key) or schema.get("additionalProperties")
+            yield from _rules(below if isinstance(below, dict) else {}, child, f"{at}.{key}")
     if isinstance(value, list):
         for number, child in enumerate(value):
             yield from _rules(schema.get("items", {}), child, f"{at}[{number}]")
-    if at.endswith(".retryOn") and isinstance(value, str) and not re.fullmatch(r"[a-z0-9-]+(,[a-z0-9-]+)*", value):
-        yield f"{at}: {value!r}: Istio splits at commas without trimming"
+
+
+def _filled(schema: Any, value: Any) -> Any:
+    """A value with the schema's defaults, which the API server puts in before it looks at rules."""
+    if isinstance(value, list):
+        return [_filled(schema.get("items", {}), each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    known = schema.get("properties", {})
+    given = {key: _filled(known.get(key, {}), each) for key, each in value.items()}
+    return {key: part["default"] for key, part in known.items() if isinstance(part, dict) and "default" in part} | given
+
+
+def _holds(rule: str, value: Any) -> bool:
+    return bool(cel.evaluate(rule, {"self": value}))
