@@ -22,7 +22,7 @@ def stream_costs(calls: pl.LazyFrame, by: Sequence[str] = ("hop",)) -> pl.DataFr
     not end well), held_s and held_in_vain_s. A stream without a token count counts its chunks, one at least a token.
     """
     keys = list(dict.fromkeys(by))
-    streams = _outermost(_streams(calls), pl.col("chunks").is_not_null().any())
+    streams = outermost(_streams(calls), pl.col("chunks").is_not_null().any())
     held_s = pl.col("duration_s").fill_nan(None)
     return (
         streams.group_by(*keys, "vantage")
@@ -46,7 +46,7 @@ def cut_reasons(calls: pl.LazyFrame, by: Sequence[str] = ("hop",)) -> pl.DataFra
     """
     keys = list(dict.fromkeys(by))
     proxies = calls.filter(pl.col("vantage").is_in(["proxy_out", "proxy_in"]))
-    flagged = _outermost(proxies, pl.col("response_flags").is_not_null().any()).filter(pl.col("response_flags").is_not_null())
+    flagged = outermost(proxies, pl.col("response_flags").is_not_null().any()).filter(pl.col("response_flags").is_not_null())
     ends = [flag for flag, outcome in FLAG_OUTCOMES.items() if outcome in ("timeout", "cancelled")]
     return (
         flagged.with_columns(pl.col("response_flags").str.split(",").alias("flag"))
@@ -66,7 +66,7 @@ def _streams(calls: pl.LazyFrame) -> pl.LazyFrame:
     return calls.filter(_STREAMING).join(seen, on=["hop", "route"], how="semi", nulls_equal=True)
 
 
-def _outermost(calls: pl.LazyFrame, seen: pl.Expr) -> pl.LazyFrame:
+def outermost(calls: pl.LazyFrame, seen: pl.Expr) -> pl.LazyFrame:
     """The calls of one vantage a hop: the outermost of which `seen` holds, else the outermost."""
     order = pl.col("vantage").cast(pl.Enum(VANTAGES))
     picked = (

@@ -20,6 +20,7 @@ from .policy.deployed import Deployed
 from .recommend import Recommendations
 from .simulate import BY as SIMULATE_BY
 from .simulate import Mesh, Simulation, simulate
+from .tokens import TokenTimes, token_times
 
 Scan = Callable[[datetime | None, datetime | None], pl.LazyFrame]
 """Call rows that started in [since, until); None is an open end."""
@@ -54,6 +55,25 @@ class Verbs:
         self.need_calls(since, until)
         asked = ChainAsked(tuple(quantiles), np.random.default_rng(seed))
         return chain(self.scan(since, until), asked, tuple(dict.fromkeys(by)))
+
+    def tokens(
+        self,
+        *,
+        config: Config | None = None,
+        by: Sequence[str] = ("hop", "model"),
+        quantiles: Sequence[float] = (0.5, 0.95, 0.99),
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> TokenTimes:
+        """Time per output token, and the total given tokens, of each group `by` whose model and tokens are known.
+
+        Where `config` knows a model's max_tokens, the total timeout that these justify. Raises StoreError where the window
+        holds no calls.
+        """
+        check_list("by", by)
+        check_quantiles(quantiles)
+        self.need_calls(since, until)
+        return token_times(self.scan(since, until), config, by=by, quantiles=quantiles)
 
     def compare(
         self,

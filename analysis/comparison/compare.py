@@ -14,6 +14,7 @@ from meshslo.telemetry.schema import conform
 from meshslo.telemetry.vocabulary import CENSORED, VANTAGES, Phase
 
 from .difference import Floats, Limits, difference, holm, p_values, shares
+from .mix import AtOneMix, at_one_mix
 from .result import WHOLE, Compared, Difference, Estimate, Quantity, Verdict
 from .samples import Sample, samples
 from .sides import Side
@@ -36,6 +37,11 @@ def compare(a: Side, b: Side, asked: Asked) -> Compared:
     found = [each for phase in asked.phases for each in _durations(a, b, phase, asked)]
     found += _successes(a, b, asked)
     left_out: list[str] = []
+    for pair in at_one_mix(a, b):
+        if isinstance(pair, str):
+            left_out.append(pair)
+        else:
+            found += _at_one_mix(pair, asked.confidence)
     try:
         found += _own_times(time_traces(a.traces), time_traces(b.traces), asked)
     except StoreError:
@@ -67,6 +73,17 @@ def _as_calls(traces: TimedTraces) -> pl.LazyFrame:
         "route", "start", "weight", outcome=ending, hop="hop", duration_s="own_s"
     )
     return conform(pl.concat([whole, hops.select(whole.columns)]).with_columns(vantage=pl.lit("client"))).lazy()
+
+
+def _at_one_mix(pair: AtOneMix, confidence: float) -> Iterator[Difference]:
+    """The difference of what calls of one and the same number of tokens typically take."""
+
+    def at(level: float) -> tuple[Limits, Limits]:
+        return pair.limits(pair.a, level), pair.limits(pair.b, level)
+
+    p_value = p_values(lambda level: difference(*at(level)))
+    what = {"quantity": "at_one_mix", "phase": "total", "q": None, "unit": "s"}
+    yield from _differences(what, [pair.target], [(pair.a.calls, pair.b.calls)], at(confidence), p_value)
 
 
 class About(NamedTuple):

@@ -11,8 +11,9 @@ from meshslo.analysis.answer import Answer
 
 SCHEMA: Final = "meshslo.compare/1"
 
-Quantity = Literal["duration", "success", "own_time", "per_token"]
-"""Quantile of a phase; share of calls that end ok; quantile of a hop's own time on traces' critical paths; time at one mix."""
+Quantity = Literal["duration", "success", "own_time", "at_one_mix"]
+"""Quantile of a phase; share of calls that end ok; quantile of a hop's own time on traces' critical paths; total of a call of
+as many tokens on both sides."""
 
 Verdict = Literal["slower", "faster", "worse", "better", "inside_noise", "not_identifiable"]
 """Surely more or less than on side A, for times and for shares; no surer than chance; too few calls on a side."""
@@ -35,7 +36,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """B - A of one quantity of one target: `unit` is s, ratio or s_per_token; `p_adjusted` is its p-value among all of them.
+    """B - A of one quantity of one target: `unit` is s or ratio; `p_adjusted` is its p-value among all of them.
 
     low and high hold for this difference alone; the verdict is of all of them together.
     """

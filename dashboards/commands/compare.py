@@ -98,7 +98,7 @@ def show(answer: "Compared", console: "Console") -> None:
 def what_text(each: "Difference", *, entry: bool) -> str:
     """What was compared: the target (of traces with their way in, where `entry`), the quantity, the quantile."""
     target = " ".join(value for key, value in each.target.items() if value and (entry or key != "entry"))
-    of = {"success": "success", "own_time": "own time", "per_token": "at one mix"}.get(each.quantity, str(each.phase))
+    of = {"success": "success", "own_time": "own time", "at_one_mix": "total"}.get(each.quantity, str(each.phase))
     return f"{target} {of}" + (f" p{100 * each.q:g}" if each.q else "")
 
 

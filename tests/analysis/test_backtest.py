@@ -9,9 +9,8 @@ from meshslo.analysis.api import from_calls
 from meshslo.analysis.backtest import Backtest, Row, backtest
 from meshslo.analysis.config import Config, parse_config
 from meshslo.telemetry.errors import BadInputError
-from tests.support.calls import make_call, make_calls
+from tests.support.llmperf import llmperf_calls
 from tests.support.scenes import plain_calls
-from tests.support.shared import shared
 
 ONE_PERCENT = parse_config("[objectives]\nfalse_timeout_ratio = 0.01")
 FIVE_PERCENT = parse_config("[objectives]\nfalse_timeout_ratio = 0.05")
@@ -113,29 +112,8 @@ def test_a_store_is_asked_by_the_same_verb() -> None:
 # Real services: 11 hosted models, 150 streaming requests each (ray-project/llmperf-leaderboard, December 2023)
 
 
-def llmperf() -> pl.DataFrame:
-    rows = []
-    for path in sorted(shared("data", "llmperf").glob("*.json")):
-        provider, size = path.stem.split("_")
-        for number, request in enumerate(json.loads(path.read_text())):
-            ok = request["error_code"] is None
-            rows.append(
-                make_call(
-                    caller="bench",
-                    callee=provider,
-                    model=size,
-                    vantage="client",
-                    at_s=number,
-                    outcome="ok" if ok else "error",
-                    duration_s=request["end_to_end_latency_s"] if ok else None,
-                    first_token_s=request["ttft_s"] if ok else None,
-                )
-            )
-    return make_calls(rows)
-
-
 def test_promises_on_real_services_are_kept() -> None:
-    found = backtest(llmperf().lazy(), FIVE_PERCENT)
+    found = backtest(llmperf_calls().lazy(), FIVE_PERCENT)
     judged = [row for row in found.rows if row.own is not None]
     # Eight services have 59 calls to fit on, lepton and bedrock answered too few.
     assert {row.target["hop"] for row in found.rows if row.own is None} == {"bench>bedrock", "bench>lepton"}
@@ -146,7 +124,7 @@ def test_promises_on_real_services_are_kept() -> None:
 
 
 def test_one_per_cent_of_real_services_is_not_identifiable_from_105_calls() -> None:
-    found = backtest(llmperf().lazy(), ONE_PERCENT)
+    found = backtest(llmperf_calls().lazy(), ONE_PERCENT)
     assert {row.status for row in found.rows} == {"not_identifiable"}
     assert {row.needs_calls for row in found.rows} <= set(range(190, 299))
 

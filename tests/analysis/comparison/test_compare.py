@@ -14,6 +14,7 @@ from meshslo.analysis.comparison.result import WHOLE, Difference
 from meshslo.telemetry.errors import BadInputError
 from tests.support.calls import make_call, make_calls
 from tests.support.scenes import plain_calls
+from tests.support.token_streams import streams
 from tests.support.traces import request
 
 V1, V2 = {"version": "v1"}, {"version": "v2"}
@@ -150,6 +151,23 @@ def test_conditions_are_read_from_text() -> None:
     assert parse_conditions("model=m,zone=a") == {"model": "m", "zone": "a"}
     with pytest.raises(BadInputError, match="write KEY=VALUE"):
         parse_conditions("version")
+
+
+def test_longer_answers_are_no_slower_model() -> None:
+    """v2 is asked for twice as long answers: its totals are longer, its tokens come as fast."""
+    calls = pl.concat(
+        [streams(1).with_columns(version=pl.lit("v1")), streams(2, tokens=400.0).with_columns(version=pl.lit("v2"))]
+    )
+    found = compared(calls)
+    assert one(found, q=0.5, phase="total").verdict == "slower"
+    each = one(found, "at_one_mix")
+    assert each.verdict == "inside_noise"
+    assert each.target["model"] == "m"
+    slower = pl.concat(
+        [streams(1).with_columns(version=pl.lit("v1")), streams(2, tokens=100.0, pace=0.024).with_columns(version=pl.lit("v2"))]
+    )
+    assert one(compared(slower), q=0.5, phase="total").verdict == "faster"
+    assert one(compared(slower), "at_one_mix").verdict == "slower"
 
 
 def bursty(rng: np.random.Generator, n: int, minutes: int) -> tuple[np.ndarray, np.ndarray]:
