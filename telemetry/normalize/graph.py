@@ -23,11 +23,13 @@ def parents(frame: pl.DataFrame, *, inner: Flags) -> Rows:
     ids = frame.select("trace_id", "span_id", "parent_span_id").with_columns(
         row=pl.int_range(pl.len(), dtype=pl.Int64), inner=pl.Series(inner, dtype=pl.Boolean)
     )
-    by_id = ids.sort("inner", descending=True, maintain_order=True).unique(["trace_id", "span_id"], keep="first")
-    parent = _lookup(ids, by_id, "parent_span_id")
-    twins = ids.filter(~pl.col("inner")).unique(["trace_id", "span_id"], keep="first")
-    twin = _lookup(ids, twins, "span_id")
-    parent = np.where(inner & (twin >= 0), twin, parent)
+    if ids.select("trace_id", "span_id").is_unique().all():
+        parent = _lookup(ids, ids, "parent_span_id")
+    else:
+        by_id = ids.sort("inner", descending=True, maintain_order=True).unique(["trace_id", "span_id"], keep="first")
+        twins = ids.filter(~pl.col("inner")).unique(["trace_id", "span_id"], keep="first")
+        twin = _lookup(ids, twins, "span_id")
+        parent = np.where(inner & (twin >= 0), twin, _lookup(ids, by_id, "parent_span_id"))
     return np.where(parent == np.arange(len(parent)), -1, parent)
 
 
@@ -70,7 +72,8 @@ def follow(rows: Rows, at: Rows) -> Rows:
 
 def take(series: pl.Series, rows: Rows) -> pl.Series:
     """series[rows], null where the row is -1."""
-    return series.gather(pl.Series(rows, dtype=pl.Int64).replace(-1, None))
+    place = pl.Series(rows, dtype=pl.Int64)
+    return series.gather(place.set(place < 0, None))
 
 
 def marked(rows: Rows, height: int) -> Flags:

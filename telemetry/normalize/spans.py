@@ -15,6 +15,8 @@ import polars as pl
 
 from meshslo.telemetry.names import ATTEMPT, CALLER, RESOURCE_SPELLINGS, SPELLINGS
 
+from .graph import take
+
 SERVER: Final = 2
 CLIENT: Final = 3
 """Values of `kind`, as in OTLP; 1 is INTERNAL."""
@@ -146,4 +148,4 @@ def _scatter(name: str, height: int, rows: npt.NDArray[np.int64], values: pl.Ser
         return values.alias(name)
     place = np.full(height, -1, dtype=np.int64)
     place[rows] = np.arange(len(rows))
-    return values.gather(pl.Series(place).replace(-1, None)).alias(name)
+    return take(values, place).alias(name)
