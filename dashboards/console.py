@@ -1,5 +1,7 @@
 """What every command shares: where to print, which output forms there are, how an error reads."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import IO, Annotated
 
@@ -39,6 +41,18 @@ def out(file: IO[str] | None = None) -> Console:
 def err() -> Console:
     """Console on standard error: progress and complaints go here, so that a pipe gets results only."""
     return Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Say on a terminal what takes its time, and for how long it has, until the block ends; a pipe gets nothing of it."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = err()
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+        shown.add_task(what, total=None)
+        yield
 
 
 def complain(sentence: str) -> None:

@@ -30,6 +30,15 @@ def read_config(path: Path | None) -> "Config":
     return parse_config(text, name=str(found))
 
 
+def keys_in(text: str) -> list[str]:
+    """The keys that an option lists.
+
+    >>> keys_in("hop, model,")
+    ['hop', 'model']
+    """
+    return [key.strip() for key in text.split(",") if key.strip()]
+
+
 def moment(text: str | None) -> datetime | None:
     """The moment that an option names, counted back from now where it is an age; None where it is not given."""
     return None if text is None else parse_moment(text, datetime.now(UTC))

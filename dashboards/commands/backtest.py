@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshslo.dashboards.console import DEFAULT_STORE, StoreOption
+from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, working
 from meshslo.dashboards.printing import FileOption, FormOption, put
 
 from . import Command
@@ -44,15 +44,16 @@ def backtest(
     Example: meshslo backtest --store ./meshslo-store --split day --by hop,model
     """
     from meshslo.analysis.api import open_store
-    from meshslo.dashboards.inputs import moment, read_config
+    from meshslo.dashboards.inputs import keys_in, moment, read_config
 
-    found = open_store(store).backtest(
-        split=_split(split),
-        by=[key.strip() for key in by.split(",") if key.strip()],
-        config=read_config(config),
-        since=moment(since),
-        until=moment(until),
-    )
+    with working("fitting and judging"):
+        found = open_store(store).backtest(
+            split=_split(split),
+            by=keys_in(by),
+            config=read_config(config),
+            since=moment(since),
+            until=moment(until),
+        )
     put(found, show, output, out)
     if found.broken:
         raise typer.Exit(1)

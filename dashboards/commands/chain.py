@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshslo.dashboards.console import DEFAULT_STORE, StoreOption
+from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, working
 from meshslo.dashboards.printing import FileOption, FormOption, put
 from meshslo.dashboards.text import quantile_text, share_text
 
@@ -48,10 +48,10 @@ def chain(
     Example: meshslo chain --store ./meshslo-store --by route,model --quantile 0.99 --since 24h
     """
     from meshslo.analysis.api import open_store
-    from meshslo.dashboards.inputs import moment
+    from meshslo.dashboards.inputs import keys_in, moment
 
-    keys = [key.strip() for key in by.split(",") if key.strip()]
-    answer = open_store(store).chain(by=keys, quantiles=quantile, since=moment(since), until=moment(until))
+    with working("following traces"):
+        answer = open_store(store).chain(by=keys_in(by), quantiles=quantile, since=moment(since), until=moment(until))
     put(answer, show, output, out)
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from meshslo.dashboards.console import DEFAULT_STORE, StoreOption
+from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, working
 from meshslo.dashboards.printing import FileOption, FormOption, put
 from meshslo.dashboards.text import seconds_text, share_text
 
@@ -39,7 +39,8 @@ def doctor(
     from meshslo.analysis.api import open_store
     from meshslo.dashboards.inputs import moment
 
-    diagnosis = open_store(store).doctor(since=moment(since), until=moment(until))
+    with working("examining calls"):
+        diagnosis = open_store(store).doctor(since=moment(since), until=moment(until))
     put(diagnosis, show, output, out)
     if fail_on != "never" and diagnosis.at_least(fail_on):
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, err
+from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, err, working
 from meshslo.dashboards.printing import Form, FormOption, put
 from meshslo.dashboards.text import amount_text
 
@@ -14,7 +14,6 @@ from . import Command
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from meshslo.analysis.api import CallStore
     from meshslo.analysis.config import Config
     from meshslo.analysis.recommend import Observed, Recommendation, Recommendations
     from meshslo.analysis.recommend.drift import Supports
@@ -54,6 +53,7 @@ def recommend(
 
     Example: meshslo recommend timeouts --store ./meshslo-store --current k8s/ --emit istio --out policies/
     """
+    from meshslo.analysis.api import open_store
     from meshslo.analysis.policy.deployed import read_deployed
     from meshslo.analysis.recommend import observe
     from meshslo.dashboards.inputs import moment, read_config, read_manifests
@@ -68,18 +68,16 @@ def recommend(
     deployed = read_deployed(manifests, model_header=settings.emit.model_header)
     window = (moment(since), moment(until))
     if check is not None:
-        _judge(check, observe(_opened(store).scan(*window), settings), output, out)
+        with working("looking at calls"):
+            observed = observe(open_store(store).scan(*window), settings)
+        _judge(check, observed, output, out)
         return
-    advice = _opened(store).recommend(kind or [], config=settings, deployed=deployed, since=window[0], until=window[1])
+    with working("looking at calls"):
+        calls = open_store(store)
+        advice = calls.recommend(kind or [], config=settings, deployed=deployed, since=window[0], until=window[1])
     if emit is not None and out is not None:
         advice = _write(advice, emit, out, settings, manifests)
     put(advice, show, output, None if emit else out)
-
-
-def _opened(store: str) -> "CallStore":
-    from meshslo.analysis.api import open_store
-
-    return open_store(store)
 
 
 def _judge(path: Path, observed: "Observed", output: Form, file: Path | None) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meshslo.dashboards.console import DEFAULT_STORE, StoreOption
+from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, working
 from meshslo.dashboards.printing import FileOption, FormOption, put, write
 from meshslo.dashboards.text import quantile_text, seconds_text, share_text
 
@@ -66,21 +66,23 @@ def report(
     A page to mail: meshslo report --by hop,model --html report.html
     """
     from meshslo.analysis.api import open_store
-    from meshslo.dashboards.inputs import moment, read_config
+    from meshslo.dashboards.inputs import keys_in, moment, read_config
 
     settings = read_config(config)
     calls, window = open_store(store, limits=settings.limits), {"since": moment(since), "until": moment(until)}
-    answer = calls.report(
-        by=[key.strip() for key in by.split(",") if key.strip()],
-        phase=phase,  # type: ignore[arg-type]  # checked there
-        quantiles=quantile,
-        **window,
-        vantage=vantage,  # type: ignore[arg-type]  # checked there
-    )
-    if html is None:
+    with working("counting calls"):
+        answer = calls.report(
+            by=keys_in(by),
+            phase=phase,  # type: ignore[arg-type]  # checked there
+            quantiles=quantile,
+            **window,
+            vantage=vantage,  # type: ignore[arg-type]  # checked there
+        )
+        page = None if html is None else _page(calls, answer, settings, window)
+    if page is None:
         put(answer, show, output, out)
     else:
-        write(_page(calls, answer, settings, window), html)
+        write(page, html)
 
 
 def _page(calls: "CallStore", answer: "Report", settings: "Config", window: "dict[str, datetime | None]") -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from meshslo.dashboards.console import DEFAULT_STORE, StoreOption
+from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, working
 from meshslo.dashboards.printing import FileOption, FormOption, put
 
 from . import Command
@@ -76,18 +76,19 @@ def simulate(
     Example: meshslo simulate --store ./meshslo-store --current k8s/ --proposed policies/
     """
     from meshslo.analysis.api import open_store
-    from meshslo.dashboards.inputs import moment, read_config
+    from meshslo.dashboards.inputs import keys_in, moment, read_config
 
     settings = read_config(config)
-    answer = open_store(store).simulate(
-        _proposal(proposed, settings),
-        current=_mesh(current, settings) if current else None,
-        by=[key.strip() for key in by.split(",") if key.strip()],
-        config=settings,
-        since=moment(since),
-        until=moment(until),
-        seed=seed,
-    )
+    with working("replaying calls"):
+        answer = open_store(store).simulate(
+            _proposal(proposed, settings),
+            current=_mesh(current, settings) if current else None,
+            by=keys_in(by),
+            config=settings,
+            since=moment(since),
+            until=moment(until),
+            seed=seed,
+        )
     put(answer, show, output, out)
 
 

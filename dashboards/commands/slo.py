@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, err
+from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, err, working
 from meshslo.dashboards.printing import FORM_HELP, FileOption, Form, put, write
 from meshslo.dashboards.text import seconds_text
 
@@ -75,7 +75,7 @@ def slo(
     Example: meshslo slo --store ./meshslo-store --config meshslo.toml --output json
     """
     from meshslo.analysis.api import open_store
-    from meshslo.dashboards.inputs import moment
+    from meshslo.dashboards.inputs import keys_in, moment
     from meshslo.dashboards.objectives import read_objectives
 
     settings = read_objectives(config, openslo or [])
@@ -84,9 +84,8 @@ def slo(
 
         write(to_openslo(settings.slo), out)
         return
-    answer = open_store(store, limits=settings.limits).slo(
-        settings, at=moment(at), each=[key.strip() for key in each.split(",") if key.strip()]
-    )
+    with working("judging calls"):
+        answer = open_store(store, limits=settings.limits).slo(settings, at=moment(at), each=keys_in(each))
     put(answer, show, output, out)
     if at is None and datetime.now(UTC) - answer.at > STALE:
         err().print(f"the last call started at {answer.at:%Y-%m-%d %H:%M}Z: this is how it stood then (--at now for now)")

@@ -75,20 +75,37 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return filled(tmp_path_factory.mktemp("printing") / "store", plain_calls([0.1 * n for n in range(1, 200)]))
 
 
+def command(store: Path, form: Form) -> list[str]:
+    program = "from meshslo.dashboards.cli import main; main()"
+    return [sys.executable, "-c", program, "report", "--store", str(store), "--output", form]
+
+
 def test_a_pipe_takes_parquet_and_a_terminal_does_not(store: Path) -> None:
-    command = [sys.executable, "-c", "from meshslo.dashboards.cli import main; main()"]
-    command += ["report", "--store", str(store), "--output", "parquet"]
-    piped = subprocess.run(command, capture_output=True, check=True)
+    piped = subprocess.run(command(store, "parquet"), capture_output=True, check=True)
     assert pl.read_parquet(io.BytesIO(piped.stdout))["calls"].to_list() == [199, 199]
     ours, terminal = pty.openpty()
     try:
-        refused = subprocess.run(command, stdout=terminal, stderr=subprocess.PIPE, text=True)
+        refused = subprocess.run(command(store, "parquet"), stdout=terminal, stderr=subprocess.PIPE, text=True)
     finally:
         os.close(ours)
         os.close(terminal)
     assert refused.returncode == 2
     assert refused.stderr.startswith("Error: Parquet is binary")
     assert "--out FILE" in refused.stderr
+
+
+def test_a_terminal_sees_what_takes_its_time_and_a_pipe_sees_results_only(store: Path) -> None:
+    piped = subprocess.run(command(store, "json"), capture_output=True, text=True, check=True)
+    assert piped.stderr == ""
+    ours, terminal = pty.openpty()
+    try:
+        watched = subprocess.run(command(store, "json"), stdout=subprocess.PIPE, stderr=terminal, text=True, check=True)
+        shown = os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(terminal)
+    assert "counting calls" in shown
+    assert watched.stdout == piped.stdout
 
 
 def test_a_file_instead_of_the_printing(store: Path, tmp_path: Path) -> None:
