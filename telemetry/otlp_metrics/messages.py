@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import pairwise
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, Final
 
 from google.protobuf.json_format import ParseDict, ParseError
@@ -141,7 +141,7 @@ def _explicit_fault(point: Any) -> str | None:
         return "bucket_counts must be one more than explicit_bounds"
     if not all(map(isfinite, bounds)) or any(low >= high for low, high in pairwise(bounds)):
         return "explicit_bounds must be numbers that ascend"
-    return None if not counts or sum(counts) == point.count else "count is not the sum of the buckets"
+    return _total_fault(point, sum(counts) if counts else point.count)
 
 
 def _exponential_fault(point: Any) -> str | None:
@@ -152,13 +152,19 @@ def _exponential_fault(point: Any) -> str | None:
         return f"scale must be within {_SCALES.start} and {_SCALES.stop - 1}, offset within 2**30"
     if any(point.negative.bucket_counts):
         return "negative durations"
-    if not 0.0 <= point.zero_threshold < float("inf"):
+    if not 0.0 <= point.zero_threshold < inf:
         return "zero_threshold must be a number from 0 on"
-    return None if sum(counts) + point.zero_count == point.count else "count is not the sum of the buckets"
+    return _total_fault(point, sum(counts) + point.zero_count)
+
+
+def _total_fault(point: Any, held: int) -> str | None:
+    if held != point.count:
+        return "count is not the sum of the buckets"
+    return None if 0.0 <= point.sum < inf else "sum must be a number from 0 on"
 
 
 def _sum_fault(point: Any) -> str | None:
-    return None if point.as_int >= 0 and 0.0 <= point.as_double < float("inf") else "a counter's value must be from 0 on"
+    return None if point.as_int >= 0 and 0.0 <= point.as_double < inf else "a counter's value must be from 0 on"
 
 
 _FAULTS: Final = {"histogram": _explicit_fault, "exponential_histogram": _exponential_fault, "sum": _sum_fault}

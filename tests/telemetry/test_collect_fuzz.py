@@ -5,17 +5,25 @@ MESHSLO_FUZZ sets how many inputs (the long form is 1,000,000); MESHSLO_FUZZ_SEE
 
 import os
 import random
+import time
 from collections.abc import Iterator
 
+import polars as pl
 import pytest
 
 from meshslo.telemetry.collect.access import Sender
 from meshslo.telemetry.collect.body import decompress
+from meshslo.telemetry.collect.logs import LOGS
+from meshslo.telemetry.collect.metrics import METRICS
 from meshslo.telemetry.collect.traces import TRACES
 from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.normalize import to_calls, traces_json_to_protobuf
 from meshslo.telemetry.normalize.decode import decode_many
+from meshslo.telemetry.otlp_metrics import STATE, count_points
+from meshslo.telemetry.sources.otlp_logs import calls_of_logs
 from tests.support.otlp import make_batch, make_span
+from tests.support.otlp_logs import logs_of, make_log
+from tests.support.otlp_metrics import CUMULATIVE, DELTA, Service
 from tests.support.shared import ROOT
 
 INPUTS = int(os.environ.get("MESHSLO_FUZZ", "10000"))
@@ -76,6 +84,45 @@ def test_any_bytes_are_refused_or_become_calls() -> None:
         taken += len(accepted)
         spans += decoded.spans.height
     assert min(refused, taken, spans) > INPUTS / 50, "the mutations have become too weak or too strong to tell anything"
+
+
+def test_any_bytes_are_refused_or_become_counts() -> None:
+    chance, state = random.Random(SEED), pl.DataFrame(schema=STATE)
+    services = [Service(temporality) for temporality in (DELTA, CUMULATIVE)]
+    originals = [b""]
+    for service in services * 3:
+        service.record([chance.lognormvariate(0, 2) for _ in range(20)], **{"tenant.id": "acme"})
+        originals.append(service.export())
+    refused = taken = points = 0
+    for payload in mutated(chance, originals, INPUTS // 10):
+        try:
+            checked = METRICS.check(payload, chance.choice((Sender(), TENANT_BOUND)))
+        except BadInputError:
+            refused += 1
+            continue
+        counted = count_points([checked.payload], state, time.time_ns())
+        assert counted.points <= checked.accepted, "a point without a value is taken and says nothing"
+        assert counted.series.is_empty() or counted.series["value"].list.min().min() >= 0  # type: ignore[operator]
+        # So that the state stays that of a few services, however many names are made up.
+        state = counted.state.tail(50)
+        taken += 1
+        points += counted.points
+    assert min(refused, taken, points) > INPUTS / 500, "the mutations have become too weak or too strong to tell anything"
+
+
+def test_any_bytes_are_refused_or_become_calls_of_logs() -> None:
+    chance = random.Random(SEED)
+    refused = rows = 0
+    for payload in mutated(chance, [logs_of([make_log(7, 8), make_log()]).SerializeToString(), b""], INPUTS // 10):
+        try:
+            checked = LOGS.check(payload, chance.choice((Sender(), TENANT_BOUND)))
+        except BadInputError:
+            refused += 1
+            continue
+        calls = calls_of_logs(checked.payload)
+        assert calls.height <= checked.accepted, "an access log may hold a number that is none"
+        rows += calls.height
+    assert min(refused, rows) > INPUTS / 500, "the mutations have become too weak or too strong to tell anything"
 
 
 def test_any_text_is_refused_as_json_or_becomes_a_message() -> None:

@@ -243,6 +243,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "bounds that fall": (one(**histogram(explicit_bounds=[2.0, 1.0], bucket_counts=[1, 1, 2])), "numbers that ascend"),
     "bounds that are none": (one(**histogram(explicit_bounds=[float("nan")])), "numbers that ascend"),
     "a wrong count": (one(**histogram(count=5)), "count is not the sum of the buckets"),
+    "a sum that is none": (one(**histogram(sum=float("nan"))), "sum must be a number from 0 on"),
     "too many buckets": (one(**histogram(bucket_counts=[0] * 10_001)), "more than 10000 buckets"),
 }
 
