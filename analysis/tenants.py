@@ -2,14 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from meshslo.telemetry.vocabulary import PHASES, Phase
 
-from .api import CallStore
+from .api import Bounds, CallStore, bounds_of
 from .folding import KEYS, Rollup
 
 if TYPE_CHECKING:
@@ -38,6 +38,20 @@ class TenantCalls(CallStore):
         keys = tuple(dict.fromkeys([*by, "tenant"]))
         everything = self.whole.rollup(by=keys, bucket=bucket, phases=phases, since=since, until=until, extremes=extremes)
         return everything.where(_of(self.tenants)).by(by)
+
+    def _starts(self, since: datetime | None, until: datetime | None) -> Bounds:
+        """From the calls of the first and of the last hour that these tenants have any in."""
+        hours = self.rollup(by=("tenant",), bucket="1h", phases=("total",), since=since, until=until, extremes=False)
+        starts = hours.totals.filter(pl.col("vantage") != "metric")["start"].sort()
+        if starts.is_empty():
+            return None, None
+        known = [bounds_of(self.scan(*self._within(hour, since, until))) for hour in (starts[0], starts[-1])]
+        return known[0][0], known[1][1]
+
+    @staticmethod
+    def _within(hour: datetime, since: datetime | None, until: datetime | None) -> Bounds:
+        end = hour + timedelta(hours=1)
+        return (hour if since is None else max(hour, since)), (end if until is None else min(end, until))
 
 
 def of_tenants(store: CallStore, tenants: Collection[str]) -> TenantCalls:

@@ -12,18 +12,24 @@ import streamlit as st
 
 from meshslo.analysis.access import Tenants
 from meshslo.analysis.api import CallStore, open_store
+from meshslo.analysis.comparison import Compared
 from meshslo.analysis.config import Config
-from meshslo.analysis.doctor import Diagnosis, examine
+from meshslo.analysis.doctor import Diagnosis
+from meshslo.analysis.paths import Chain
 from meshslo.analysis.policy.deployed import Deployed, read_deployed
+from meshslo.analysis.rates import token_rates
 from meshslo.analysis.recommend import Observed, Recommendations, observe, recommend
 from meshslo.analysis.rollup import Rollup
+from meshslo.analysis.simulate import Mesh, Simulation
 from meshslo.analysis.slo.status import SloReport
+from meshslo.analysis.streams import cut_reasons, stream_costs
 from meshslo.analysis.tenants import of_tenants
 from meshslo.dashboards.inputs import read_config, read_manifests
 from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.store.layout import open_layout
 from meshslo.telemetry.vocabulary import Phase
 
+from .filters import Filters
 from .start import Start
 
 KEPT: Final = 16
@@ -45,6 +51,17 @@ class Asked:
     since: datetime | None = None
     until: datetime | None = None
     tenants: Tenants = None
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What is compared: values `a` and `b` of a key; or the window, from `since` where it is given, with the baseline."""
+
+    key: str | None = None
+    a: str = ""
+    b: str = ""
+    baseline: tuple[datetime, datetime] | None = None
+    since: datetime | None = None
 
 
 def version_of(start: Start, now: datetime) -> str:
@@ -83,6 +100,20 @@ def opened(asked: Asked) -> CallStore:
 def calls(asked: Asked) -> pl.LazyFrame:
     """The rows of the window."""
     return opened(asked).scan(asked.since, asked.until)
+
+
+def shown(asked: Asked, filters: Filters, *, whole_traces: bool = False) -> CallStore:
+    """The calls that are shown, as a store: those that the filters choose, or all of the traces that hold such a call."""
+    store = opened(asked)
+
+    def scan(since: datetime | None, until: datetime | None) -> pl.LazyFrame:
+        every = store.scan(since, until)
+        chosen = every.filter(filters.condition())
+        if whole_traces and not filters.are_none():
+            return every.join(chosen.select("trace_id").unique(), on="trace_id", how="semi")
+        return chosen
+
+    return CallStore(scan, store.name, store.limits)
 
 
 @st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner=False)
@@ -139,6 +170,48 @@ def _deployed(asked: Asked, settings: Config) -> Deployed:
     return read_deployed(manifests(asked), model_header=settings.emit.model_header)
 
 
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Following traces ...")
+def chain(asked: Asked, filters: Filters) -> Chain:
+    """What each hop takes of whole traces."""
+    return shown(asked, filters, whole_traces=True).chain(since=asked.since, until=asked.until)
+
+
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Counting streams ...")
+def streams(asked: Asked, filters: Filters, by: tuple[str, ...]) -> pl.DataFrame:
+    """What streams cost."""
+    return stream_costs(shown(asked, filters).scan(asked.since, asked.until), by)
+
+
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner=False)
+def cuts(asked: Asked, filters: Filters, by: tuple[str, ...]) -> pl.DataFrame:
+    """What cut calls."""
+    return cut_reasons(shown(asked, filters).scan(asked.since, asked.until), by)
+
+
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner=False)
+def rates(asked: Asked, filters: Filters, by: tuple[str, ...]) -> pl.DataFrame:
+    """How fast streams deliver."""
+    return token_rates(shown(asked, filters).scan(asked.since, asked.until), by)
+
+
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Comparing ...")
+def comparison(asked: Asked, filters: Filters, sides: Sides, phase: Phase) -> Compared:
+    """How B differs from A, each hop for itself."""
+    a, b = (None if sides.key is None else {sides.key: value} for value in (sides.a, sides.b))
+    store = shown(asked, filters)
+    since = sides.since or asked.since
+    return store.compare(a, b, by=("hop",), phases=(phase,), since=since, until=asked.until, baseline=sides.baseline)
+
+
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Replaying calls ...")
+def simulation(asked: Asked, budget: float | None) -> Simulation:
+    """What the window's calls would become under the recommendations at a budget, by hop."""
+    settings = config(asked)
+    current = Mesh(_deployed(asked, settings)) if manifests(asked) else None
+    found = recommendations(asked, budget)
+    return opened(asked).simulate(found, current=current, config=settings, since=asked.since, until=asked.until)
+
+
 @st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Judging calls ...")
 def objectives(asked: Asked) -> SloReport:
     """How the config's objectives stand at the window's end."""
@@ -148,6 +221,4 @@ def objectives(asked: Asked) -> SloReport:
 @st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Examining calls ...")
 def diagnosis(asked: Asked) -> Diagnosis:
     """What `doctor` says."""
-    store = opened(asked)
-    by_hop = store.rollup(by=("hop",), bucket=None, phases=("total",), since=asked.since, until=asked.until)
-    return examine(store.scan(asked.since, asked.until), by_hop)
+    return opened(asked).doctor(since=asked.since, until=asked.until)

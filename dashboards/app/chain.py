@@ -5,13 +5,16 @@ from typing import Any, Final
 import polars as pl
 import streamlit as st
 
-from meshslo.dashboards.figures import call_graph, quantile_dots
+from meshslo.dashboards.commands.chain import caveats
+from meshslo.dashboards.figures import call_graph, path_shares, quantile_dots
 from meshslo.dashboards.frames import GROUP, hop_rows, labelled, quantile_table
 from meshslo.dashboards.text import quantile_text, share_text
+from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.vocabulary import INGRESS
 
 from . import Page
-from .drawing import draw, table
+from .drawing import draw, table, tell_piles
+from .paths import path_rows, path_table, way_text
 from .shell import choose
 from .view import View
 
@@ -28,10 +31,38 @@ def render(view: View) -> None:
     st.subheader("How long each hop takes")
     draw(quantile_dots(labelled(report, ["hop"]), GROUP, "duration of the whole call"), "dots")
     table(quantile_table(report, ["hop"]), "hops")
+    tell_piles(view.piles("total"))
     st.caption(
         "Quantiles count calls that were cut as longer than what was seen of them; in brackets the 95 % confidence interval. "
         "`>= 3.0 s`: cut calls hide what is beyond. `needs 12 more calls`: fewer calls cannot tell. "
         "Quantiles of hops do not add up."
+    )
+    _paths(view)
+
+
+def _paths(view: View) -> None:
+    """What users wait for: each hop's part of the time of whole traces."""
+    st.subheader("What users wait for")
+    try:
+        found = view.chain()
+    except StoreError as reason:
+        st.caption(f"Not known: {reason}.")
+        return
+    place = 0
+    if len(found.ways) > 1:
+        place = st.selectbox("Way in", range(len(found.ways)), format_func=lambda n: way_text(found.ways[n]), key="way")
+    way = found.ways[place]
+    shares = path_rows(found, way)
+    if shares.is_empty():
+        st.caption(f"Shares need {min(slow.needs_traces for slow in way.slow):,} more traces.")
+    else:
+        draw(path_shares(shares), "path_shares")
+    table(path_table(found, way), "paths")
+    slowest = "" if shares.is_empty() else f"The picture: the slowest {shares['slower'][0]:.0%} of them. "
+    told = " ".join(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in caveats(found))
+    st.caption(
+        f"{way.traces:,} traces of {way_text(way)}. {slowest}On path: while nothing that ends later runs beside it, calls inside "
+        f"included; own: without these. {told}"
     )
 
 

@@ -1,10 +1,12 @@
 """How figures and tables stand on a page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import polars as pl
 import streamlit as st
+
+from meshslo.analysis.deadlines import Pile
 
 
 def draw(figure: Any, key: str, *, clicked: Callable[[], None] | None = None) -> None:
@@ -14,6 +16,12 @@ def draw(figure: Any, key: str, *, clicked: Callable[[], None] | None = None) ->
         st.plotly_chart(figure, key=key, config=plain)
     else:
         st.plotly_chart(figure, key=key, config=plain, on_select=clicked, selection_mode="points")
+
+
+def tell_piles(piles: Sequence[Pile]) -> None:
+    """Say which deadlines nobody told of, so that calls at them count as cut."""
+    for pile in piles:
+        st.warning(f"Hidden deadline: {pile}.", icon=":material/timer_off:")
 
 
 def table(frame: pl.DataFrame, key: str, *, wide: tuple[str, ...] = ()) -> None:

@@ -56,6 +56,10 @@ class Filters:
         each = [pl.col(key).fill_null(NOT_SET).is_in(list(values)) for key, values in chosen]
         return pl.all_horizontal(each) if each else pl.lit(value=True)
 
+    def are_none(self) -> bool:
+        """Whether every call is shown."""
+        return not any(getattr(self, key) for key in KEYS)
+
     def with_every_hop(self) -> Self:
         """These, but with all hops."""
         return replace(self, hop=())

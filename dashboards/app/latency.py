@@ -11,7 +11,8 @@ from meshslo.dashboards.frames import GROUP, curves, heat_cells, labelled, large
 from meshslo.telemetry.vocabulary import PHASES, Phase
 
 from . import Page
-from .drawing import draw, table
+from .comparing import compare
+from .drawing import draw, table, tell_piles
 from .view import View
 
 MOST_LINES: Final = 6
@@ -28,7 +29,7 @@ FURTHER_KEYS: Final = ("version", "zone", "pod", "cluster")
 
 
 def render(view: View) -> None:
-    """Two choices, then four pictures and the table."""
+    """Two choices, then four pictures and the table; then two sides compared."""
     left, right = st.columns([3, 2])
     phase: Phase = left.segmented_control(
         "Phase", PHASES, format_func=lambda name: NAMES[name], default="total", required=True, key="phase", bind="query-params"
@@ -46,6 +47,8 @@ def render(view: View) -> None:
     _quantiles(report, drawn, keys, phase)
     _course(view, keys, phase, names)
     _lasting(view, keys, phase, names)
+    tell_piles(view.piles(phase))
+    compare(view, phase)
 
 
 def _quantiles(report: pl.DataFrame, drawn: pl.DataFrame, keys: list[str], phase: Phase) -> None:

@@ -18,6 +18,7 @@ from .download import NOT_FOR_SOME, policies
 from .drawing import table
 from .price import closely
 from .view import View
+from .what_if import what_if
 
 NAMES: Final = {
     "change": "change",
@@ -50,6 +51,7 @@ def render(view: View) -> None:
     timeouts = [item for item in items if SETTINGS[item.setting].kind == "timeout" and item.evidence.calls]
     if timeouts:
         _timeout(view, timeouts)
+    what_if(view)
     _downloads(view)
 
 

@@ -5,7 +5,7 @@ from typing import Final
 import polars as pl
 import streamlit as st
 
-from meshslo.dashboards.figures import endings, quantile_dots
+from meshslo.dashboards.figures import endings, quantile_dots, rate_dots, rate_text
 from meshslo.dashboards.frames import GROUP, cost_table, labelled, quantile_table
 from meshslo.dashboards.text import seconds_text, share_text
 from meshslo.telemetry.errors import StoreError
@@ -31,22 +31,25 @@ FLAGS: Final = {
 
 
 def render(view: View) -> None:
-    """How streams end and what it costs, then the two clocks that only streams have."""
+    """The two clocks that only streams have, then how streams end, what it costs, and how fast they deliver."""
     keys = ["hop", {"Model": "model", "Tenant": "tenant", "Route": "route"}[_by()]]
     clocks = [view.report(keys, phase=phase) for phase in CLOCKS]
-    costs = view.streams(keys)
-    if costs.is_empty():
+    if not sum(report["timed"].sum() for report in clocks):
         raise StoreError(
             "none of these calls is known to be a stream: wrap streams in `observe_stream`, or widen the filters; "
             "a proxy alone does not see chunks"
         )
-    costs = labelled(costs, keys)
-    _headline(costs)
-    _endings(view, costs, keys)
-    hops = costs["hop"].unique().to_list()
+    top = st.container()
     for column, report, title in zip(st.columns(2), clocks, ("First token", "Longest gap"), strict=True):
         with column:
-            _clock(report.filter(pl.col("hop").is_in(hops)), keys, title)
+            _clock(report, keys, title)
+    costs = view.streams(keys)
+    if not costs.is_empty():
+        costs = labelled(costs, keys)
+        with top:
+            _headline(costs)
+        _endings(view, costs, keys)
+    _speed(view, keys)
 
 
 def _by() -> str:
@@ -120,6 +123,28 @@ def _clock(report: pl.DataFrame, keys: list[str], title: str) -> None:
     draw(quantile_dots(labelled(seen, keys), GROUP, title.lower()), f"dots {title}")
     with st.expander("As a table"):
         table(quantile_table(seen, keys), f"quantiles {title}")
+
+
+def _speed(view: View, keys: list[str]) -> None:
+    st.subheader("How fast they deliver")
+    rates = view.rates(keys)
+    if rates.is_empty():
+        st.caption("Nobody counted tokens: `observe_stream` and the GenAI instrumentations do.")
+        return
+    rates = labelled(rates, keys)
+    draw(rate_dots(rates, GROUP), "rates")
+    with st.expander("As a table"):
+        table(_rate_table(rates, keys), "rate_table")
+    st.caption("Output tokens a second, from the first token to the end; of cut streams up to where they were cut.")
+
+
+def _rate_table(rates: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    told = rates.with_columns(pl.Series("text", [rate_text(row) for row in rates.iter_rows(named=True)]))
+    named = told.with_columns((100 * (1 - pl.col("q"))).round(6).alias("faster"))
+    wide = named.pivot("faster", index=[*keys, "vantage", "streams"], values="text", maintain_order=True)
+    return wide.rename(
+        {"vantage": "seen by"} | {name: f"{float(name):g} % are faster" for name in wide.columns[len(keys) + 2 :]}
+    )
 
 
 PAGE: Final = Page("Streams", "streams", ":material/water:", 30, render)

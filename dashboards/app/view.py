@@ -9,20 +9,23 @@ from typing import Self
 import polars as pl
 
 from meshslo.analysis.cardinality import fold_tail
+from meshslo.analysis.comparison import Compared
+from meshslo.analysis.deadlines import Pile, cut_rollup, find_piles
 from meshslo.analysis.doctor import Diagnosis
+from meshslo.analysis.paths import Chain
 from meshslo.analysis.recommend import Observed, Recommendations
 from meshslo.analysis.recommend.recommendation import Target
 from meshslo.analysis.report import report
 from meshslo.analysis.rollup import KEYS, Rollup
+from meshslo.analysis.simulate import Simulation
 from meshslo.analysis.slo.objective import Objective
 from meshslo.analysis.slo.status import SloReport
-from meshslo.analysis.streams import cut_reasons, stream_costs
 from meshslo.dashboards.buckets import bucket_for
 from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.vocabulary import Phase
 
 from . import answers
-from .answers import Asked
+from .answers import Asked, Sides
 from .filters import Filters
 
 
@@ -52,17 +55,24 @@ class View:
         first, last = self.extent
         return bucket_for(last - first)
 
-    def rollup(self, phase: Phase, *, keys: Sequence[str] = (), timed: bool = False) -> Rollup:
-        """The rollup of what is shown, by `KEYS` and `keys`, each hop from its outermost vantage; `timed`: in time buckets.
+    def rollup(self, phase: Phase, *, keys: Sequence[str] = ("hop",), timed: bool = False) -> Rollup:
+        """The rollup of what is shown by `keys` and hop, each hop from its outermost vantage; `timed`: in time buckets.
 
-        StoreError where nothing is left.
+        Calls at a hidden deadline count as cut, as in `report`. StoreError where nothing is left.
         """
-        every = tuple(dict.fromkeys([*KEYS, *keys]))
-        whole = answers.rollup(self.asked, phase, every, self.bucket if timed else None)
-        shown = whole.where(self.filters.condition()).pick_vantage()
-        if shown.totals.is_empty():
+        kept = tuple(dict.fromkeys([*keys, "hop"]))
+        return cut_rollup(self._counted(phase, kept, self.bucket if timed else None), self.piles(phase, kept))
+
+    def piles(self, phase: Phase, keys: Sequence[str] = ("hop",)) -> tuple[Pile, ...]:
+        """Hidden deadlines of what is shown: calls that ended at one value without a word of a timer."""
+        return find_piles(self._counted(phase, tuple(keys), None)) if phase == "total" else ()
+
+    def _counted(self, phase: Phase, keys: tuple[str, ...], bucket: str | None) -> Rollup:
+        whole = answers.rollup(self.asked, phase, tuple(dict.fromkeys([*KEYS, *keys])), bucket)
+        chosen = whole.where(self.filters.condition()).pick_vantage()
+        if chosen.totals.is_empty():
             raise StoreError(f"no calls of {self.filters.words() or 'this store'} in this window: widen or reset the filters")
-        return shown
+        return chosen.by(keys)
 
     def report(
         self, by: Sequence[str], *, phase: Phase = "total", quantiles: Sequence[float] = (0.5, 0.95, 0.99), timed: bool = False
@@ -75,20 +85,34 @@ class View:
 
     def values(self, key: str) -> list[str | None]:
         """Values of `key` among all calls of the window, filtered or not."""
-        whole = answers.rollup(self.asked, "total", KEYS, None)
+        whole = answers.rollup(self.asked, "total", tuple(dict.fromkeys([*KEYS, key])), None)
         return list(whole.totals[key].unique().sort(nulls_last=True))
 
-    def calls(self) -> pl.LazyFrame:
-        """The calls that are shown, as rows."""
-        return answers.calls(self.asked).filter(self.filters.condition())
+    def chain(self) -> Chain:
+        """`store.chain` of the traces that hold a call of what is shown, whatever hop is chosen."""
+        return answers.chain(self.asked, self.filters.with_every_hop())
 
     def streams(self, by: Sequence[str]) -> pl.DataFrame:
         """`analysis.streams.stream_costs` of what is shown."""
-        return stream_costs(self.calls(), by)
+        return answers.streams(self.asked, self.filters, tuple(by))
 
     def cuts(self, by: Sequence[str]) -> pl.DataFrame:
         """`analysis.streams.cut_reasons` of what is shown."""
-        return cut_reasons(self.calls(), by)
+        return answers.cuts(self.asked, self.filters, tuple(by))
+
+    def rates(self, by: Sequence[str]) -> pl.DataFrame:
+        """`analysis.rates.token_rates` of what is shown."""
+        return answers.rates(self.asked, self.filters, tuple(by))
+
+    def comparison(self, sides: Sides, phase: Phase) -> Compared:
+        """`store.compare` of what is shown: two values of a key, or this window and the one that is the baseline."""
+        return answers.comparison(self.asked, self.filters, sides, phase)
+
+    def simulation(self, budget: float | None) -> Simulation:
+        """`store.simulate` of the whole window under what is recommended at a false-timeout budget; hops that are shown."""
+        found = answers.simulation(self.asked, budget)
+        hops = self.filters.hop
+        return replace(found, rows=tuple(row for row in found.rows if not hops or row.keys["hop"] in hops))
 
     def recommendations(self, budget: float | None = None) -> Recommendations:
         """What the window's calls justify, at the config's false-timeout budget or another; those of what is shown."""

@@ -6,10 +6,13 @@ estimates nothing: what is in the picture was answered by `meshslo.analysis`.
 
 from .budgets import budgets
 from .chain import call_graph
+from .differences import differences
 from .endings import endings
 from .heat import heat_map
+from .path_shares import path_shares
 from .promises import promises
 from .quantiles import over_time, quantile_dots
+from .rates import rate_dots, rate_text
 from .survival import Limit, still_running
 from .theme import AXES
 from .timeouts import timeouts
@@ -20,11 +23,15 @@ __all__ = [
     "Limit",
     "budgets",
     "call_graph",
+    "differences",
     "endings",
     "heat_map",
     "over_time",
+    "path_shares",
     "promises",
     "quantile_dots",
+    "rate_dots",
+    "rate_text",
     "still_running",
     "timeouts",
     "trade_off",
