@@ -10,9 +10,9 @@ from meshslo.dashboards import presenters
 from meshslo.dashboards.presenters import Presenter, shown
 from meshslo.telemetry.discovery import members
 from meshslo.telemetry.errors import BadConfigError
-from tests.support.shown import ANSWERS, backtest, diagnosis, objectives, recommendations, report
+from tests.support.shown import ANSWERS, backtest, chain, comparison, diagnosis, objectives, recommendations, report
 
-DRAWN = ("report", "recommend", "backtest", "slo")
+DRAWN = ("report", "recommend", "backtest", "slo", "chain", "compare")
 
 
 def points(figure: Any, name: str) -> list[tuple[float, str]]:
@@ -63,6 +63,20 @@ def test_the_picture_of_a_backtest_tells_kept_from_broken() -> None:
 
 def test_the_picture_of_objectives_has_those_with_calls() -> None:
     assert points(objectives().figure(), "met") == [(0.55, "fast")]
+
+
+def test_the_picture_of_a_comparison_is_relative_and_leaves_out_what_is_hidden() -> None:
+    figure = comparison().figure()
+    assert points(figure, "slower or worse") == [(0.5, "gateway>generator total p95")]
+    assert points(figure, "inside noise") == [(pytest.approx(-0.01 / 0.98), "gateway>generator success")]
+
+
+def test_the_picture_of_a_chain_is_of_the_slowest_traces_that_tell() -> None:
+    (bars,) = chain().figure().data
+    assert dict(zip(bars.y, bars.x, strict=True)) == {
+        "ingress>gateway p50 and slower": 0.1,
+        "gateway>generator p50 and slower": 0.9,
+    }
 
 
 def test_what_has_no_picture_says_so() -> None:

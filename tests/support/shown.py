@@ -1,5 +1,6 @@
 """An answer of each kind, made by hand, as printing and pictures are tested on: no estimate is behind it that could change."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -9,9 +10,13 @@ from meshslo.analysis.agreement import Comparison
 from meshslo.analysis.backtest import Backtest, Judged, Row
 from meshslo.analysis.check import Finding as BadPolicy
 from meshslo.analysis.check import Findings
+from meshslo.analysis.comparison import Compared
+from meshslo.analysis.comparison.result import Difference, Estimate
 from meshslo.analysis.coverage import Coverage, Skew
 from meshslo.analysis.doctor import Diagnosis, Finding
-from meshslo.analysis.quantile import Interval
+from meshslo.analysis.paths import Chain
+from meshslo.analysis.paths.result import HopTime, Share, Slow, Way
+from meshslo.analysis.quantile import Interval, Quantile
 from meshslo.analysis.recommend import Recommendation, Recommendations
 from meshslo.analysis.recommend.drift import Support, Supports
 from meshslo.analysis.recommend.recommendation import Current, Evidence, Proposed, Target
@@ -159,6 +164,53 @@ def objectives() -> SloReport:
     return SloReport((kept, none), END)
 
 
+def comparison() -> Compared:
+    """A quantile that moved, a share that did not, a quantile that a side's cut calls hide."""
+    known = Difference(
+        quantity="duration",
+        target={"hop": "gateway>generator"},
+        phase="total",
+        q=0.95,
+        unit="s",
+        a=Estimate(600, 2.0, 1.9, 2.1),
+        b=Estimate(600, 3.0, 2.8, 3.2),
+        estimate=1.0,
+        low=0.8,
+        high=1.2,
+        p_adjusted=0.001,
+        verdict="slower",
+    )
+    share = {"quantity": "success", "phase": None, "q": None, "unit": "ratio", "p_adjusted": 1.0, "verdict": "inside_noise"}
+    sides = {"a": Estimate(600, 0.98, 0.96, 0.99), "b": Estimate(600, 0.97, 0.95, 0.98)}
+    same = replace(known, **share, **sides, estimate=-0.01, low=-0.03, high=0.01)
+    hidden = replace(known, q=0.99, b=Estimate(600, None, 3.0, None), estimate=None, low=0.5, high=None)
+    return Compared("version=v1", "version=v2", 0.95, (known, same, hidden), ("own time: no traces on side A",))
+
+
+def chain() -> Chain:
+    """Two hops of one way in, whose p99 too few traces tell."""
+    spans = tuple(Quantile(q, s, s * 0.9, s * 1.1, "ok") for q, s in ((0.5, 1.0), (0.95, 3.0)))
+    unknown = Quantile(0.99, None, None, None, "not_identifiable", needs_calls=199)
+    entry, inner = (
+        HopTime(
+            hop,
+            depth,
+            "client",
+            300,
+            300,
+            0,
+            1,
+            (*spans, unknown),
+            (*spans, unknown),
+            (Share(s, s - 0.05, s + 0.05), None, None),
+        )
+        for hop, depth, s in (("ingress>gateway", 0, 0.1), ("gateway>generator", 1, 0.9))
+    )
+    slow = (Slow(150, 0), Slow(15, 485), Slow(3, 2700))
+    way = Way("ingress>gateway", {"route": "/v1/chat"}, 300, 2, (*spans, unknown), slow, (entry, inner))
+    return Chain((way,), (0.5, 0.95, 0.99), 600, 6, 4, 0, {}, 1)
+
+
 ANSWERS: Final = {
     "report": report,
     "recommend": recommendations,
@@ -166,5 +218,7 @@ ANSWERS: Final = {
     "backtest": backtest,
     "doctor": diagnosis,
     "check": findings,
+    "chain": chain,
+    "compare": comparison,
     "slo": objectives,
 }
