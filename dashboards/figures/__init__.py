@@ -12,6 +12,7 @@ from .heat import heat_map
 from .path_shares import path_shares
 from .promises import promises
 from .quantiles import over_time, quantile_dots
+from .rates import rate_dots, rate_text
 from .survival import Limit, still_running
 from .theme import AXES
 from .timeouts import timeouts
@@ -29,6 +30,8 @@ __all__ = [
     "path_shares",
     "promises",
     "quantile_dots",
+    "rate_dots",
+    "rate_text",
     "still_running",
     "timeouts",
     "trade_off",
