@@ -35,6 +35,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 from meshslo.telemetry.errors import BadConfigError
 
 from .access import Access
+from .checking import Check
 from .slo.objective import Objective, contradictions
 
 Ratio = Annotated[float, Field(gt=0, lt=1)]
@@ -101,6 +102,13 @@ class Retries(_Table):
     """Largest share of executed calls, and so of tokens, that repetitions of begun calls may add."""
 
 
+class Egress(_Table):
+    """Which hosts outside the mesh services may call."""
+
+    approved_hosts: tuple[str, ...] = ()
+    """Names such as api.openai.com, or *.openai.com for all below; without any, what was called is taken for wanted."""
+
+
 class Emit(_Table):
     """What emitted policies need to know of the mesh."""
 
@@ -110,26 +118,12 @@ class Emit(_Table):
     port: Annotated[int, Field(ge=1, le=65535)] = 80
     model_header: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] = "x-model"
     """Request header that names the model, for values that differ by model."""
+    gateway: str = "eg"
+    """Gateway that routes of Envoy Gateway are attached to."""
     mesh_version: Annotated[str, Field(pattern=r"^\d+\.\d+(\.\d+)?")] | None = None
-    """Version of the mesh the policies are for; the newest known where absent."""
-
-
-class Ignore(_Table):
-    """Findings that `meshslo check` keeps quiet about."""
-
-    code: Annotated[str, Field(pattern=r"^MS\d{3}$")]
-    path: str = "*"
-    """Files it is for, as findings name them; `*` stands for any text, folders included."""
-    reason: Annotated[str, Field(min_length=3)]
-    """Why, for those who read the config later."""
-
-
-class Check(_Table):
-    """How `meshslo check` looks at manifests."""
-
-    ignore: tuple[Ignore, ...] = ()
-    versions: dict[str, Annotated[str, Field(pattern=r"^v?\d+\.\d+")]] = {}
-    """Versions of the meshes in use, by name (istio, linkerd, envoy-gateway, ...); the newest stable where absent."""
+    """Version of the mesh the policies are for; the newest stable one where absent."""
+    dry_run: bool = True
+    """Whether policies of who may call whom only log what they would refuse, where the mesh has a way to."""
 
 
 class Config(_Table):
@@ -139,6 +133,7 @@ class Config(_Table):
     limits: Limits = Limits()
     chain: Chain = Chain()
     retries: Retries = Retries()
+    egress: Egress = Egress()
     emit: Emit = Emit()
     check: Check = Check()
     models: dict[str, Model] = {}

@@ -13,13 +13,15 @@ from meshslo.analysis.policy.durations import decimal_duration
 from meshslo.analysis.policy.manifest import Manifest, dump, first_label, load_editable
 from meshslo.analysis.policy.readers.envoy import FoundRoute, find_routes, read_route
 from meshslo.analysis.policy.readers.envoy_cluster import find_clusters
+from meshslo.analysis.policy.versions import has_field
 
 from . import Document, Emission
+from .access_envoy import access_documents, unexpressed_access
 from .fields import ENVOY_BREAKERS, ENVOY_OUTLIERS, ENVOY_UNASKED, ENVOY_UNENFORCED, put
-from .plan import NAME_PREFIX, CalleePolicy, Plan, RoutePolicy, Wanted, route_regex, strip_comments, version
+from .plan import NAME_PREFIX, CalleePolicy, Plan, RoutePolicy, Wanted, route_regex, strip_comments
 
 BUDGET_INTERVAL_S: Final = 10.0
-BUDGET_INTERVAL_SINCE: Final = (1, 40)
+BUDGET_INTERVAL: Final = "circuit_breakers.thresholds[].retry_budget.budget_interval"
 """With an interval the budget is a share of calls started in it; without, of those active: with long streams, many more."""
 
 TYPE: Final = "type.googleapis.com/envoy.extensions.filters"
@@ -32,10 +34,12 @@ class EnvoyEmitter:
 
     def emit(self, plan: Plan) -> Emission:
         """The bootstraps of `plan.manifests` that lead to a callee, else a skeleton for each callee."""
-        if not plan.manifests:
-            return Emission(tuple(_skeleton(callee, plan) for callee in plan.callees))
-        patched = (_patched(name, text, plan) for name, text in sorted(plan.manifests.items()))
-        return Emission(tuple(document for document in patched if document is not None))
+        if plan.manifests:
+            patched = (_patched(name, text, plan) for name, text in sorted(plan.manifests.items()))
+            documents = tuple(document for document in patched if document is not None)
+        else:
+            documents = tuple(_skeleton(callee, plan) for callee in plan.callees)
+        return Emission((*documents, *access_documents(plan)), tuple(unexpressed_access(plan)))
 
 
 def _patched(name: str, text: str, plan: Plan) -> Document | None:
@@ -192,7 +196,7 @@ def _budget(budget: Mapping[str, Wanted], plan: Plan) -> Iterator[tuple[str, Any
         yield "budget_percent", {"value": round(float(budget["retry_budget_ratio"].value) * 100, 6)}
     least = float(budget["retry_budget_min_per_s"].value) if "retry_budget_min_per_s" in budget else 0.0
     yield "min_retry_concurrency", max(1, math.ceil(least * BUDGET_INTERVAL_S - 1e-9))
-    if version(plan.settings.mesh_version, BUDGET_INTERVAL_SINCE) >= BUDGET_INTERVAL_SINCE:
+    if has_field("envoy", BUDGET_INTERVAL, plan.version("envoy")):
         yield "budget_interval", decimal_duration(BUDGET_INTERVAL_S)
 
 

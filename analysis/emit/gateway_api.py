@@ -11,6 +11,7 @@ from meshslo.analysis.policy.manifest import dump
 from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document, Emission
+from .access import GATEWAY_API as ACCESS
 from .fields import GATEWAY_API, unexpressed
 from .plan import CalleePolicy, Plan, RoutePolicy, Wanted, not_expressible
 from .routes import foreign_routes, http_routes
@@ -25,6 +26,14 @@ PER_TRY: Final = (
 IDLE: Final = (
     "the Gateway API has no idle timeout. The closest is the implementation's own policy (Envoy Gateway: BackendTrafficPolicy "
     "timeout.http.streamIdleTimeout); the total timeout alone holds a silent stream until its end"
+)
+FIRST_TOKEN: Final = (
+    "the Gateway API has no timer for the first token. The closest is the implementation's own idle timer (Envoy Gateway: "
+    "BackendTrafficPolicy timeout.http.streamIdleTimeout; Envoy AI Gateway: streamIdleTimeout), which runs until it too"
+)
+WHOLE_PER_CENT: Final = (
+    "the Gateway API's budget is a whole per cent: the closest above is {percent} %, which admits more repetitions than are "
+    "known to be safe"
 )
 CONDITIONS: Final = (
     "the Gateway API's retry has status codes, and no conditions. Without codes connection errors alone are repeated, as "
@@ -46,7 +55,8 @@ class GatewayApiEmitter:
         built = [_callee(policy, plan) for policy in plan.callees]
         pairs = zip(built, plan.callees, strict=True)
         documents = tuple(document for (document, _), policy in pairs if policy.routes or policy.budget)
-        return Emission(documents, tuple(item for _, missing in built for item in missing))
+        missing = [item for _, items in built for item in items]
+        return Emission(documents, (*missing, *(not_expressible(item, ACCESS[item.kind]) for item in plan.access_items)))
 
 
 def _callee(policy: CalleePolicy, plan: Plan) -> tuple[Document, list[Recommendation]]:
@@ -87,8 +97,7 @@ def _constraint(ratio: Wanted | None, least: Wanted | None) -> dict[str, Any]:
     interval = whole_duration(BUDGET_INTERVAL_S)
     constraint: dict[str, Any] = {}
     if ratio is not None:
-        # A whole per cent: rounded up, so that what is safe to repeat fits in.
-        constraint["budget"] = {"percent": max(1, math.ceil(float(ratio.value) * 100 - 1e-9)), "interval": interval}
+        constraint["budget"] = {"percent": _percent(ratio), "interval": interval}
     if least is not None:
         constraint["minRetryRate"] = {
             "count": max(1, math.ceil(float(least.value) * BUDGET_INTERVAL_S - 1e-9)),
@@ -97,15 +106,29 @@ def _constraint(ratio: Wanted | None, least: Wanted | None) -> dict[str, Any]:
     return constraint
 
 
+def _percent(ratio: Wanted) -> int:
+    """A whole per cent: rounded up, so that what is safe to repeat fits in."""
+    return max(1, math.ceil(float(ratio.value) * 100 - 1e-9))
+
+
 def _unexpressed(policy: CalleePolicy) -> list[Recommendation]:
     found: dict[tuple[str, object], Recommendation] = {}
-    for setting, why in (("per_try_timeout", PER_TRY), ("idle_gap_timeout", IDLE), ("retry_on", CONDITIONS)):
+    for setting, why in (
+        ("first_token_timeout", FIRST_TOKEN),
+        ("per_try_timeout", PER_TRY),
+        ("idle_gap_timeout", IDLE),
+        ("retry_on", CONDITIONS),
+    ):
         for route in policy.routes:
             for item in route.wanted[setting].items if setting in route.wanted else ():
                 found[setting, item.target] = not_expressible(item, why)
     for route in policy.routes:
         for item in route.wanted["retry_attempts"].items if route.attempts == 0 else ():
             found["retry_attempts", item.target] = not_expressible(item, NO_RETRIES)
+    ratio = policy.budget.get("retry_budget_ratio")
+    if ratio is not None and not math.isclose(_percent(ratio), float(ratio.value) * 100):
+        for item in ratio.items:
+            found["retry_budget_ratio", item.target] = not_expressible(item, WHOLE_PER_CENT.format(percent=_percent(ratio)))
     return [*found.values(), *unexpressed(policy, GATEWAY_API)]
 
 

@@ -13,16 +13,18 @@ from typing import Any, Final
 from meshslo.analysis.policy.deployed import RouteRule
 from meshslo.analysis.policy.durations import decimal_duration
 from meshslo.analysis.policy.manifest import Manifest, dump, first_label, load_editable
+from meshslo.analysis.policy.node import entries
 from meshslo.analysis.policy.readers.istio import GROUP, read_route
+from meshslo.analysis.policy.versions import BUDGET_SUBSET, Version, has_field
 from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document, Emission
+from .access_istio import access_documents
 from .fields import ISTIO, put
-from .plan import NAME_PREFIX, CalleePolicy, Plan, RoutePolicy, not_expressible, route_regex, strip_comments, version
+from .plan import NAME_PREFIX, CalleePolicy, Plan, RoutePolicy, not_expressible, route_regex, strip_comments
 
-NEWEST: Final = (1, 31)
-BUDGET_SINCE: Final = (1, 27)
-INTERVAL_SINCE: Final = (1, 31)
+BUDGET: Final = "trafficPolicy.retryBudget"
+INTERVAL: Final = "trafficPolicy.retryBudget.budgetInterval"
 BUDGET_INTERVAL_S: Final = 10.0
 
 PER_TRY: Final = (
@@ -35,6 +37,10 @@ IDLE: Final = (
 )
 NO_BUDGET: Final = (
     "Istio has retryBudget from 1.27 on; before, connectionPool.http.maxRetries bounds the number of retries at a time"
+)
+FIRST_TOKEN: Final = (
+    "Istio has no timer for the first token, only perTryTimeout for the headers. The closest is the idle timer "
+    "(idle_gap_timeout), which runs until the first byte too"
 )
 CONCURRENCY: Final = (
     "before Istio 1.31 the budget is a share of the requests active at that moment: with long streams it admits many more "
@@ -74,7 +80,7 @@ class IstioEmitter:
             )
             for files in built
         )
-        return Emission(documents, tuple(item for files in built for item in files.unexpressed))
+        return Emission((*documents, *access_documents(plan)), tuple(item for files in built for item in files.unexpressed))
 
 
 def _callee(policy: CalleePolicy, plan: Plan, current: list[Manifest]) -> _Files:
@@ -188,6 +194,8 @@ def _set_policy(entry: Any, wanted: RoutePolicy, files: _Files) -> None:
 
 
 def _set_per_try(entry: Any, wanted: RoutePolicy, files: _Files) -> None:
+    if "first_token_timeout" in wanted.wanted:
+        _unexpressed(files, wanted.wanted["first_token_timeout"].items, FIRST_TOKEN)
     if "per_try_timeout" not in wanted.wanted:
         return
     if wanted.per_try_s is not None and (entry.get("retries") or {}).get("attempts"):
@@ -231,32 +239,34 @@ def _add_destination_rule(files: _Files, current: Manifest | None) -> None:
     host = files.plan.host(files.policy.callee)
     body = copy.deepcopy(current.body) if current else _resource("DestinationRule", "v1", files, {"host": host})
     policy = body["spec"].setdefault("trafficPolicy", {})
-    budgeted = bool(files.policy.budget) and _set_budget(policy, files)
+    budgeted = bool(files.policy.budget) and _set_budget(policy, entries(body, "spec", "subsets"), files)
     if put(policy, files.policy.others, ISTIO) or budgeted:
         files.bodies.append(body)
 
 
-def _set_budget(policy: Any, files: _Files) -> bool:
+def _set_budget(policy: Any, subsets: list[Any], files: _Files) -> bool:
     """Set the retry budget; whether this Istio has one."""
-    running = version(files.plan.settings.mesh_version, NEWEST)
+    running = files.plan.version("istio")
     items = tuple(item for wanted in files.policy.budget.values() for item in wanted.items)
-    if running < BUDGET_SINCE:
+    if not has_field("istio", BUDGET, running):
         _unexpressed(files, items, NO_BUDGET)
         return False
-    if running < INTERVAL_SINCE:
+    if BUDGET_SUBSET.has(running) and any(subset.get("trafficPolicy") for subset in subsets):
+        _unexpressed(files, items, f"in Istio {'.'.join(map(str, running))} {BUDGET_SUBSET.what}; 1.29.2 and 1.30 do not")
+    elif not has_field("istio", INTERVAL, running):
         _unexpressed(files, items, CONCURRENCY)
     policy["retryBudget"] = dict(_budget(files, running))
     return True
 
 
-def _budget(files: _Files, running: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
+def _budget(files: _Files, running: Version) -> Iterator[tuple[str, Any]]:
     budget = files.policy.budget
     if "retry_budget_ratio" in budget:
         # Always written: left out, some releases took 0.2 % for 20 %.
         yield "percent", round(float(budget["retry_budget_ratio"].value) * 100, 6)
     least = float(budget["retry_budget_min_per_s"].value) if "retry_budget_min_per_s" in budget else 0.0
     yield "minRetryConcurrency", max(1, math.ceil(least * BUDGET_INTERVAL_S - 1e-9))
-    if running >= INTERVAL_SINCE:
+    if has_field("istio", INTERVAL, running):
         yield "budgetInterval", decimal_duration(BUDGET_INTERVAL_S)
 
 

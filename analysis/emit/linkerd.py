@@ -11,6 +11,7 @@ from meshslo.analysis.policy.manifest import dump
 from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document, Emission
+from .access_linkerd import access_documents, unexpressed_access
 from .fields import LINKERD, unexpressed
 from .plan import CalleePolicy, Plan, RoutePolicy, not_expressible
 from .routes import foreign_routes, http_routes
@@ -18,6 +19,10 @@ from .routes import foreign_routes, http_routes
 PER_TRY: Final = (
     "Linkerd's retry.linkerd.io/timeout ends an attempt without headers, but not the last one: it is no limit of the wait. The "
     "closest is timeout.linkerd.io/idle (idle_gap_timeout), which also runs before the headers"
+)
+FIRST_TOKEN: Final = (
+    "Linkerd has no timer for the first token. The closest is timeout.linkerd.io/idle (idle_gap_timeout), which runs until the "
+    "first byte too and has the same value for every silence after it"
 )
 CONDITIONS: Final = (
     "Linkerd retries on status codes only, which the callee sends after it has run; connect failures cannot be chosen. The "
@@ -38,7 +43,8 @@ class LinkerdEmitter:
         """One file a callee."""
         built = [_callee(policy, plan) for policy in plan.callees]
         documents = tuple(document for (document, _), policy in zip(built, plan.callees, strict=True) if policy.routes)
-        return Emission(documents, tuple(item for _, missing in built for item in missing))
+        missing = [item for _, missing in built for item in missing]
+        return Emission((*documents, *access_documents(plan)), (*missing, *unexpressed_access(plan)))
 
 
 def _callee(policy: CalleePolicy, plan: Plan) -> tuple[Document, list[Recommendation]]:
@@ -66,7 +72,7 @@ def _annotations(wanted: RoutePolicy) -> dict[str, Any]:
 
 def _unexpressed(policy: CalleePolicy) -> list[Recommendation]:
     found: dict[tuple[str, object], Recommendation] = {}
-    for setting, why in (("per_try_timeout", PER_TRY), ("retry_on", CONDITIONS)):
+    for setting, why in (("first_token_timeout", FIRST_TOKEN), ("per_try_timeout", PER_TRY), ("retry_on", CONDITIONS)):
         for route in policy.routes:
             for item in route.wanted[setting].items if setting in route.wanted else ():
                 found[setting, item.target] = not_expressible(item, why)

@@ -10,7 +10,10 @@ from typing import Final
 from meshslo.analysis.config import Emit
 from meshslo.analysis.policy.deployed import is_default
 from meshslo.analysis.policy.settings import SETTINGS
+from meshslo.analysis.policy.versions import Version, newest_stable, parse_version
 from meshslo.analysis.recommend.recommendation import Recommendation, Recommendations, Value
+
+from .access import Access, Outward, accesses, outwards, routed
 
 BUDGET: Final = ("retry_budget_ratio", "retry_budget_min_per_s")
 """Settings of a callee that are written together, as one block."""
@@ -92,7 +95,7 @@ class CalleePolicy:
     def comments(self, unexpressed: Iterable[Recommendation] = ()) -> list[str]:
         """Evidence of every value as comment lines in a stable order; for `unexpressed` ones, why they are not there."""
         said = {(item.setting, item.target): item for item in (*self._items(), *unexpressed)}
-        return [f"{COMMENT}{_evidence(said[key])}" for key in sorted(said, key=lambda key: (key[0], str(key[1])))]
+        return [f"{COMMENT}{evidence(said[key])}" for key in sorted(said, key=lambda key: (key[0], str(key[1])))]
 
     def _items(self) -> Iterable[Recommendation]:
         for holder in (*(route.wanted for route in self.routes), self.budget, self.others):
@@ -107,6 +110,18 @@ class Plan:
     callees: tuple[CalleePolicy, ...]
     settings: Emit
     manifests: Mapping[str, str]
+    accesses: tuple[Access, ...] = ()
+    outwards: tuple[Outward, ...] = ()
+
+    def version(self, mesh: str) -> Version:
+        """The release that policies are for: the one named, else the mesh's newest that is no candidate."""
+        return parse_version(self.settings.mesh_version or newest_stable(mesh))
+
+    @property
+    def access_items(self) -> tuple[Recommendation, ...]:
+        """What is wanted of who may call whom, and of hosts outside."""
+        callers = [item for access in self.accesses for item in access.items]
+        return (*callers, *(item for outward in self.outwards for item in outward.items))
 
     def host(self, callee: str) -> str:
         """The callee's host in the mesh."""
@@ -116,10 +131,11 @@ class Plan:
 def make_plan(recommendations: Recommendations, settings: Emit, manifests: Mapping[str, str]) -> Plan:
     """The plan of what recommendations want; one that knows neither a proposed nor a present value wants nothing."""
     by_callee: dict[str, list[Recommendation]] = {}
-    for item in recommendations.items:
+    for item in routed(recommendations.items):
         if item.wanted is not None and item.setting in SETTINGS and not _unset(item):
             by_callee.setdefault(item.target.callee, []).append(item)
-    return Plan(tuple(_callee(callee, by_callee[callee]) for callee in sorted(by_callee)), settings, manifests)
+    callees = tuple(_callee(callee, by_callee[callee]) for callee in sorted(by_callee))
+    return Plan(callees, settings, manifests, accesses(recommendations), outwards(recommendations))
 
 
 def _unset(item: Recommendation) -> bool:
@@ -178,7 +194,8 @@ def _without_conditions_of_none(wanted: dict[str, Wanted]) -> dict[str, Wanted]:
     return wanted
 
 
-def _evidence(item: Recommendation) -> str:
+def evidence(item: Recommendation) -> str:
+    """A recommendation in one line, for a comment."""
     now = f" (was {item.current.value}, {item.current.source})" if item.current else ""
     value = item.proposed.value if item.proposed else item.wanted
     return f"{item.target}: {item.setting} {value}{now} [{item.status}]: {item.reason}".replace("\n", " ")
@@ -192,15 +209,6 @@ def strip_comments(text: str) -> str:
 def not_expressible(item: Recommendation, why: str) -> Recommendation:
     """The recommendation as the mesh answers it: not expressible, with the closest thing and its danger."""
     return replace(item, status="not_expressible", reason=f"{item.reason}. {why}")
-
-
-def version(text: str | None, newest: tuple[int, ...]) -> tuple[int, ...]:
-    """A version as numbers; `newest` where none is given.
-
-    >>> version("1.27.1", (1, 31)), version(None, (1, 31))
-    ((1, 27, 1), (1, 31))
-    """
-    return newest if text is None else tuple(int(part) for part in re.findall(r"\d+", text)[:3])
 
 
 def route_regex(route: str) -> str:

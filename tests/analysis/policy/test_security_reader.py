@@ -7,8 +7,8 @@ from tests.support.manifests import ISTIO_SECURITY
 @pytest.mark.parametrize(
     ("setting", "callee", "value"),
     [
-        ("mtls_mode", "generator", "STRICT"),
-        ("mtls_mode", "retriever", "PERMISSIVE"),
+        ("mtls_strict", "generator", "STRICT"),
+        ("mtls_strict", "retriever", "PERMISSIVE"),
         ("allowed_principals", "generator", "cluster.local/ns/rag/sa/gateway"),
         ("allowed_principals", "retriever", None),
         ("allowed_egress_hosts", "gateway", "api.provider.example"),

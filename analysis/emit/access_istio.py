@@ -1,0 +1,115 @@
+"""Istio's policies of who may call whom: PeerAuthentication, AuthorizationPolicy; ServiceEntry and Sidecar for hosts outside.
+
+Sources: istio/api security/v1 and networking/v1 service_entry.proto, sidecar.proto; istio.io concepts/security (a principal is
+`trust-domain/ns/NAMESPACE/sa/ACCOUNT`; the annotation `istio.io/dry-run` makes a policy log what it would refuse).
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from meshslo.analysis.policy.manifest import dump
+from meshslo.analysis.recommend.recommendation import Recommendation
+
+from . import Document
+from .access import Access, Outward, Rule
+from .plan import COMMENT, NAME_PREFIX, Plan, evidence
+
+SECURITY: Final = "security.istio.io/v1"
+NETWORKING: Final = "networking.istio.io/v1"
+DRY_RUN: Final = {"istio.io/dry-run": "true"}
+HTTPS_PORT: Final = 443
+
+NO_BOUNDARY: Final = (
+    f"{COMMENT}REGISTRY_ONLY is no security boundary: a workload that goes round its proxy is not held. Let a NetworkPolicy "
+    "admit nothing but the mesh, and send what may leave through an egress gateway with an AuthorizationPolicy of its own"
+)
+
+
+def access_documents(plan: Plan) -> Iterator[Document]:
+    """A file for each service whose callers are known, and one for each that may call hosts outside."""
+    for access in plan.accesses:
+        bodies = [*_peer_authentication(access, plan), *_authorization_policy(access, plan)]
+        if bodies:
+            yield _document(f"{access.callee}-access.yaml", access.items, bodies)
+    for outward in plan.outwards:
+        bodies = [*(_service_entry(host, plan) for host in outward.hosts), _sidecar(outward, plan), *_network(outward, plan)]
+        yield _document(f"{outward.caller}-egress.yaml", outward.items, bodies, [NO_BOUNDARY])
+
+
+def _document(path: str, items: tuple[Recommendation, ...], bodies: list[Any], more: list[str] | None = None) -> Document:
+    comments = [*sorted(f"{COMMENT}{evidence(item)}" for item in items), *(more or [])]
+    return Document(path, "\n".join([*comments, "---\n".join(map(dump, bodies))]))
+
+
+def _resource(api: str, kind: str, name: str, plan: Plan, spec: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": plan.settings.namespace}
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def _selector(service: str) -> dict[str, Any]:
+    return {"matchLabels": {"app": service}}
+
+
+def _peer_authentication(access: Access, plan: Plan) -> Iterator[dict[str, Any]]:
+    if access.strict:
+        spec = {"selector": _selector(access.callee), "mtls": {"mode": "STRICT"}}
+        yield _resource(SECURITY, "PeerAuthentication", access.callee, plan, spec)
+
+
+def _authorization_policy(access: Access, plan: Plan) -> Iterator[dict[str, Any]]:
+    if not access.rules:
+        return
+    rules = [_rule(rule) for rule in access.rules]
+    spec = {"selector": _selector(access.callee), "action": "ALLOW", "rules": rules}
+    body = _resource(SECURITY, "AuthorizationPolicy", access.callee, plan, spec)
+    if plan.settings.dry_run:
+        body["metadata"]["annotations"] = dict(DRY_RUN)
+    yield body
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    operation: dict[str, Any] = {}
+    if rule.route is not None and rule.route.startswith("/"):
+        operation["paths"] = [re.sub(r"\{[^}]*\}", "{*}", rule.route)]
+    if rule.methods:
+        operation["methods"] = list(rule.methods)
+    who = [{"source": {"principals": list(rule.principals)}}]
+    return {"from": who, "to": [{"operation": operation}]} if operation else {"from": who}
+
+
+def _service_entry(host: str, plan: Plan) -> dict[str, Any]:
+    spec = {
+        "hosts": [host],
+        "exportTo": ["."],
+        "location": "MESH_EXTERNAL",
+        "resolution": "DNS",
+        "ports": [{"number": HTTPS_PORT, "name": "tls", "protocol": "TLS"}],
+    }
+    return _resource(NETWORKING, "ServiceEntry", f"{NAME_PREFIX}{re.sub(r'[^a-z0-9]+', '-', host).strip('-')}", plan, spec)
+
+
+def _sidecar(outward: Outward, plan: Plan) -> dict[str, Any]:
+    inside = [_full(plan.host(callee), plan) for callee in outward.inside]
+    hosts = ["istio-system/*", *(f"./{host}" for host in sorted({*inside, *outward.hosts}))]
+    spec = {
+        "workloadSelector": {"labels": {"app": outward.caller}},
+        "egress": [{"hosts": hosts}],
+        "outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"},
+    }
+    return _resource(NETWORKING, "Sidecar", outward.caller, plan, spec)
+
+
+def _full(host: str, plan: Plan) -> str:
+    return host if "." in host else f"{host}.{plan.settings.namespace}.svc.cluster.local"
+
+
+def _network(outward: Outward, plan: Plan) -> Iterator[dict[str, Any]]:
+    """Where no host outside is called nothing need leave the cluster; a NetworkPolicy cannot name hosts."""
+    if not outward.hosts:
+        spec = {
+            "podSelector": _selector(outward.caller),
+            "policyTypes": ["Egress"],
+            "egress": [{"to": [{"namespaceSelector": {}}]}],
+        }
+        yield _resource("networking.k8s.io/v1", "NetworkPolicy", f"{outward.caller}-egress", plan, spec)
