@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from meshslo.analysis.config import Ignore
+from meshslo.analysis.checking import Ignore
 from meshslo.analysis.policy.deployed import read_what_can_be
 from meshslo.analysis.policy.kinds import is_known
 from meshslo.analysis.policy.manifest import Manifest, load

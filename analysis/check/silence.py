@@ -10,7 +10,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Final
 
-from meshslo.analysis.config import Ignore
+from meshslo.analysis.checking import Ignore
 from meshslo.analysis.policy.manifest import Manifest
 from meshslo.analysis.policy.node import Node
 from meshslo.telemetry.errors import BadInputError

@@ -4,7 +4,7 @@ Sources: envoy.config.cluster.v3 CircuitBreakers and OutlierDetection; istio/api
 reference/circuit-breaking; gateway-api v1.6. The readers' tables say the same the other way round, and are used here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from meshslo.analysis.policy.durations import decimal_duration
@@ -73,7 +73,12 @@ GATEWAY_API: Final = {
 """The same of the Gateway API."""
 
 
-def put(holder: Any, wanted: Mapping[str, Wanted], places: Mapping[str, Path]) -> bool:
+def put(
+    holder: Any,
+    wanted: Mapping[str, Wanted],
+    places: Mapping[str, Path],
+    duration: Callable[[float], str] = decimal_duration,
+) -> bool:
     """Set every wanted setting that has a place below `holder`; whether there was any. What else stands there stays."""
     here = [name for name in wanted if name in places]
     for name in here:
@@ -81,14 +86,14 @@ def put(holder: Any, wanted: Mapping[str, Wanted], places: Mapping[str, Path]) -
         node = holder
         for step in path:
             node = node.setdefault(step, {})
-        node[key] = _written(name, wanted[name].value)
+        node[key] = _written(name, wanted[name].value, duration)
     return bool(here)
 
 
-def _written(name: str, value: Value) -> Any:
+def _written(name: str, value: Value, duration: Callable[[float], str]) -> Any:
     unit = SETTINGS[name].unit
     if unit == "s":
-        return decimal_duration(float(value))
+        return duration(float(value))
     return str(value) if unit == "names" else round(float(value))
 
 

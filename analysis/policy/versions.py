@@ -80,6 +80,13 @@ FIELDS: Final = (
     Field("envoy-gateway", "BackendTrafficPolicy", "timeout.http.requestTimeout", "1.2", "unknown: dropped, and 15 s hold"),
     Field("envoy-gateway", "BackendTrafficPolicy", "timeout.http.streamIdleTimeout", "1.8", "unknown: dropped without a word"),
     Field("envoy-gateway", "BackendTrafficPolicy", "circuitBreaker.retryBudget", "1.8", "unknown: dropped without a word"),
+    Field(
+        "envoy",
+        "Cluster",
+        "circuit_breakers.thresholds[].retry_budget.budget_interval",
+        "1.40",
+        "unknown: the budget is a share of the requests active at that moment",
+    ),
     Field("gateway-api", "HTTPRoute", "rules[].timeouts", "1.2", "experimental: dropped in the standard channel"),
 )
 """Every such field that policies here may use."""

@@ -19,7 +19,8 @@ GROUPS: Final = {
 
 def _find(subject: Subject) -> Iterator[Hit | BadInputError]:
     for field in FIELDS:
-        if has_field(field.mesh, field.path, subject.version(field.mesh)):
+        # Envoy refuses what it does not know, and says so.
+        if field.mesh not in GROUPS or has_field(field.mesh, field.path, subject.version(field.mesh)):
             continue
         for manifest in subject.of(GROUPS[field.mesh], field.kind):
             yield from _uses(manifest, field, subject)

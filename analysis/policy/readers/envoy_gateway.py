@@ -20,6 +20,7 @@ CONTROLLER: Final = "gateway.envoyproxy.io/"
 
 ROUTE_TIMEOUT_S: Final = 15.0
 NUM_RETRIES: Final = 2
+BUDGET_RATIO: Final = 0.2
 DEFAULT_CONDITIONS: Final = "connect-failure,refused-stream,unavailable,cancelled,503"
 """What a `retry` block that names no conditions repeats after: an answer of 503 too, of which nobody knows whether it ran."""
 
@@ -146,7 +147,7 @@ def _budget(policy: Manifest) -> Iterator[tuple[str, Placed]]:
     percent = child(breaker, "retryBudget", "percent")
     whole = policy.amount(percent, "denominator")
     ratio = policy.amount(percent, "numerator", "ratio", 1 / float(whole.value if whole and whole.value else 100))
-    yield "retry_budget_ratio", ratio or Placed(0.2, "ratio", policy.place(breaker, "retryBudget"))
+    yield "retry_budget_ratio", ratio or Placed(BUDGET_RATIO, "ratio", policy.place(breaker, "retryBudget"))
 
 
 def _outliers(policy: Manifest) -> Iterator[tuple[str, Placed]]:

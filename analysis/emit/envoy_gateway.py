@@ -1,0 +1,164 @@
+"""Envoy Gateway: an HTTPRoute for each path and model, with a BackendTrafficPolicy that holds what the route cannot.
+
+Source: envoyproxy/gateway v1.9 api/v1alpha1 (timeout_types.go, retry_types.go, circuitbreaker_types.go, healthcheck_types.go)
+and internal/xds/translator/route.go: without a `retry` block nothing is repeated; a policy on a route replaces its Gateway's.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from meshslo.analysis.policy.durations import whole_duration
+from meshslo.analysis.policy.manifest import dump
+from meshslo.analysis.policy.readers import envoy_gateway as reader
+from meshslo.analysis.policy.versions import Version, has_field
+from meshslo.analysis.recommend.recommendation import Recommendation
+
+from . import Document, Emission
+from .access import GATEWAY_API as ACCESS
+from .fields import GATEWAY_API as LATER
+from .fields import Path, put
+from .plan import CalleePolicy, Plan, RoutePolicy, Wanted, not_expressible
+from .routes import GROUP as ROUTES
+from .routes import foreign_routes, http_routes
+
+IDLE: Final = "timeout.http.streamIdleTimeout"
+BUDGET: Final = "circuitBreaker.retryBudget"
+BUDGET_WINDOW_S: Final = 10.0
+"""The floor of a rate budget, over so many seconds, is what may be repeated at a time."""
+
+FIELDS: Final[dict[str, Path]] = {
+    **{setting: ("circuitBreaker", key) for key, (setting, _) in reader.BREAKERS.items()},
+    **{setting: ("healthCheck", "passive", key) for key, (setting, *_) in reader.OUTLIERS.items()},
+    **{setting: ("healthCheck", "passive", key) for key, (setting, _) in reader.OUTLIER_TIMES.items()},
+    "connect_timeout": ("timeout", "tcp", "connectTimeout"),
+}
+"""Setting of a callee -> field of the policy."""
+
+FIRST_TOKEN: Final = (
+    "Envoy Gateway has no timer for the first token. The closest is streamIdleTimeout (idle_gap_timeout), which runs until it "
+    "too and has the same value for every silence after it"
+)
+PER_TRY: Final = (
+    "Envoy Gateway has perRetry.timeout inside `retry` alone: without repetitions the closest is streamIdleTimeout "
+    "(idle_gap_timeout), which also runs before the headers"
+)
+OLD_IDLE: Final = "Envoy Gateway has streamIdleTimeout of a route from 1.8 on; before, the closest is the ClientTrafficPolicy's"
+OLD_BUDGET: Final = "Envoy Gateway has retryBudget from 1.8 on; before, maxParallelRetries bounds the number at a time"
+CONCURRENCY: Final = (
+    "Envoy Gateway's budget has no interval: it is a share of the requests active at that moment, and with long streams it "
+    "admits many more retries than the same share of calls"
+)
+
+
+class EnvoyGatewayEmitter:
+    """Writes the HTTPRoutes of each callee and their policies."""
+
+    name = "envoy-gateway"
+
+    def emit(self, plan: Plan) -> Emission:
+        """One file a callee."""
+        written = [policy for policy in plan.callees if policy.routes or policy.budget or set(policy.others) & set(FIELDS)]
+        missing = [item for policy in plan.callees for item in _unexpressed(policy, plan)]
+        return Emission(
+            tuple(_document(policy, plan) for policy in written),
+            (*missing, *(not_expressible(item, ACCESS[item.kind]) for item in plan.access_items)),
+        )
+
+
+def _document(policy: CalleePolicy, plan: Plan) -> Document:
+    parent = {"group": ROUTES, "kind": "Gateway", "name": plan.settings.gateway}
+    bodies: list[dict[str, Any]] = []
+    for wanted, route in http_routes(policy, plan, parent) or http_routes(_only_rest(policy), plan, parent):
+        bodies.append(route)
+        if spec := _spec(wanted, policy, plan):
+            bodies.append(_policy(route["metadata"], spec))
+    comments = [*policy.comments(_unexpressed(policy, plan)), *foreign_routes(plan.manifests, policy.callee)]
+    return Document(f"{policy.callee}.yaml", "\n".join([*comments, "---\n".join(map(dump, bodies))]))
+
+
+def _only_rest(policy: CalleePolicy) -> CalleePolicy:
+    """The callee with the one route that takes everything: what holds for all its calls is attached to it."""
+    return CalleePolicy(policy.callee, (RoutePolicy(None, None, {}),), policy.budget, policy.others)
+
+
+def _policy(metadata: Mapping[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
+    target = {"group": ROUTES, "kind": "HTTPRoute", "name": metadata["name"]}
+    return {
+        "apiVersion": f"{reader.GROUP}/v1alpha1",
+        "kind": "BackendTrafficPolicy",
+        "metadata": dict(metadata),
+        "spec": {"targetRefs": [target], **spec},
+    }
+
+
+def _spec(wanted: RoutePolicy, policy: CalleePolicy, plan: Plan) -> dict[str, Any]:
+    """What the policy of one route holds: its own timers and retries, and all that is the callee's."""
+    running = plan.version("envoy-gateway")
+    http = dict(_timers(wanted, running))
+    spec: dict[str, Any] = {"timeout": {"http": http}} if http else {}
+    if wanted.attempts:
+        spec["retry"] = _retry(wanted)
+    put(spec, policy.others, FIELDS, whole_duration)
+    if policy.budget and has_field("envoy-gateway", BUDGET, running):
+        spec.setdefault("circuitBreaker", {})["retryBudget"] = _budget(policy.budget)
+    return spec
+
+
+def _timers(wanted: RoutePolicy, running: Version) -> Iterator[tuple[str, str]]:
+    total_s, idle_s = wanted.seconds("total_timeout"), wanted.seconds("idle_gap_timeout")
+    if total_s is not None:
+        yield "requestTimeout", whole_duration(total_s)
+    if idle_s is not None and has_field("envoy-gateway", IDLE, running):
+        yield "streamIdleTimeout", whole_duration(idle_s)
+
+
+def _retry(wanted: RoutePolicy) -> dict[str, Any]:
+    conditions = (wanted.conditions or reader.DEFAULT_CONDITIONS).split(",")
+    codes = [int(condition) for condition in conditions if condition.isdigit()]
+    triggers = [condition for condition in conditions if not condition.isdigit()]
+    # Codes count only beside this trigger; written triggers alone clear the list of codes that holds unasked.
+    on: dict[str, Any] = (
+        {"triggers": [*triggers, "retriable-status-codes"], "httpStatusCodes": codes} if codes else {"triggers": triggers}
+    )
+    retry: dict[str, Any] = {"numRetries": wanted.attempts, "retryOn": on}
+    if wanted.per_try_s is not None:
+        retry["perRetry"] = {"timeout": whole_duration(wanted.per_try_s)}
+    return retry
+
+
+def _budget(budget: Mapping[str, Wanted]) -> dict[str, Any]:
+    ratio = float(budget["retry_budget_ratio"].value) if "retry_budget_ratio" in budget else reader.BUDGET_RATIO
+    # The first that makes a whole number of it, to a hundredth of a per cent.
+    whole = next((n for n in (100, 1_000) if math.isclose(ratio * n, round(ratio * n), abs_tol=1e-6)), 10_000)
+    least = float(budget["retry_budget_min_per_s"].value) if "retry_budget_min_per_s" in budget else 0.0
+    return {
+        "percent": {"numerator": max(1, round(ratio * whole)), "denominator": whole},
+        "minRetryConcurrency": max(1, math.ceil(least * BUDGET_WINDOW_S - 1e-9)),
+    }
+
+
+def _unexpressed(policy: CalleePolicy, plan: Plan) -> list[Recommendation]:
+    running = plan.version("envoy-gateway")
+    missing: dict[tuple[str, object], Recommendation] = {}
+
+    def miss(wanted: Wanted, why: str) -> None:
+        missing.update({(item.setting, item.target): not_expressible(item, why) for item in wanted.items})
+
+    for route in policy.routes:
+        for setting, wanted in route.wanted.items():
+            if setting == "first_token_timeout":
+                miss(wanted, FIRST_TOKEN)
+            elif setting == "per_try_timeout" and not (route.attempts and route.per_try_s is not None):
+                miss(wanted, PER_TRY)
+            elif setting == "idle_gap_timeout" and not has_field("envoy-gateway", IDLE, running):
+                miss(wanted, OLD_IDLE)
+    for wanted in policy.budget.values():
+        miss(wanted, CONCURRENCY if has_field("envoy-gateway", BUDGET, running) else OLD_BUDGET)
+    for setting, wanted in policy.others.items():
+        if setting not in FIELDS:
+            miss(wanted, LATER[wanted.items[0].kind])
+    return list(missing.values())
+
+
+EMITTER = EnvoyGatewayEmitter()
