@@ -115,7 +115,8 @@ class Resampling:
             )
             bursts[rows] = now + following - points[number]
             plain[rows] = self._independent(draw, quantity, bursts[rows]) if isinstance(quantity, Share) else bursts[rows]
-        return Sample(point, (bursts, plain))
+        # A resample of blocks in which nothing was asked says nothing.
+        return Sample(point, (np.where(np.isnan(bursts), point, bursts), np.where(np.isnan(plain), point, plain)))
 
     def _independent(self, draw: Counts, share: Share, bursts: Floats) -> Floats:
         """Shares of as many calls, were each independent of the others; `bursts` where hits outnumber trials."""

@@ -56,7 +56,8 @@ def expand(replay: Replay, outcome: Outcome) -> Iterator[Happened]:
         # What never ends is no success, and goes on until the end of what is looked at.
         kind = np.where(stopped, Kind.LEFT, np.where(np.isinf(rows.end_s[last]), Kind.BROKEN, rows.kind[last])).astype(np.int8)
         a_useful = useful[of] & is_last & (kind[of] == Kind.OK)
-        ends_s = np.minimum(np.minimum(ends_s, until_s[of]), np.maximum(horizon_s, begins_s))
+        ends_s = np.minimum(ends_s, until_s[of])
+        ends_s = np.where(np.isinf(ends_s), np.maximum(horizon_s, begins_s), ends_s)
         yield Happened(
             requests, root, kind, np.where(stopped, 0, rows.timer[last]).astype(np.int8), rows.own[last] & ~stopped, stopped,
             np.bincount(of, minlength=len(requests)) - 1, of, rows.like[row], begins_s, ends_s, a_useful,

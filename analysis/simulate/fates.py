@@ -20,6 +20,12 @@ from .replay import Attempts, Replay
 AS_A_WHOLE: Final = 0.9
 """An answer whose first token comes so late in it comes as a whole."""
 
+FEWEST_FOLLOWED: Final = 5
+"""Calls that must still be followed where another ends, for that to say anything of them: one that a pause of its observer made
+seem longer than the timer that cut the others is no tail."""
+
+LARGEST_FALL: Final = 1e4
+
 FEWEST_SECONDS: Final = 30
 """Second attempts after which they, and not first ones, say how a repetition ends: 18 % either way (Wilson)."""
 
@@ -102,28 +108,33 @@ class Fates:
     def _donors(self, rng: np.random.Generator, *, reweigh: bool) -> tuple[Ints, Floats]:
         """For each cut attempt one of its group that ended later, -1 where that falls beyond the last; and the last's end."""
         attempts, order = self.replay.attempts, self._order
-        weight = rng.exponential(size=len(order)) if reweigh else np.ones(len(order))
         group, cut = attempts.group[order], self.cut[order]
-        ends = np.append(np.flatnonzero(np.diff(group)), len(group) - 1) if len(group) else np.zeros(0, np.int64)
-        total = np.cumsum(weight)
-        at_risk = np.maximum(total[ends][np.searchsorted(ends, np.arange(len(group)))] - total + weight, weight)
-        # The last of a group that was seen to end leaves nobody: a share of 0, short of minus infinity.
-        log_left = np.where(cut, 0.0, np.log1p(-np.minimum(weight / at_risk, 1.0 - 1e-12)))
-        passed = np.cumsum(log_left)
-        before = np.concatenate([[0.0], passed[ends]])[np.searchsorted(ends, np.arange(len(group)))]
-        # Within a group -log S rises from 0 to at most some 100s: a step between groups keeps it ascending throughout.
-        fallen = group * 1e4 + (before - passed)
-        events = np.flatnonzero(~cut)
+        last = np.append(np.flatnonzero(np.diff(group)), len(group) - 1)[group] if len(group) else group
+        fallen = _fallen(group, cut, last, rng.exponential(size=len(order)) if reweigh else np.ones(len(order)))
+        events = np.flatnonzero(~cut & (last - np.arange(len(group)) + 1 >= FEWEST_FOLLOWED))
         places = np.flatnonzero(cut)
-        wanted = fallen[places] - np.log(rng.uniform(size=len(places)))
-        found = np.searchsorted(fallen[events], wanted)
-        safe = np.minimum(found, max(len(events) - 1, 0))
-        there = (found < len(events)) & (group[events[safe]] == group[places]) if len(events) else np.zeros(len(places), bool)
-        donor = np.where(there, order[events[safe]] if len(events) else -1, -1)
+        found = np.searchsorted(fallen[events], fallen[places] - np.log(rng.uniform(size=len(places))))
+        # One more than there are stands for beyond them all.
+        of = np.append(group[events], -1)[found]
+        donor = np.where(of == group[places], np.append(order[events], -1)[found], -1)
         last_s = np.zeros(len(self.replay.groups))
         np.maximum.at(last_s, group[events], attempts.duration_s[order[events]])
         by_attempt = np.argsort(order[places])
         return donor[by_attempt], last_s[group[places]][by_attempt]
+
+
+def _fallen(group: Ints, cut: Flags, last: Ints, weight: Floats) -> Floats:
+    """By how much the logarithm of each group's survival curve has fallen after each of its attempts, in order.
+
+    last: the place of the group's last attempt. Between groups is a step larger than any fall, so that the whole ascends.
+    """
+    total = np.cumsum(weight)
+    at_risk = np.maximum(total[last] - total + weight, weight)
+    # The last of a group that was seen to end leaves nobody: a share of 0, short of minus infinity.
+    passed = np.cumsum(np.where(cut, 0.0, np.log1p(-np.minimum(weight / at_risk, 1.0 - 1e-12))))
+    begins = np.append(True, group[1:] != group[:-1]) if len(group) else np.zeros(0, bool)
+    before = np.append(0.0, passed[:-1])[begins][np.cumsum(begins) - 1] if len(group) else passed
+    return np.asarray(group * LARGEST_FALL + (before - passed))
 
 
 def _just_after(cut_s: Floats) -> Floats:

@@ -179,8 +179,9 @@ class _Run:
     def tallies(self, sets: Sequence[Sequence[Policy]]) -> list[list[list[Tally]]]:
         """Of each set of policies, for each end of what may be, the tally of each draw."""
         fates = Fates(self.replay)
-        ends = (True, False) if fates.cut.any() or any(policy.retries for chosen in sets for policy in chosen) else (True,)
-        draws = int(np.clip(ATTEMPTS_DRAWN // max(len(self.replay.attempts), 1), 1, DRAWS))
+        known = not fates.cut.any() and not any(policy.retries for chosen in sets for policy in chosen)
+        ends = (True,) if known else (True, False)
+        draws = 1 if known else int(np.clip(ATTEMPTS_DRAWN // max(len(self.replay.attempts), 1), 1, DRAWS))
         found: list[list[list[Tally]]] = [[[] for _ in ends] for _ in sets]
         for end, soonest in enumerate(ends):
             again = Again(self.replay, hopeful=soonest)

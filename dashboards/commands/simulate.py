@@ -46,10 +46,10 @@ NAMES: Final = {
     "tokens_in_vain": "tokens in vain",
     "tokens_in_vain_ratio": "  of all tokens",
     "cut_ratio": "cut by its timers",
-    "cut_by_total_timeout": "  by the total timeout",
+    "cut_by_total_timeout": "  by the timeout",
     "cut_by_idle_gap_timeout": "  by the idle timer",
     "cut_by_per_try_timeout": "  by that of one try",
-    "cut_by_max_stream_duration": "  by the longest stream",
+    "cut_by_max_stream_duration": "  by longest stream",
     "peak_concurrency": "at most at a time",
 }
 """What quantities are called here."""
@@ -118,7 +118,7 @@ def show(answer: "Simulation", console: "Console") -> None:
     now = "as seen" if answer.before_is == "observed" else "now"
     shown = tables.table(console)
     for name in ("what", now, "proposed", "change"):
-        shown.add_column(name, no_wrap=name != "what")
+        shown.add_column(name, no_wrap=name == "what")
     parts = [("the whole chain", answer.chain)]
     parts += [(" ".join(value for value in row.keys.values() if value), row.figures) for row in answer.rows]
     for title, figures in parts:
