@@ -10,7 +10,7 @@ import polars as pl
 from meshslo.analysis.lifetables import LifeTables
 from meshslo.analysis.phases import timed
 from meshslo.analysis.quantile import Quantiles
-from meshslo.analysis.recommend.bursts import BLOCK, by_minute, design_effect
+from meshslo.analysis.recommend.bursts import BLOCK, by_minute, largest_effect
 from meshslo.analysis.rollup import Rollup, roll_up
 from meshslo.analysis.tables import life_tables
 from meshslo.telemetry.vocabulary import Phase
@@ -56,7 +56,7 @@ class Sample:
         effects = np.ones(len(self.tables))
         for group, at in zip(self.groups, self.place, strict=True):
             if group in found:
-                effects[at] = design_effect(*found[group], sure=None)
+                effects[at] = largest_effect(found[group], sure=None)
         return effects
 
 

@@ -13,7 +13,7 @@ from meshslo.telemetry.discovery import members
 from meshslo.telemetry.errors import BadInputError
 
 from .observed import Observed, observe
-from .recommendation import Recommendation, Recommendations, parse_recommendations
+from .recommendation import Learned, Recommendation, Recommendations, parse_recommendations
 
 __all__ = [
     "Observed",
@@ -53,4 +53,5 @@ def recommend(observed: Observed, kinds: Sequence[str] = ()) -> Recommendations:
     if unknown:
         raise BadInputError(f"no recommendations of kind {', '.join(unknown)}; there are {', '.join(e.plural for e in every)}")
     chosen = [each for each in every if not kinds or {each.kind, each.plural} & set(kinds)]
-    return Recommendations(items=tuple(item for each in chosen for item in each.recommend(observed)))
+    learned = Learned.between(*observed.window) if observed.window else None
+    return Recommendations(items=tuple(item for each in chosen for item in each.recommend(observed)), learned=learned)

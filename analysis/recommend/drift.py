@@ -15,7 +15,7 @@ from meshslo.telemetry.vocabulary import Phase
 
 from .bursts import Group
 from .observed import KEYS, Observed, answered, silent_calls
-from .recommendation import Recommendation, Recommendations, Target
+from .recommendation import Learned, Recommendation, Recommendations, Target
 from .words import seconds, share
 
 SCHEMA: Final = "meshslo.support/1"
@@ -35,7 +35,9 @@ PHASE_OF: Final[dict[str, Phase]] = {
 class Support:
     """What later calls say of one timeout: the share that it cuts, and whether its promise is surely broken.
 
-    since: start of the first hour whose own calls say so; None where it holds, or where only all hours together tell.
+    since: start of the first hour whose own calls say so; None where it holds, or where only all hours together tell. times:
+    hours of the day (UTC) and days of the week whose own calls break it, all such hours or days together; looked at where
+    calls cover two days or two weeks.
     """
 
     target: Target
@@ -48,6 +50,7 @@ class Support:
     observed_high: float
     supported: bool
     since: datetime | None = None
+    times: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The sentence a person can repeat."""
@@ -56,7 +59,8 @@ class Support:
             f"{self.target}: {self.setting} {seconds(self.value_s)} cuts {rate} of calls, {share(self.promised_rate)} promised"
         )
         since = f", since {self.since:%Y-%m-%d %H:%M}Z" if self.since else ""
-        return what if self.supported else f"{what}: no longer supported{since}"
+        at = f"; it cuts too many at {', '.join(self.times)}" if self.times else ""
+        return what + at if self.supported else f"{what}: no longer supported{since}{at}"
 
     def to_dict(self) -> dict[str, Any]:
         """The support as JSON has it."""
@@ -65,9 +69,19 @@ class Support:
 
 @dataclass(frozen=True)
 class Supports(Answer):
-    """What later calls say of each timeout, by target and setting."""
+    """What later calls say of each timeout, by target and setting.
+
+    learned: on which calls the recommendations rest, None where they do not say. until: when the last of the later calls began.
+    """
 
     items: tuple[Support, ...]
+    learned: Learned | None = None
+    until: datetime | None = None
+
+    @property
+    def expired(self) -> bool:
+        """Whether the later calls go on beyond the time that the recommendations are to be trusted for."""
+        return self.learned is not None and self.until is not None and self.until > self.learned.expires
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -78,7 +92,9 @@ class Supports(Answer):
 
     def to_json(self) -> str:
         """The JSON that `meshslo recommend --check FILE --output json` prints."""
-        return json.dumps({"schema": SCHEMA, "items": [item.to_dict() for item in self.items]}, indent=2)
+        until = self.learned.expires.isoformat() if self.learned else None
+        items = [item.to_dict() for item in self.items]
+        return json.dumps({"schema": SCHEMA, "items": items, "expires": until, "expired": self.expired}, indent=2)
 
 
 _ROW: Final[dict[str, pl.DataType]] = {"route": pl.String(), "model": pl.String(), "since": pl.Datetime("us", "UTC")}
@@ -92,7 +108,8 @@ def support(advice: Recommendations, observed: Observed) -> Supports:
         if items:
             blocks = _blocks(observed, phase)
             found += [each for item in items if (each := _support(item, blocks, observed)) is not None]
-    return Supports(tuple(sorted(found, key=lambda each: (str(each.target), each.setting))))
+    ordered = tuple(sorted(found, key=lambda each: (str(each.target), each.setting)))
+    return Supports(ordered, advice.learned, observed.window[1] if observed.window else None)
 
 
 Blocks = Mapping[tuple[datetime, str, str | None, str | None], pl.DataFrame]
@@ -128,6 +145,7 @@ def _support(item: Recommendation, blocks: Blocks, observed: Observed) -> Suppor
         observed_high=seen.high,
         supported=seen.low <= budget,
         since=None if seen.low <= budget else next(_broken(here, value_s, budget, item.confidence), None),
+        times=tuple(_times(here, value_s, budget, item.confidence)),
     )
 
 
@@ -141,3 +159,18 @@ def _broken(blocks: Blocks, value_s: float, budget: float, confidence: float) ->
         table = LifeTable.from_cells(pl.concat([cells for key, cells in blocks.items() if key[0] == start]))
         if table.calls and table.exceedance(value_s, confidence).low > budget:
             yield start
+
+
+def _times(blocks: Blocks, value_s: float, budget: float, confidence: float) -> Iterator[str]:
+    """Hours of the day and days of the week that break the promise, surely so among all that are looked at."""
+    days = {key[0].date() for key in blocks}
+    for covered, name, number in ((2, "%H h", 24), (14, "%A", 7)):
+        if len(days) < covered:
+            continue
+        parts: dict[str, list[pl.DataFrame]] = {}
+        for key, cells in sorted(blocks.items(), key=lambda item: item[0][0]):
+            parts.setdefault(f"{key[0]:{name}}", []).append(cells)
+        for time, hours in sorted(parts.items()):
+            table = LifeTable.from_cells(pl.concat(hours))
+            if table.calls and table.exceedance(value_s, 1.0 - (1.0 - confidence) / number).low > budget:
+                yield time

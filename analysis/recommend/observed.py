@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -112,10 +113,15 @@ class Observed:
     deployed: Deployed = field(default_factory=Deployed)
 
     @cached_property
+    def window(self) -> tuple[datetime, datetime] | None:
+        """When the first call started, and when the last one did; None where there is none."""
+        first, last = self.calls.select(pl.col("start").min().alias("a"), pl.col("start").max().alias("b")).collect().row(0)
+        return None if first is None else (first, last)
+
+    @property
     def window_s(self) -> float:
         """Seconds from the first call's start to the last one's."""
-        first, last = self.calls.select(pl.col("start").min().alias("a"), pl.col("start").max().alias("b")).collect().row(0)
-        return 0.0 if first is None else float((last - first).total_seconds())
+        return (self.window[1] - self.window[0]).total_seconds() if self.window else 0.0
 
     @cached_property
     def routes(self) -> list[tuple[str, str | None]]:

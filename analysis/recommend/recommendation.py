@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, get_args
 
 import polars as pl
@@ -127,11 +128,38 @@ class Recommendation:
 
 
 @dataclass(frozen=True)
+class Learned:
+    """When the calls began that recommendations rest on, first and last, and until when what they say is to be trusted."""
+
+    start: datetime
+    end: datetime
+    expires: datetime
+
+    __pydantic_config__ = _STRICT
+
+    @classmethod
+    def between(cls, start: datetime, end: datetime) -> "Learned":
+        """What was learned between two moments says no more of the future than of the past: it holds as long again.
+
+        A day at least, so that it can be used, and `LONGEST` at most: models and their load change by then.
+        """
+        return cls(start, end, end + min(max(end - start, SHORTEST), LONGEST))
+
+
+SHORTEST: Final = timedelta(days=1)
+LONGEST: Final = timedelta(days=30)
+
+
+@dataclass(frozen=True)
 class Recommendations(Answer):
-    """All of them, in a stable order; `.to_json()` and `parse_recommendations` are inverse."""
+    """All of them, in a stable order; `.to_json()` and `parse_recommendations` are inverse.
+
+    learned: on which calls, and until when they hold; None where nobody said.
+    """
 
     schema: str = SCHEMA
     items: tuple[Recommendation, ...] = ()
+    learned: Learned | None = None
 
     __pydantic_config__ = _STRICT
 

@@ -98,6 +98,12 @@ def show_support(found: "Supports", console: "Console") -> None:
         console.print(str(each), markup=False, highlight=False)
     kept = sum(each.supported for each in found.items)
     console.print(f"{kept} of {len(found.items)} timeouts are supported by these calls", highlight=False)
+    if found.expired and found.learned is not None:
+        console.print(
+            f"they were learned on calls until {found.learned.end:%Y-%m-%d %H:%M}Z, to be trusted until "
+            f"{found.learned.expires:%Y-%m-%d %H:%M}Z: run recommend again on newer ones",
+            highlight=False,
+        )
 
 
 def _write(
@@ -137,6 +143,9 @@ def show(advice: "Recommendations", console: "Console") -> None:
     tables.show(console, table)
     for number, item in enumerate(advice.items, 1):
         console.print(f"{number:3}. {_place(item)}{item.reason}.", markup=False, highlight=False)
+    if advice.learned is not None and advice.items:
+        start, end, until = (f"{moment:%Y-%m-%d %H:%M}Z" for moment in vars(advice.learned).values())
+        console.print(f"learned on calls from {start} to {end}; check before {until} with --check", highlight=False)
 
 
 def _place(item: "Recommendation") -> str:

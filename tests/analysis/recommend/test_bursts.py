@@ -4,7 +4,7 @@ import pytest
 
 from meshslo.analysis.config import parse_config
 from meshslo.analysis.recommend import observe, recommend
-from meshslo.analysis.recommend.bursts import design_effects
+from meshslo.analysis.recommend.bursts import Minutes, design_effect, design_effects, largest_effect
 from tests.support.scenes import plain_calls
 
 CONFIG = parse_config("[objectives]\nfalse_timeout_ratio = 0.01")
@@ -58,3 +58,15 @@ def test_bursts_widen_what_is_recommended_and_are_said() -> None:
 def test_calls_cut_before_the_limit_are_neither_long_nor_short() -> None:
     calls = pl.concat([plain_calls(np.full(1800, 0.5)), plain_calls(np.full(1800, 0.2), outcome="cancelled")])
     assert design_effects(calls.lazy(), "total", {GROUP: 1.0}, {"gateway>generator": "client"}) == {}
+
+
+def test_services_that_change_by_the_hour_are_bursty_by_the_hour() -> None:
+    """Within an hour minutes are alike; hours differ. Blocks of minutes alone would see a part of it."""
+    hours, a_minute = 48, 10
+    pace = np.random.default_rng(3).lognormal(0.0, 0.5, hours)
+    long = np.random.default_rng(4).binomial(a_minute, np.clip(0.05 * np.repeat(pace, 60), 0, 1)).astype(float)
+    minutes = Minutes(np.full(hours * 60, float(a_minute)), long, np.arange(hours * 60))
+    by_minute = design_effect(minutes.calls, minutes.long)
+    assert largest_effect(minutes) > 3 * by_minute
+    shuffled = np.random.default_rng(5).permutation(long)
+    assert largest_effect(minutes._replace(long=shuffled)) == pytest.approx(design_effect(minutes.calls, shuffled), rel=0.5)

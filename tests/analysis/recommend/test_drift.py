@@ -8,7 +8,7 @@ import pytest
 from meshslo.analysis.config import parse_config
 from meshslo.analysis.recommend import observe, recommend
 from meshslo.analysis.recommend.drift import Supports, support
-from meshslo.analysis.recommend.recommendation import Recommendations
+from meshslo.analysis.recommend.recommendation import Learned, Recommendations, parse_recommendations
 from tests.support.calls import EPOCH
 from tests.support.scenes import plain_calls
 
@@ -73,3 +73,38 @@ def test_the_frame_has_a_row_a_timeout() -> None:
     (row,) = found.frame.to_dicts()
     assert (row["hop"], row["model"], row["supported"]) == ("gateway>generator", None, False)
     assert row["since"] == found.items[0].since
+
+
+def test_advice_says_what_it_was_learned_on_and_until_when_to_trust_it() -> None:
+    learned = ADVICE.learned
+    assert learned is not None
+    assert (learned.start, learned.end) == (EPOCH, EPOCH + timedelta(seconds=999))
+    assert learned.expires == learned.end + timedelta(days=1)
+    assert not judged(sample(2)).expired
+    late = judged(sample(2, hours=30))
+    assert late.expired
+    assert json.loads(late.to_json())["expired"] is True
+    assert parse_recommendations(ADVICE.to_json()).learned == learned
+
+
+def test_trust_lasts_as_long_as_the_calls_did_a_month_at_most() -> None:
+    week, year = (Learned.between(EPOCH, EPOCH + timedelta(days=days)) for days in (7, 365))
+    assert week.expires == EPOCH + timedelta(days=14)
+    assert year.expires == EPOCH + timedelta(days=395)
+
+
+def test_hours_of_the_day_that_break_the_promise_are_named() -> None:
+    """Every day from nine to ten o'clock the service is slow; over all hours together the promise holds."""
+    days = [sample(10 + day, hours=24 * day + hour) for day in range(3) for hour in range(1, 20)]
+    peak = [sample(90 + day, scale=1.5, hours=24 * day) for day in range(3)]
+    (found,) = judged(pl.concat([*days, *peak])).items
+    assert found.supported
+    assert found.times == ("09 h",)
+    assert str(found).endswith("it cuts too many at 09 h")
+
+
+def test_days_of_the_week_count_where_weeks_were_seen() -> None:
+    days = [sample(10 + day, scale=1.5 if day % 7 == 5 else 1.0, hours=24 * day) for day in range(21)]
+    (found,) = judged(pl.concat(days)).items
+    assert "Saturday" in found.times
+    assert "Monday" not in found.times
