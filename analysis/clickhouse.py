@@ -119,24 +119,36 @@ def statement(store: ClickHouse, calls: Steps, keys: tuple[str, ...], bucket: st
 
 
 def cells_of(calls: Steps, keys: tuple[str, ...], bucket: str | None, phases: Sequence[Phase]) -> Steps:
-    """The cells of the calls: a row for each time bucket, vantage, key, phase, ending and histogram bucket."""
+    """The cells of the calls that started within the parameters `since` and `until`.
+
+    A row for each time bucket, vantage, key, phase, ending and histogram bucket.
+    """
+    within = "WHERE start_ns >= {since:Int64} AND start_ns < {until:Int64}"
+    return counted(calls.apart(timed_calls(keys, bucket, phases), within), keys)
+
+
+def timed_calls(keys: Sequence[str], bucket: str | None, phases: Sequence[Phase]) -> dict[str, str]:
+    """What `counted` reads of calls: place and keys, and an array of the phases that each call has been through."""
     start = "0" if bucket is None else f"intDiv(start_ns, {bucket_ns(bucket)}) * {bucket_ns(bucket)}"
     timed = ", ".join(f"({literal(phase)}, {', '.join(_timed(phase))})" for phase in phases)
-    named = {f"k_{key}": key for key in keys}
     own = {"start": start, "vantage": "vantage", "outcome": "outcome", "weigh": "ifNull(weight, 1.0)", "timed": f"[{timed}]"}
+    return {**own, **{f"k_{key}": key for key in keys}}
+
+
+def counted(timed: Steps, keys: Sequence[str]) -> Steps:
+    """The cells of calls that have the columns of `timed_calls`."""
     parts = {"phase": 1, "value": 2, "event": 3, "censored": 4}
-    spread = calls.apart({**own, **named}, "WHERE start_ns >= {since:Int64} AND start_ns < {until:Int64}").then(
+    spread = timed.then(
         {
-            **{name: name for name in ("start", "vantage", "outcome", "weigh", *named)},
+            **{name: name for name in ("start", "vantage", "outcome", "weigh", *(f"k_{key}" for key in keys))},
             **{name: f"tupleElement(timed, {place})" for name, place in parts.items()},
         },
         "ARRAY JOIN timed",
     )
-    index = _index("value")
     group = group_columns(keys)
-    counted = {
+    sums = {
         **{name: name for name in group if name != "index"},
-        "index": index,
+        "index": _index("value"),
         "count": "count()",
         "weight": "sum(weigh)",
         "weight_sq": "sum(weigh * weigh)",
@@ -144,7 +156,7 @@ def cells_of(calls: Steps, keys: tuple[str, ...], bucket: str | None, phases: Se
         "min_s": "min(value)",
         "max_s": "max(value)",
     }
-    return spread.then(counted, f"GROUP BY {', '.join(group)}")
+    return spread.then(sums, f"GROUP BY {', '.join(group)}")
 
 
 def group_columns(keys: Sequence[str]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
-"""Rollups kept in ClickHouse: a table of cells that a statement on a schedule adds to, so that months are read without a span.
+"""Rollups kept in ClickHouse, so that months are read without a span: two tables of cells of one layout.
 
-A schedule rather than a view on insert: the spans of one trace arrive in several inserts, and a call's hop is known only when
-both of its sides are there. Each run takes the minutes since the last one that have settled, and none twice.
+`meshslo_cells` is exact: a statement on a schedule adds the minutes since its last run that have settled, and none twice. The
+spans of one trace arrive in several inserts, and a call's hop is known only when both of its sides are there.
+`meshslo_live` is current on insert: a materialised view adds what each span tells by itself (`telemetry.clickhouse.lone_sql`).
 """
 
 from collections.abc import Sequence
@@ -13,14 +14,17 @@ import polars as pl
 from meshslo.telemetry.clickhouse import ClickHouse
 from meshslo.telemetry.clickhouse.calls_sql import FRONTS as PARAMETER_FRONTS
 from meshslo.telemetry.clickhouse.calls_sql import calls, fronts_of
+from meshslo.telemetry.clickhouse.lone_sql import lone_calls
 from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.vocabulary import PHASES, Phase
 
-from .clickhouse import ADDED, bucket_ns, cells_of, group_columns
+from .clickhouse import ADDED, bucket_ns, cells_of, counted, group_columns, timed_calls
 from .folding import KEYS
 
 CELLS: Final = "meshslo_cells"
 FRONTS: Final = "meshslo_fronts"
+LIVE: Final = "meshslo_live"
+LIVE_VIEW: Final = "meshslo_live_view"
 BUCKET: Final = "1m"
 SETTLED_S: Final = 300
 """How old a minute must be before it is counted: spans of long streams and of slow exporters must have arrived."""
@@ -46,15 +50,18 @@ _VALUES: Final = {
 
 
 def statements(store: ClickHouse, *, keys: Sequence[str] = KEYS) -> list[str]:
-    """What makes the tables and adds the minutes that have settled; run it again, each minute or hour, to keep them current.
+    """What makes the tables and the view, and adds the minutes that have settled; run it again, each minute or hour.
 
-    The list of services whose proxies stand for themselves (`meshslo_fronts`) is taken from the spans there are now.
+    The view needs no schedule; the last two statements do. The list of services whose proxies stand for themselves
+    (`meshslo_fronts`) is taken from the spans there are now.
     """
     table = store.address.table
-    cells, fronts = table.beside(CELLS), table.beside(FRONTS)
+    cells, fronts, live = table.beside(CELLS), table.beside(FRONTS), table.beside(LIVE)
     found = fronts_of(table.qualified, "1").sql()
     return [
         _table_of_cells(cells, keys),
+        _table_of_cells(live, keys),
+        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {table.beside(LIVE_VIEW)} TO {live} AS\n{live_cells(store, keys)}",
         f"CREATE TABLE IF NOT EXISTS {fronts} (service String) ENGINE = ReplacingMergeTree ORDER BY service",
         f"INSERT INTO {fronts} SELECT arrayJoin(fronts) AS service FROM ({found})",
         f"INSERT INTO {cells}\n{settled_cells(store, keys)}",
@@ -70,6 +77,13 @@ def _table_of_cells(name: str, keys: Sequence[str]) -> str:
     order = ", ".join(f"`{column}`" for column in group)
     engine = f"AggregatingMergeTree PARTITION BY intDiv(start, {bucket_ns('1d')}) ORDER BY ({order})"
     return f"CREATE TABLE IF NOT EXISTS {name} ({columns})\nENGINE = {engine} SETTINGS allow_nullable_key = 1"
+
+
+def live_cells(store: ClickHouse, keys: Sequence[str] = KEYS) -> str:
+    """The cells of the spans that are being inserted, each taken by itself."""
+    words = tuple(dict.fromkeys(("hop", *keys)))
+    calls = lone_calls(store.address.table.qualified, words)
+    return counted(calls.then(timed_calls(keys, BUCKET, PHASES)), keys).sql()
 
 
 def settled_cells(store: ClickHouse, keys: Sequence[str] = KEYS, now_ns: str = "toUnixTimestamp64Nano(now64(9))") -> str:

@@ -13,14 +13,15 @@ _Apply = Annotated[bool, typer.Option("--apply", help="Run the statements instea
 
 
 def clickhouse_init(url: _Url, apply: _Apply = False) -> None:
-    """Print (or run) what makes a table of rollups in ClickHouse and adds the minutes that have settled.
+    """Print (or run) what keeps rollups current in ClickHouse: a materialised view, and a statement for the exact ones.
 
-    Run it with --apply on a schedule to keep the table current; no minute is counted twice. Reports read it with
-    `&cells=meshslo_cells` in the address.
+    The view counts each span as it is inserted; reports read it with `&cells=meshslo_live` in the address. The statement
+    counts the minutes that have settled, with whole traces: run it with --apply on a schedule, no minute is counted twice,
+    and read it with `&cells=meshslo_cells`.
 
     Example: meshslo clickhouse-init 'clickhouse://localhost:8123/otel?table=otel_traces' --apply
     """
-    from meshslo.analysis.clickhouse_cells import CELLS, statements
+    from meshslo.analysis.clickhouse_cells import CELLS, LIVE, statements
     from meshslo.telemetry.clickhouse import open_clickhouse
 
     store = open_clickhouse(url)
@@ -30,7 +31,8 @@ def clickhouse_init(url: _Url, apply: _Apply = False) -> None:
         else:
             typer.echo(statement + ";\n")
     if apply:
-        err().print(f"Reports read it with &cells={CELLS} in the address.", markup=False)
+        said = f"Reports read rollups with &cells={LIVE} (on insert) or &cells={CELLS} (exact, on a schedule) in the address."
+        err().print(said, markup=False)
 
 
 COMMAND = Command(clickhouse_init, "clickhouse-init")

@@ -143,7 +143,7 @@ def _folded(array: str, is_set: str, *, whole: bool) -> str:
     return f"arrayMap((n, c, last) -> if(last, {first}, {array}[n]), r_span, r_chain, r_last)"
 
 
-def _host(name: str) -> str:
+def host_service(name: str) -> str:
     """The service that a host name means."""
     bare = f"replaceRegexpOne({name}, ':\\\\d+$', '')"
     return f"if(match({bare}, {literal(_INSIDE)}), extract({bare}, '^([^.]+)'), {bare})"
@@ -152,14 +152,14 @@ def _host(name: str) -> str:
 _ISTIO_CLUSTER: Final = literal(r"^(?:in|out)bound\|[^|]*\|[^|]*\|(.+)$")
 
 
-def _cluster(name: str) -> str:
+def cluster_service(name: str) -> str:
     """The service that an Envoy cluster name means."""
-    return _host(first_set(f"(extract({name}, {_ISTIO_CLUSTER}))", f"if(position({name}, '|') = 0, {name}, '')"))
+    return host_service(first_set(f"(extract({name}, {_ISTIO_CLUSTER}))", f"if(position({name}, '|') = 0, {name}, '')"))
 
 
 _JUDGED: Final = judged("_r_flags", "_r_status_code", "_r_grpc_status", "_r_failed", "_r_failure")
 _SIDES: Final = {
-    "cluster_service": each(_cluster("_upstream_cluster")),
+    "cluster_service": each(cluster_service("_upstream_cluster")),
     "r_arrived": "arrayMap(n -> received[n] AND (NOT outbound[n] OR alone[n]), r_span)",
     "r_going_out": "arrayMap((n, arrived) -> outbound[n] AND NOT arrived, r_span, r_arrived)",
     "r_vantage": "arrayMap((n, sdk, arrived) -> multiIf(sdk, if(server[n], 'server', 'client'), "
@@ -168,7 +168,7 @@ _SIDES: Final = {
     + first_set("stated", "crossing[n]")
     + ", sdk OR out, service[n], crossing[n]), r_span, r_sdk, r_going_out, r_stated_caller)",
     "r_seen_callee": "arrayMap((n, sdk, out, peer, provider) -> multiIf(sdk AND server[n], service[n], sdk, "
-    + first_set(f"({_host('peer')})", "provider")
+    + first_set(f"({host_service('peer')})", "provider")
     + ", out, cluster_service[n], "
     + first_set("service[n]", "cluster_service[n]")
     + "), r_span, r_sdk, r_going_out, r_peer, r_provider)",

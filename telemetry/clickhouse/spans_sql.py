@@ -40,19 +40,21 @@ _SOUND: Final = (
 
 def spans(table: str, condition: str) -> Steps:
     """The spans of `table` that fulfil `condition`, with every column that normalising reads."""
-    first = Step({**_FIXED, **_texts()}, f"FROM {table} WHERE {_SOUND} AND {condition}", whole=True)
-    return Steps((first,)).extended({**_SETTLED, **_MEASURED})
+    first = Step({**_FIXED, **_LOOKED_UP}, f"FROM {table} WHERE {_SOUND} AND {condition}", whole=True)
+    return Steps((first,)).extended({**_texts(), **_SETTLED, **_MEASURED})
 
 
 def raw_spans(table: str, condition: str) -> str:
     """The same spans as the columns of `telemetry.normalize.SPANS`: ids in hex, '' for what is not set."""
     fixed = {_RAW.get(name, name): expression for name, expression in _FIXED.items() if name not in _BY_KIND}
-    texts = {name.removeprefix("a_"): expression for name, expression in _texts().items()}
     complete = (
         f"multiIf(kind = {SERVER}, {_FIXED['server_complete_ns']}, kind = {CLIENT}, {_FIXED['client_complete_ns']}, NULL)"
     )
-    columns = ", ".join(f"{text} AS {name}" for name, text in {**fixed, "complete_ns": complete, **texts}.items())
-    return f"SELECT {columns} FROM {table} WHERE {_SOUND} AND {condition}"
+    chosen = Steps(
+        (Step({**fixed, "complete_ns": complete, **_LOOKED_UP}, f"FROM {table} WHERE {_SOUND} AND {condition}", True),)
+    )
+    handed = {name: name for name in (*fixed, "complete_ns")}
+    return chosen.then({**handed, **{name.removeprefix("a_"): text for name, text in _texts().items()}}).sql()
 
 
 _RAW: Final = {"trace": "trace_id", "id": "span_id", "parent_id": "parent_span_id", "begin": "start_ns", "ended": "end_ns"}
@@ -61,17 +63,39 @@ _BY_KIND: Final = ("server_complete_ns", "client_complete_ns")
 
 def _texts() -> dict[str, str]:
     """Every attribute column as text: the best spelling that is set, the span's own before the resource's."""
-    columns = {column: [f"SpanAttributes[{literal(name)}]" for name in names] for column, names in ATTRIBUTES.items()}
-    columns |= {column: [place for name in names for place in _places(name)] for column, names in RESOURCE.items()}
-    texts = {
-        f"a_{column}": first_set(*(f"if({place} = '-', '', {place})" for place in places)) for column, places in columns.items()
-    }
-    texts["a_service"] = "toString(ServiceName)"
+    texts = {f"a_{column}": _first_said([_NUMBERED[place] for place in places]) for column, places in _PLACES.items()}
+    texts["a_service"] = "service_name"
     return {name: f"leftUTF8({text}, {LONGEST_TEXT})" for name, text in texts.items()}
 
 
-def _places(name: str) -> tuple[str, str]:
-    return f"SpanAttributes[{literal(name)}]", f"ResourceAttributes[{literal(name)}]"
+def _first_said(names: list[str]) -> str:
+    """The first text that says something, '' where none does."""
+    *others, last = names
+    chosen = f"if({last} = '-', '', {last})"
+    for name in reversed(others):
+        chosen = f"if({name} IN ('', '-'), {chosen}, {name})"
+    return chosen
+
+
+def _in_span(name: str) -> str:
+    return f"SpanAttributes[{literal(name)}]"
+
+
+_PLACES: Final[Mapping[str, list[str]]] = {
+    **{column: [_in_span(name) for name in names] for column, names in ATTRIBUTES.items()},
+    **{
+        column: [place for name in names for place in (_in_span(name), f"ResourceAttributes[{literal(name)}]")]
+        for column, names in RESOURCE.items()
+    },
+}
+_NUMBERED: Final[Mapping[str, str]] = {
+    place: f"v_{number}" for number, place in enumerate(dict.fromkeys(place for places in _PLACES.values() for place in places))
+}
+"""The name that each looked up attribute gets: analysing a statement takes long, and longer where lookups stand in it again."""
+_LOOKED_UP: Final[Mapping[str, str]] = {
+    "service_name": "toString(ServiceName)",
+    **{name: place for place, name in _NUMBERED.items()},
+}
 
 
 def _number_of(words: tuple[str, ...], column: str, prefix: str) -> str:

@@ -10,10 +10,8 @@ from polars.testing import assert_frame_equal
 from meshslo.analysis import open_store
 from meshslo.analysis.api import from_calls
 from meshslo.analysis.clickhouse import bucket_ns
-from meshslo.analysis.clickhouse_cells import settled_cells, statements
 from meshslo.analysis.folding import Rollup
 from meshslo.analysis.rollup import roll_up
-from meshslo.telemetry.clickhouse import open_clickhouse
 from meshslo.telemetry.errors import BadInputError, StoreError
 from meshslo.telemetry.normalize import decode_traces, to_calls
 from tests.support import otel_traces
@@ -85,22 +83,3 @@ def test_keys_that_calls_in_clickhouse_do_not_have(spans: tuple[str, pl.DataFram
 def test_buckets_without_a_fixed_length(bucket: Any) -> None:
     with pytest.raises(BadInputError, match="has no fixed length"):
         bucket_ns(bucket)
-
-
-def test_kept_cells_are_the_rollup_of_the_settled_minutes() -> None:
-    request = forest(seed=4, traces=150)
-    otel_traces.create(engine(), "kept")
-    otel_traces.insert(engine(), "kept", [request])
-    calls = to_calls(decode_traces(request.SerializeToString()).spans.sort("start_ns", "kind", "span_id"))
-    store = open_clickhouse(engine_url("kept"))
-    *tables, fill = statements(store)
-    assert fill.startswith("INSERT INTO `default`.`meshslo_cells`\nWITH")
-    for statement in tables:
-        store.connection.run(statement)
-    # The statement at two moments: together they count each settled minute once.
-    for now_s in (START_NS // 10**9 + 900, START_NS // 10**9 + 1_500):
-        store.connection.run(f"INSERT INTO meshslo_cells {settled_cells(store, now_ns=str(now_s * 10**9))}")
-    settled = calls.lazy().filter(pl.col("start") < MIDDLE + timedelta(seconds=600))
-    for keys, bucket in ((("hop", "route", "model", "tenant"), "1m"), (("hop",), "1h")):
-        kept = open_store(engine_url("kept") + "&cells=meshslo_cells").rollup(by=keys, bucket=bucket)
-        assert_equal(kept, roll_up(settled, keys=keys, bucket=bucket))

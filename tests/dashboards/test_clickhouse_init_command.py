@@ -1,0 +1,37 @@
+"""`meshslo clickhouse-init`: prints what it would run, and runs it twice without harm."""
+
+import pytest
+from typer.testing import CliRunner
+
+from meshslo.dashboards.cli import build
+from tests.support import otel_traces
+from tests.support.chdb import engine, engine_url
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chdb")]
+
+MADE = {"meshslo_cells", "meshslo_fronts", "meshslo_live", "meshslo_live_view"}
+
+
+def said(*arguments: str) -> str:
+    result = CliRunner().invoke(build(), ("clickhouse-init", *arguments), env={"COLUMNS": "200", "TERM": "dumb"})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def tables() -> set[str]:
+    return {row[0] for row in engine().query("SHOW TABLES").result_rows} & MADE
+
+
+def test_it_prints_the_statements_and_runs_them_where_asked() -> None:
+    for name in MADE:
+        engine().command(f"DROP TABLE IF EXISTS {name}")
+    otel_traces.create(engine(), "init")
+    printed = said(engine_url("init"))
+    assert tables() == set()
+    assert (
+        printed.count("CREATE MATERIALIZED VIEW IF NOT EXISTS `default`.`meshslo_live_view` TO `default`.`meshslo_live`") == 1
+    )
+    assert "INSERT INTO `default`.`meshslo_cells`" in printed
+    for _ in range(2):
+        assert "&cells=meshslo_live" in said(engine_url("init"), "--apply")
+    assert tables() == MADE
