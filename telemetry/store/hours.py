@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -39,8 +40,12 @@ def folder_of(layout: Layout, hour: datetime) -> Path:
 
 def hour_of(path: Path) -> datetime:
     """The hour of a call file's folder."""
-    date, hour = path.parent.parent.name.removeprefix("date="), path.parent.name.removeprefix("hour=")
-    return datetime.strptime(f"{date} {hour}", "%Y-%m-%d %H").replace(tzinfo=UTC)
+    return _hour(path.parent.parent.name, path.parent.name)
+
+
+@cache
+def _hour(date: str, hour: str) -> datetime:
+    return datetime.fromisoformat(f"{date.removeprefix('date=')}T{hour.removeprefix('hour=')}:00Z").astimezone(UTC)
 
 
 def touches(path: Path, since: datetime | None, until: datetime | None) -> bool:
