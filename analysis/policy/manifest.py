@@ -165,10 +165,13 @@ def _members(body: Any) -> list[Any]:
     return entries(body, "items") if is_list else [body]
 
 
-def dump(body: Any) -> str:
-    """YAML of a mapping, plain or loaded by `load_editable`."""
+def dump(body: Any, *, flush_lists: bool = False) -> str:
+    """YAML of a mapping, plain or loaded by `load_editable`; with `flush_lists` dashes stand right under their key."""
     stream = io.StringIO()
-    _editor().dump(body, stream)
+    editor = _editor()
+    if flush_lists:
+        editor.indent(mapping=2, sequence=2, offset=0)
+    editor.dump(body, stream)
     return stream.getvalue()
 
 
