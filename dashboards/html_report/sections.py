@@ -155,6 +155,7 @@ def _streams(asked: Asked) -> Part:
 
 
 def _verdicts(asked: Asked) -> Iterator[tuple[str, Callable[[], Answer]]]:
+    yield "Whose time it is", partial(asked.store.chain, since=asked.since, until=asked.until)
     yield "What to change", partial(asked.store.recommend, config=asked.config, since=asked.since, until=asked.until)
     if asked.config.slo:
         yield "Objectives", partial(asked.store.slo, asked.config, at=asked.until)
@@ -162,6 +163,7 @@ def _verdicts(asked: Asked) -> Iterator[tuple[str, Callable[[], Answer]]]:
 
 
 CAPTIONS: Final = {
+    "Whose time it is": "What each hop keeps users waiting itself, as a share of the time of the slowest traces; 95 % intervals.",
     "What to change": "Timeouts now and proposed, beside the observed quantile that the false-timeout budget names.",
     "Objectives": "What is left of each error budget, with its 95 % interval; below 0 the objective is missed.",
 }
