@@ -20,6 +20,7 @@ from .load import Played, Seen, run_load
 from .load_plan import Ask, plan_load
 from .measure import disagreements, entry_calls, seen_by_users, seen_in_store, stream_quantiles
 from .picture import write_pictures
+from .predict import Prediction, predict
 from .present import show_recommendations, show_report
 from .processes import DemoError, Processes, validate_bootstrap
 from .runs import Run, runs_table, write_runs
@@ -56,7 +57,9 @@ class Demo:
         """Tell what is being done, with the time since the start."""
         self.progress.print(f"[dim]{datetime.now(UTC):%H:%M:%S}[/] {sentence}")
 
-    def run(self, name: str, bootstraps: Mapping[str, Path], promised: float | None) -> Run:
+    def run(
+        self, name: str, bootstraps: Mapping[str, Path], promised: float | None = None, predicted: Prediction | None = None
+    ) -> Run:
         """Play the load under these proxies and measure it from both sides."""
         for path in bootstraps.values():
             validate_bootstrap(path)
@@ -76,6 +79,7 @@ class Demo:
             p95=quantiles[0.95],
             p99=quantiles[0.99],
             promised_rate=promised,
+            predicted=predicted,
             held_s=longest_hold_s(bootstraps),
             lag_s=played.lag_s,
         )
@@ -128,13 +132,15 @@ def _three_runs(demo: Demo) -> list[Run]:
     config = write_config(demo.folder / "meshslo.toml", demo.settings)
     bootstraps = {service: proxy.write(_made(demo.folder / "mesh" / "before")) for service, proxy in demo.town.proxies.items()}
     demo.say("run 1 of 3: a 3 s timeout on streams, blanket retries at two layers")
-    runs = [demo.run("before", bootstraps, promised=None)]
+    runs = [demo.run("before", bootstraps)]
     for number, name in ((2, "explore"), (3, "tightened")):
-        advice = advise(demo.store, (runs[-1].since, runs[-1].until), config, bootstraps)
+        window, now = (runs[-1].since, runs[-1].until), bootstraps
+        advice = advise(demo.store, window, config, now)
         _present(demo, runs[-1], advice, name)
         bootstraps = advice.write_envoy(_made(demo.folder / "mesh" / name))
+        predicted = predict(demo.store, window, now, bootstraps)
         demo.say(f"run {number} of 3: the same load under the recommended mesh, '{name}'")
-        runs.append(demo.run(name, bootstraps, advice.promised_rate))
+        runs.append(demo.run(name, bootstraps, advice.promised_rate, predicted))
     advice.write(demo.folder)
     return runs
 

@@ -14,13 +14,14 @@ from meshslo.analysis.quantile import Quantile
 from meshslo.dashboards.tables import table
 
 from .measure import Measured
+from .predict import Prediction
 
 TITLE: Final = "The same load under three meshes"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the load under one mesh: its window, both measurements, and the rate of cut streams that was promised."""
+    """One run of the load under one mesh: its window, both measurements, and what was promised and predicted of it."""
 
     name: str
     since: datetime
@@ -32,6 +33,8 @@ class Run:
     promised_rate: float | None = None
     held_s: float | None = None
     """How long a call that never answers is held."""
+    predicted: Prediction | None = None
+    """What the run before let expect of this one's mesh."""
     lag_s: float = 0.0
     """How late the load generator's process woke up in the worst hundredth of cases."""
 
@@ -44,6 +47,7 @@ class Run:
             **_figures(self.store),
             "cut_rate": self.store.cut_rate,
             "promised_rate": self.promised_rate,
+            "predicted": None if self.predicted is None else self.predicted.to_dict(self.store),
             "held_s": self.held_s,
             "lag_s": self.lag_s,
             "p95_s": self.p95.value_s,
@@ -70,9 +74,12 @@ def runs_rows(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
         ("requests / streams", [f"{run.store.requests} / {run.store.streams}" for run in runs]),
         ("streams cut by timers", [f"{run.store.cut_by_timer} ({run.store.cut_rate:.1%})" for run in runs]),
         ("  promised at most", [_promise(run.promised_rate) for run in runs]),
+        ("  predicted", [_prediction(run, "cut_rate") for run in runs]),
         ("success", [f"{run.store.success_rate:.1%}" for run in runs]),
+        ("  predicted", [_prediction(run, "success_rate") for run in runs]),
         ("calls per request, at best 4", [f"{run.store.calls / max(1, run.store.requests):.2f}" for run in runs]),
         ("amplification of the chain", [f"{run.store.amplification:.2f}" for run in runs]),
+        ("  predicted", [_prediction(run, "amplification") for run in runs]),
         ("tokens generated in vain", [_vain(run.store) for run in runs]),
         ("stream p95", [_seconds(run.p95) for run in runs]),
         ("stream p99", [_seconds(run.p99) for run in runs]),
@@ -93,6 +100,14 @@ def runs_table(runs: Sequence[Run], console: Console) -> Table:
 
 def _promise(rate: float | None) -> str:
     return "nothing" if rate is None else f"{rate:.1%}"
+
+
+def _prediction(run: Run, name: str) -> str:
+    """The interval that was predicted, as in "0.3 - 2.1%"."""
+    figure = getattr(run.predicted, name, None)
+    if figure is None or figure.low is None or figure.high is None:
+        return "-"
+    return f"{figure.low:.2f} - {figure.high:.2f}" if name == "amplification" else f"{100 * figure.low:.1f} - {figure.high:.1%}"
 
 
 def _vain(measured: Measured) -> str:

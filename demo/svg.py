@@ -20,7 +20,7 @@ INK: Final = "#1f2328"
 GREY: Final = "#57606a"
 
 WIDTH: Final = 1080
-HEIGHT: Final = 400
+HEIGHT: Final = 440
 LEFT, RIGHT, TOP, BOTTOM = 64, 500, 84, 340
 LEAST_SHARE: Final = 0.002
 """Where the logarithmic axis ends."""

@@ -69,6 +69,15 @@ def test_fewer_streams_are_cut_and_fewer_calls_are_made(runs: list[dict[str, Any
         assert later["tokens_in_vain"] < before["tokens_in_vain"]
 
 
+def test_what_was_predicted_holds_what_was_measured(runs: list[dict[str, Any]]) -> None:
+    before, *later = runs
+    assert before["predicted"] is None
+    for run in later:
+        for name, figure in run["predicted"].items():
+            assert figure["low"] <= run[name] <= figure["high"], (run["name"], name)
+            assert figure["held"]
+
+
 def test_both_sides_counted_the_same(runs: list[dict[str, Any]]) -> None:
     for run in runs:
         for count in ("requests", "streams", "cut_by_timer", "succeeded", "calls", "tokens_in_vain"):

@@ -10,7 +10,9 @@ import numpy as np
 from rich.console import Console
 
 from meshslo.analysis.quantile import Quantile
+from meshslo.analysis.simulate.estimates import Figure
 from meshslo.demo.measure import Measured, Traffic
+from meshslo.demo.predict import Prediction
 from meshslo.demo.runs import Run, runs_table, write_runs
 from meshslo.demo.settings import HOPS
 from meshslo.demo.svg import draw
@@ -37,7 +39,10 @@ BEFORE = Run(
     UNKNOWN,
     held_s=3.0,
 )
-AFTER = replace(BEFORE, name="tightened", p95=Quantile(0.95, 4.5, 4.1, 4.9, "ok"), promised_rate=0.01)
+PREDICTED = Prediction(
+    cut_rate=Figure(0.1, 0.08, 0.13), success_rate=Figure(None, 0.9, 0.97, "bounded"), amplification=Figure(1.3, 1.2, 1.4)
+)
+AFTER = replace(BEFORE, name="tightened", p95=Quantile(0.95, 4.5, 4.1, 4.9, "ok"), promised_rate=0.01, predicted=PREDICTED)
 
 
 def test_runs_json_has_what_scripts_read(tmp_path: Path) -> None:
@@ -53,6 +58,9 @@ def test_runs_json_has_what_scripts_read(tmp_path: Path) -> None:
     assert (before["tokens_in_vain"], before["p95_s"], before["p95_status"], before["p99_s"]) == (10_000, 3.0, "at_least", None)
     assert (before["amplification"], before["users"]["streams"]) == (1.1**3, 750)
     assert (after["promised_rate"], after["p95_status"]) == (0.01, "ok")
+    assert before["predicted"] is None
+    assert after["predicted"]["cut_rate"] == {"value": 0.1, "low": 0.08, "high": 0.13, "status": "ok", "held": True}
+    assert not after["predicted"]["success_rate"]["held"]
 
 
 def test_the_table_says_what_is_a_bound_and_what_is_unknown() -> None:
@@ -61,7 +69,7 @@ def test_the_table_says_what_is_a_bound_and_what_is_unknown() -> None:
         console.print(runs_table([BEFORE, AFTER], console))
     text = capture.get()
     assert text.isascii()
-    for words in (">= 3.00 s", "needs 49 more", "90 (12.0%)", "nothing", "1.0%", "4.40"):
+    for words in (">= 3.00 s", "needs 49 more", "90 (12.0%)", "nothing", "1.0%", "4.40", "8.0 - 13.0%", "1.20 - 1.40"):
         assert words in text
 
 
