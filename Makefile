@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 DEBIAN_PROGRAMS := prometheus promtool chromium chromedriver
 DEBIAN_PACKAGES := prometheus chromium chromium-driver
 
-.PHONY: help setup system demo test check fast types lint format fuzz soak bench dashboard notebooks notebook-data clean
+.PHONY: help setup system demo test check fast types lint format fuzz soak bench rule-docs dashboard notebooks notebook-data clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,11 +59,16 @@ format: setup ## Format and mend what ruff can mend
 fuzz: setup ## A million mutated messages against the collector's readers (the tests send 10,000)
 	MESHSLO_FUZZ=1000000 $(PYTEST) tests/telemetry/test_collect_fuzz.py
 
-soak: setup system ## Kill the collector 200 times under load (the tests kill it 10 times)
-	MESHSLO_KILLS=200 $(PYTEST) tests/telemetry/test_collect_kill.py
+soak: setup system ## Kill the collector 200 times under load; fill its disk, send it bombs and foreign tenants 20 times over
+	MESHSLO_KILLS=200 MESHSLO_ROUNDS=20 $(PYTEST) $(addprefix tests/telemetry/test_collect,_kill.py _metrics.py _health.py .py _access.py) \
+		-k 'sigkill or full_disk or decompression or tenant'
 
 bench: setup ## Speed against named alternatives and the physical floor; writes build/bench.json
 	$(BIN)/python -m tests.bench
+
+rule-docs: setup ## Write the page of every rule of `meshslo check` into docs/rules
+	@mkdir -p docs/rules && rm -f docs/rules/*.md
+	$(BIN)/python -c 'from pathlib import Path; from meshslo.analysis.check import pages, rules; [Path("docs/rules", name).write_text(text) for name, text in pages(rules()).items()]'
 
 dashboard: setup ## The Streamlit dashboard on the demo's store
 	$(BIN)/meshslo dashboard --store demo-out/store --config demo-out/meshslo.toml --current demo-out/mesh/before

@@ -24,6 +24,7 @@ from meshslo.telemetry.store import open_store
 from tests.support.collector import Collector, running
 from tests.support.http2 import trailers_of_call
 from tests.support.otlp import make_batch, make_request, make_span
+from tests.support.rounds import ROUNDS
 
 pytestmark = pytest.mark.system
 
@@ -279,10 +280,11 @@ def test_decompression_is_bounded_in_memory(collector: Collector, http: httpx.Cl
     squeezer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join([squeezer.compress(bytes(MIB)) for _ in range(1024)]) + squeezer.flush()
     assert len(bomb) <= MIB
-    assert post(http, bomb, **{"Content-Encoding": "gzip"}).status_code == 413
-    with pytest.raises(grpc.RpcError) as caught:
-        export(channel, bytes(1024 * MIB), compression=grpc.Compression.Gzip)
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    for _ in range(ROUNDS):
+        assert post(http, bomb, **{"Content-Encoding": "gzip"}).status_code == 413
+        with pytest.raises(grpc.RpcError) as caught:
+            export(channel, bytes(1024 * MIB), compression=grpc.Compression.Gzip)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert peak_mib() - before < 100
 
 

@@ -1,7 +1,9 @@
 """Who may send to a collector: TLS, client certificates, tokens, and the tenants that a token may speak for."""
 
+import random
 import ssl
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from meshslo.telemetry.errors import BadConfigError
 from meshslo.telemetry.store import open_store
 from tests.support.collector import Collector, running
 from tests.support.otlp import make_batch, make_span
+from tests.support.rounds import ROUNDS
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -146,6 +149,25 @@ def test_a_sender_with_certificate_and_token_speaks_for_its_own_tenants_only(gua
     assert readable(guarded) >= {101, 103, 104}
     assert not readable(guarded) & {102, 105}
     assert 'spans_rejected_total{reason="the sender\'s token may not speak for this tenant"} 1.0' in text
+
+
+@pytest.mark.system
+def test_no_span_of_a_foreign_tenant_is_ever_stored_whatever_its_batch(guarded: Collector, authority: trustme.CA) -> None:
+    chance, names, numbers = random.Random(11), ("tenant.id", "Tenant", "X-TENANT-ID"), count(1000)
+    mine: set[int] = set()
+    theirs: set[int] = set()
+    with httpx.Client(verify=context_of(authority, with_certificate=True)) as client:
+        for _ in range(20 * ROUNDS):
+            spans = []
+            for _ in range(chance.randrange(1, 40)):
+                tenant, number = chance.choice(("acme", "acme-test", "rival", "Acme", "")), next(numbers)
+                (mine if tenant in ("acme", "acme-test") else theirs).add(number)
+                spans.append(of_tenant(tenant, number, chance.choice(names)))
+            answer = client.post(f"https://{guarded.http}/v1/traces", content=make_batch(spans), headers={**PROTOBUF, **ACME})
+            assert answer.status_code == 200
+    there = readable(guarded)
+    assert mine <= there
+    assert not theirs & there
 
 
 @pytest.mark.system

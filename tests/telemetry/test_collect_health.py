@@ -16,6 +16,7 @@ from meshslo.telemetry.store import open_store
 from tests.support.collector import Collector, running
 from tests.support.net import wait_for
 from tests.support.otlp import make_batch, make_span
+from tests.support.rounds import ROUNDS
 from tests.support.shared import absent
 
 pytestmark = pytest.mark.system
@@ -87,24 +88,26 @@ def fill(folder: Path, leave_bytes: int) -> Path:
 
 @pytest.mark.parametrize("min_free_mib", [4, 0], ids=["room is left", "to the brim"])
 def test_a_full_disk_makes_senders_wait_loses_nothing_and_mends_itself(small_disk: Path, min_free_mib: int) -> None:
-    # Bulky and hard to squeeze, so that the disk is soon full.
-    bulk = [make_batch([make_span(n, name=os.urandom(100_000).hex())]) for n in range(1, 100)]
     options = ("--min-free-mib", str(min_free_mib), "--settle", "0")
+    kept: list[int] = []
     with running(small_disk, *options) as collector:
-        ballast = fill(small_disk, 6 * MIB)
-        answers = [send(collector, body) for body in bulk]
-        acknowledged = [n for n, answer in enumerate(answers, 1) if answer.status_code == 200]
-        assert {answer.status_code for answer in answers} == {200, 429}
-        refusal = next(answer for answer in answers if answer.status_code == 429)
-        assert refusal.headers["retry-after"] == "2"
-        assert "send it again later" in Status.FromString(refusal.content).message
-        ballast.unlink()
-        wait_for(
-            lambda: send(collector, make_batch([make_span(1000)])).status_code == 200, what="taking it up again", timeout_s=60
-        )
-        assert readable(collector.store) == [*acknowledged, 1000]
-        wait_for(lambda: metrics(collector)["backlog_segments"] == 0, what="the move to Parquet", timeout_s=60)
-        assert readable(collector.store) == [*acknowledged, 1000]
+        for begin in range(0, 1000 * ROUNDS, 1000):
+            # Bulky and hard to squeeze, so that the disk is soon full.
+            bulk = [make_batch([make_span(begin + n, name=os.urandom(100_000).hex())]) for n in range(1, 100)]
+            ballast = fill(small_disk, 6 * MIB)
+            answers = [send(collector, body) for body in bulk]
+            kept += [begin + n for n, answer in enumerate(answers, 1) if answer.status_code == 200]
+            assert {answer.status_code for answer in answers} == {200, 429}
+            refusal = next(answer for answer in answers if answer.status_code == 429)
+            assert refusal.headers["retry-after"] == "2"
+            assert "send it again later" in Status.FromString(refusal.content).message
+            ballast.unlink()
+            again = make_batch([make_span(begin + 1000)])
+            wait_for(lambda body=again: send(collector, body).status_code == 200, what="taking it up again", timeout_s=60)
+            kept.append(begin + 1000)
+            assert readable(collector.store) == kept
+            wait_for(lambda: metrics(collector)["backlog_segments"] == 0, what="the move to Parquet", timeout_s=60)
+            assert readable(collector.store) == kept
         assert collector.stop() == 0
 
 

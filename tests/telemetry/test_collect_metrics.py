@@ -1,6 +1,7 @@
 """Metrics over OTLP into a collector: the SDK's own exporter, both ports, a report from metrics alone, kills."""
 
 import json
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from tests.support.net import wait_for
 from tests.support.otlp_metrics import SERVED, Service, make_metrics
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
+KILLS = int(os.environ.get("MESHSLO_KILLS", "6"))
 
 
 def test_other_metrics_are_turned_away_and_their_neighbours_kept() -> None:
@@ -118,7 +120,7 @@ def test_metrics_come_in_protobuf_and_json_on_both_ports_and_count_once(collecto
 @pytest.mark.system
 def test_metrics_survive_sigkill_and_count_once(tmp_path: Path) -> None:
     service, chance, recorded = Service(), random.Random(7), 0
-    for _ in range(6):
+    for _ in range(KILLS):
         with running(tmp_path, "--settle", "0") as collector:
             for _ in range(chance.randrange(1, 30)):
                 service.record([0.5 + chance.random()])
