@@ -21,7 +21,7 @@ from .deadlines import cut_rollup, find_piles
 from .doctor import Diagnosis, examine
 from .metrics import roll_up_series
 from .policy.deployed import Deployed
-from .recommend import Recommendations, observe, recommend
+from .recommend import Recommendations, need_calls, observe, recommend
 from .report import Report, report
 from .rollup import KEYS, Rollup, roll_up
 from .slo.objective import NO_OBJECTIVES, SELECTION
@@ -139,8 +139,10 @@ class CallStore(Verbs):
         no calls, BadInputError for a kind that there is not.
         """
         check_list("kinds", kinds)
-        self.need_calls(since, until)
-        return recommend(observe(self.scan(since, until), config, deployed), kinds)
+        if need_calls(kinds):
+            self.need_calls(since, until)
+        series = None if self.series is None else self.series(since, until)
+        return recommend(observe(self.scan(since, until), config, deployed, series), kinds)
 
     def backtest(
         self,

@@ -20,6 +20,7 @@ __all__ = [
     "Recommendation",
     "Recommendations",
     "Recommender",
+    "need_calls",
     "observe",
     "parse_recommendations",
     "recommend",
@@ -43,6 +44,13 @@ class Recommender(Protocol):
 def recommenders() -> list[Recommender]:
     """Every recommender there is: those in this folder and those of the entry points `meshslo.recommenders`."""
     return list(members(sys.modules[__name__], "RECOMMENDER"))  # type: ignore[arg-type]  # the contract suite holds their type
+
+
+def need_calls(kinds: Sequence[str]) -> bool:
+    """Whether any of these kinds, all where none is given, needs single calls; the others make do with metrics."""
+    return not kinds or not all(
+        getattr(each, "from_metrics", False) for each in recommenders() if {each.kind, each.plural} & set(kinds)
+    )
 
 
 def recommend(observed: Observed, kinds: Sequence[str] = ()) -> Recommendations:

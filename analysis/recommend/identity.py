@@ -33,30 +33,56 @@ class IdentityRecommender:
 
     kind = "identity"
     plural = "identities"
+    from_metrics = True
 
     def recommend(self, observed: Observed) -> Sequence[Recommendation]:
         """Mutual TLS for each hop, principals and methods for each hop and route, in order."""
-        seen = _seen(observed.calls)
+        seen = _seen(observed)
         callees = seen.with_columns(callee=pl.col("hop").str.split(">").list.last()).partition_by("callee", as_dict=True)
         found = [item for (callee,), part in callees.items() for item in _Callee(observed, str(callee), part).answers()]
         return sorted(found, key=lambda item: (item.target.hop, item.target.route or "", SETTINGS[item.setting].code))
 
 
-def _seen(calls: pl.LazyFrame) -> pl.DataFrame:
-    """Number of calls by `_KEYS`, each hop from the vantage that says most of connections; `principal` without its scheme."""
-    outside = [peer for peer in calls.select("peer").unique().collect()["peer"] if peer is not None and is_outside(peer)]
-    # Who is outside the mesh has no identity in it.
-    calls = calls.filter(~pl.col("peer").is_in(outside).fill_null(value=False))
+def _seen(observed: Observed) -> pl.DataFrame:
+    """Number of calls by `_KEYS`, each hop from where most is said of its connections; `principal` without its scheme.
+
+    Calls and metrics are never added up: a vantage of calls is one witness, each instrument of metrics on one side another.
+    """
+    counted = pl.concat([_of_calls(observed.calls), *([] if observed.series is None else [_of_series(observed.series)])])
     said = pl.col("mtls").is_not_null() | pl.col("caller_identity").is_not_null()
-    counted = calls.group_by("vantage", *_KEYS).agg(pl.len().cast(pl.Int64).alias("calls")).collect()
     best = (
-        counted.group_by("hop", "vantage")
+        counted.group_by("hop", "witness")
         .agg(pl.col("calls").filter(said).sum().alias("said"))
-        .sort("hop", "said", pl.col("vantage").cast(pl.Enum(VANTAGES)), descending=[False, True, False])
+        .sort("hop", "said", "witness", descending=[False, True, False])
         .unique("hop", keep="first", maintain_order=True)
     )
     principal = pl.col("caller_identity").str.strip_prefix("spiffe://")
-    return counted.join(best.select("hop", "vantage"), on=["hop", "vantage"], how="semi").with_columns(principal=principal)
+    return counted.join(best.select("hop", "witness"), on=["hop", "witness"], how="semi").with_columns(principal=principal)
+
+
+def _of_calls(calls: pl.LazyFrame) -> pl.DataFrame:
+    outside = [peer for peer in calls.select("peer").unique().collect()["peer"] if peer is not None and is_outside(peer)]
+    # Who is outside the mesh has no identity in it.
+    inside = calls.filter(~pl.col("peer").is_in(outside).fill_null(value=False))
+    witness = pl.format("{} {}", pl.col("vantage").cast(pl.Enum(VANTAGES)).to_physical(), "vantage").alias("witness")
+    return inside.group_by(witness, *_KEYS).agg(pl.len().cast(pl.Int64).alias("calls")).collect()
+
+
+def _of_series(series: pl.LazyFrame) -> pl.DataFrame:
+    """Calls as metrics count them: by their own counter, or as the buckets of a histogram of whole calls together."""
+    counts = (pl.col("measure") == "calls") | ((pl.col("measure") == "bucket") & (pl.col("phase") == "total"))
+    known = pl.col("caller").is_not_null() & pl.col("callee").is_not_null()
+    witness = pl.format("metric {} {} {} {}", "source", "profile", "instrument", pl.col("reporter").fill_null("")).alias(
+        "witness"
+    )
+    keys = [pl.lit(None, dtype=pl.String).alias("method") if name == "method" else pl.col(name) for name in _KEYS]
+    return (
+        series.filter(counts & known)
+        .group_by(witness, *keys)
+        .agg(pl.col("value").list.sum().sum().round().cast(pl.Int64).alias("calls"))
+        .filter(pl.col("calls") > 0)
+        .collect()
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -111,11 +111,17 @@ class Observed:
     calls: pl.LazyFrame
     config: Config = field(default_factory=Config)
     deployed: Deployed = field(default_factory=Deployed)
+    series: pl.LazyFrame | None = None
+    """Metric series (`telemetry.store.metrics.SERIES`), for what needs no single calls; None where there are none."""
 
     @cached_property
     def window(self) -> tuple[datetime, datetime] | None:
-        """When the first call started, and when the last one did; None where there is none."""
-        first, last = self.calls.select(pl.col("start").min().alias("a"), pl.col("start").max().alias("b")).collect().row(0)
+        """When the first call started, and when the last one did; of metrics where there are no calls; None for neither."""
+        start = pl.col("start")
+        ends = self.calls.select(start.min().alias("first"), start.max().alias("last")).collect()
+        if ends.item(0, "first") is None and self.series is not None:
+            ends = self.series.select(start.list.min().min().alias("first"), start.list.max().max().alias("last")).collect()
+        first, last = ends.row(0)
         return None if first is None else (first, last)
 
     @property
@@ -205,7 +211,12 @@ def silent_calls(calls: pl.LazyFrame) -> pl.LazyFrame:
     return calls.join(pairs, on=["hop", "vantage"], how="semi").with_columns(_SILENCE.alias("max_gap_s"))
 
 
-def observe(calls: pl.LazyFrame, config: Config | None = None, deployed: Deployed | None = None) -> Observed:
+def observe(
+    calls: pl.LazyFrame,
+    config: Config | None = None,
+    deployed: Deployed | None = None,
+    series: pl.LazyFrame | None = None,
+) -> Observed:
     """Roll calls up for the recommenders. Routes and models beyond the config's limits count with those that have none.
 
     Calls of which one side is unknown stay out: a policy needs both, and their other half counts under the true hop.
@@ -218,7 +229,7 @@ def observe(calls: pl.LazyFrame, config: Config | None = None, deployed: Deploye
         # What a hidden deadline ended is taken for cut by a timer everywhere.
         named = cut_calls(named, piles)
         rollup = roll_up(answered(named), keys=KEYS, bucket=None)
-    return Observed(rollup, named, config or Config(), deployed or Deployed())
+    return Observed(rollup, named, config or Config(), deployed or Deployed(), series)
 
 
 def differ(tables: Mapping[str, LifeTable], shares: Sequence[float], confidence: float) -> bool:

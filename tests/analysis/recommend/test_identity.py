@@ -1,13 +1,17 @@
 """Who may call whom: nothing is closed to a caller that was seen, nothing proposed on too little, rare callers set apart."""
 
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
 import pytest
 
+from meshslo.analysis.api import CallStore
 from meshslo.analysis.policy.deployed import read_deployed
 from meshslo.analysis.recommend import Recommendation, observe, recommend
-from tests.support.calls import make_call, make_calls
+from meshslo.telemetry.errors import StoreError
+from meshslo.telemetry.store.metrics import conform_series
+from tests.support.calls import EPOCH, make_call, make_calls
 
 GATEWAY = "spiffe://cluster.local/ns/chat/sa/gateway"
 BATCH = "spiffe://cluster.local/ns/jobs/sa/batch"
@@ -71,6 +75,33 @@ def test_one_call_seen_from_two_places_counts_once_from_where_more_is_known() ->
     client = calls(900, vantage="client", mtls=None, caller_identity=None)
     found = answers([*client, *calls(400)])
     assert found["allowed_principals", "gateway>generator /v1/chat"].evidence.calls == 400
+
+
+def series(**columns: Any) -> dict[str, Any]:
+    """A histogram of Istio's: ten calls a minute in a bucket for an hour, as the callee's side reports them."""
+    steps = [EPOCH + timedelta(minutes=n) for n in range(60)]
+    known = {
+        "source": "http://prometheus", "profile": "istio", "instrument": "istio_request_duration_milliseconds", "preference": 0,
+        "reporter": "destination", "start": steps, "step_s": 60.0, "caller": "gateway", "callee": "generator",
+        "hop": "gateway>generator", "caller_identity": GATEWAY, "mtls": True, "outcome": "ok", "phase": "total",
+        "measure": "bucket", "low_s": 0.0, "high_s": 10.0, "value": [10.0] * 60,
+    }  # fmt: skip
+    return known | columns
+
+
+def test_metrics_alone_tell_who_calls_whom() -> None:
+    rows = [series(), series(reporter="source", mtls=None, caller_identity=None, value=[12.0] * 60), series(measure="sum_s")]
+    metrics = conform_series(pl.from_dicts(rows, infer_schema_length=None))
+    store = CallStore(
+        lambda _since, _until: make_calls([make_call()]).clear().lazy(), "metrics", series=lambda *_: metrics.lazy()
+    )
+    found = {(item.setting, item.target.route): item for item in store.recommend(["identity"]).items}
+    principals = found["allowed_principals", None]
+    assert (principals.wanted, principals.evidence.calls) == ("cluster.local/ns/chat/sa/gateway", 600)
+    assert principals.evidence.window_s == 59 * 60
+    assert found["mtls_strict", None].wanted == "STRICT"
+    with pytest.raises(StoreError, match="settings follow from calls"):
+        store.recommend(["identity", "timeouts"])
 
 
 def test_a_shared_identity_is_said() -> None:
