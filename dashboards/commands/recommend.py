@@ -1,7 +1,7 @@
 """`meshslo recommend`: the settings that the observed calls justify, and the policies that hold them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from meshslo.analysis.config import Config
+    from meshslo.analysis.emit import Emission
     from meshslo.analysis.recommend import Observed, Recommendation, Recommendations
     from meshslo.analysis.recommend.drift import Supports
 
@@ -23,6 +24,15 @@ _Config = Annotated[Path | None, typer.Option("--config", help="Objectives and l
 _Current = Annotated[list[Path] | None, typer.Option("--current", help="Manifests in use, files or folders (repeat).")]
 _Emit = Annotated[str | None, typer.Option("--emit", metavar="MESH", help="Write policies of a mesh: istio, envoy, ...")]
 _Out = Annotated[Path | None, typer.Option("--out", help="Folder that --emit writes into; without it, a file for --output.")]
+_As = Annotated[
+    Literal["manifest", "kustomize", "diff"],
+    typer.Option(
+        "--emit-as", help="Whole manifests, a Kustomize component, or a diff against --current (printed without --out)."
+    ),
+]
+_Version = Annotated[
+    str | None, typer.Option("--mesh-version", help="Release that policies are for, 1.29.2; else the mesh's newest stable one.")
+]
 _Since = Annotated[str | None, typer.Option("--since", help="Learn from calls since: 24h, 7d, or 2026-11-02T09:00:00Z.")]
 _Until = Annotated[str | None, typer.Option("--until", help="Learn from calls before, in the same forms.")]
 
@@ -39,6 +49,8 @@ def recommend(
     config: _Config = None,
     current: _Current = None,
     emit: _Emit = None,
+    emit_as: _As = "manifest",
+    mesh_version: _Version = None,
     out: _Out = None,
     check: _Check = None,
     since: _Since = None,
@@ -49,7 +61,8 @@ def recommend(
 
     Each answer is change, explore (a cap hides the tail: set this to see it), keep, not identifiable (so many more
     calls are needed) or not expressible (no field of the mesh does it). With --emit the values are written as policies,
-    on top of the manifests given with --current. With --check it exits 1 where calls since break an earlier promise.
+    on top of the manifests given with --current; --emit-as diff says what changes in those. With --check it exits 1 where
+    calls since break an earlier promise.
 
     Example: meshslo recommend timeouts --store ./meshslo-store --current k8s/ --emit istio --out policies/
     """
@@ -59,12 +72,12 @@ def recommend(
     from meshslo.dashboards.inputs import moment, read_config, read_manifests
     from meshslo.telemetry.errors import BadConfigError
 
-    if (emit is not None and out is None) or (emit is None and out is not None and output == "table"):
+    if (emit is not None and out is None and emit_as != "diff") or (emit is None and out is not None and output == "table"):
         raise BadConfigError(
             "--emit MESH and --out DIR go together: the first says what to write, the second where; "
             "--out FILE alone takes --output json, csv, parquet or markdown"
         )
-    settings, manifests = read_config(config), read_manifests(current or [])
+    settings, manifests = _for_version(read_config(config), emit, mesh_version), read_manifests(current or [])
     deployed = read_deployed(manifests, model_header=settings.emit.model_header)
     window = (moment(since), moment(until))
     if check is not None:
@@ -75,9 +88,15 @@ def recommend(
     with working("looking at calls"):
         calls = open_store(store)
         advice = calls.recommend(kind or [], config=settings, deployed=deployed, since=window[0], until=window[1])
-    if emit is not None and out is not None:
-        advice = _write(advice, emit, out, settings, manifests)
-    put(advice, show, output, None if emit else out)
+    if emit is None:
+        put(advice, show, output, out)
+        return
+    emission = _emission(advice, emit, emit_as, settings, manifests)
+    if out is None:
+        typer.echo("".join(document.text for document in emission.documents), nl=False)
+        return
+    _write(emission, emit, out)
+    put(advice.with_answers(emission.unexpressed), show, output)
 
 
 def _judge(path: Path, observed: "Observed", output: Form, file: Path | None) -> None:
@@ -106,14 +125,37 @@ def show_support(found: "Supports", console: "Console") -> None:
         )
 
 
-def _write(
-    advice: "Recommendations", mesh: str, folder: Path, config: "Config", manifests: dict[str, str]
-) -> "Recommendations":
-    """Write the policies; the recommendations with what the mesh cannot express marked so."""
+def _for_version(config: "Config", mesh: str | None, release: str | None) -> "Config":
+    """The config with the release that policies are for, given as 1.29.2 or, as `check` takes it, istio=1.29.2."""
+    from meshslo.analysis.policy.versions import parse_version
+    from meshslo.telemetry.errors import BadConfigError
+
+    if release is None:
+        return config
+    named, _, number = release.rpartition("=")
+    if mesh is None or named not in ("", mesh):
+        raise BadConfigError(
+            f"--mesh-version {release} is no release of what is emitted ({mesh or 'nothing: add --emit MESH'})"
+        )
+    parse_version(number)
+    return config.model_copy(update={"emit": config.emit.model_copy(update={"mesh_version": number})})
+
+
+def _emission(advice: "Recommendations", mesh: str, form: str, config: "Config", manifests: dict[str, str]) -> "Emission":
+    """The policies in a form, and what the mesh cannot express."""
     from meshslo.analysis.emit import emit
-    from meshslo.telemetry.errors import BadInputError
+    from meshslo.analysis.emit.forms import as_diff, as_kustomize
 
     emission = emit(mesh, advice, settings=config.emit, manifests=manifests)
+    if form == "kustomize":
+        return as_kustomize(emission, manifests)
+    return as_diff(emission, manifests) if form == "diff" else emission
+
+
+def _write(emission: "Emission", mesh: str, folder: Path) -> None:
+    """Write the policies below a folder."""
+    from meshslo.telemetry.errors import BadInputError
+
     for document in emission.documents:
         path = folder / document.path
         try:
@@ -123,8 +165,8 @@ def _write(
             raise BadInputError(f"{path} cannot be written: {error}; pass another --out") from None
         err().print(f"wrote {path}", soft_wrap=True, markup=False)
     if not emission.documents:
-        err().print(f"nothing to write for {mesh}: no recommendation has a value, or no manifest leads to a callee")
-    return advice.with_answers(emission.unexpressed)
+        why = "all of it holds already, no recommendation has a value, or no manifest leads to a callee"
+        err().print(f"nothing to write for {mesh}: {why}")
 
 
 def show(advice: "Recommendations", console: "Console") -> None:

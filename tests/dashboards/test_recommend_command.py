@@ -1,4 +1,5 @@
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,10 @@ def test_what_a_mesh_cannot_express_is_marked(config: Path, tmp_path: Path) -> N
         (["--since", "yesterday"], "'yesterday' is no time"),
         (["--since", "2031-01-01"], "no calls started in"),
         (["--emit", "consul", "--out", "x"], 'no emitter for "consul"'),
+        (["--mesh-version", "1.30"], "is no release of what is emitted (nothing: add --emit MESH)"),
+        (["--emit", "istio", "--out", "x", "--mesh-version", "newest"], '"newest" is no version'),
+        (["--emit", "istio", "--out", "x", "--mesh-version", "linkerd=2.19"], "is no release of what is emitted (istio)"),
+        (["--emit", "envoy", "--out", "x", "--emit-as", "kustomize"], "no Kubernetes resource"),
     ],
 )
 def test_a_mistake_is_one_sentence(store: Path, config: Path, arguments: list[str], sentence: str) -> None:
@@ -113,6 +118,23 @@ def test_a_mistake_is_one_sentence(store: Path, config: Path, arguments: list[st
 def test_emit_without_a_folder_is_wrong_usage(store: Path) -> None:
     with pytest.raises(BadConfigError, match="--emit MESH and --out DIR go together"):
         run("--store", store, "--emit", "istio")
+
+
+def test_a_diff_is_printed_and_can_be_applied(store: Path, config: Path, tmp_path: Path) -> None:
+    (tmp_path / "front.yaml").write_text(ENVOY)
+    arguments = ["--store", store, "--config", config, "--current", tmp_path / "front.yaml"]
+    result = run(*arguments, "--emit", "envoy", "--emit-as", "diff")
+    assert result.exit_code == 0
+    subprocess.run(["git", "apply", "-"], cwd=tmp_path, input=result.stdout, text=True, check=True)
+    assert "timeout: 12s" in (tmp_path / "front.yaml").read_text()
+
+
+def test_the_release_decides_what_is_written(store: Path, config: Path, tmp_path: Path) -> None:
+    arguments = ["--store", store, "--config", config, "--emit", "istio", "--out"]
+    for release in ("1.26.2", "istio=1.31.0"):
+        assert run(*arguments, tmp_path / release, "--mesh-version", release).exit_code == 0
+    assert "budgetInterval: 10s" in (tmp_path / "istio=1.31.0" / "generator.yaml").read_text()
+    assert "retryBudget:" not in (tmp_path / "1.26.2" / "generator.yaml").read_text()
 
 
 def test_manifests_of_one_name_are_told_apart(store: Path, config: Path, tmp_path: Path) -> None:
