@@ -13,6 +13,7 @@ from meshslo.analysis.policy.durations import decimal_duration
 from meshslo.analysis.policy.manifest import Manifest, dump, first_label, load_editable
 from meshslo.analysis.policy.readers.envoy import FoundRoute, find_routes, read_route
 from meshslo.analysis.policy.readers.envoy_cluster import find_clusters
+from meshslo.analysis.policy.settings import SAFE_CONDITIONS
 from meshslo.analysis.policy.versions import has_field
 
 from . import Document, Emission
@@ -150,6 +151,19 @@ def set_policy(route: Any, wanted: RoutePolicy) -> None:
         if value_s is not None:
             action[key] = decimal_duration(value_s)
     _set_retries(action, wanted)
+    _set_hedge(action, wanted)
+
+
+def _set_hedge(action: Any, wanted: RoutePolicy) -> None:
+    """Send a second call beside the first: Envoy does so when the attempt's timer fires, where one retry is allowed."""
+    delay_s = wanted.seconds("hedge_delay")
+    if delay_s is None:
+        return
+    policy = action.get("retry_policy") or {}
+    # Without any condition there is no retry state at all, and without that no hedging.
+    policy |= {"retry_on": policy.get("retry_on") or ",".join(SAFE_CONDITIONS)}
+    policy |= {"num_retries": max(1, policy.get("num_retries", 1)), "per_try_timeout": decimal_duration(delay_s)}
+    action |= {"retry_policy": policy, "hedge_policy": {"hedge_on_per_try_timeout": True}}
 
 
 def _set_retries(action: Any, wanted: RoutePolicy) -> None:

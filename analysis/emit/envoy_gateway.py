@@ -17,7 +17,7 @@ from meshslo.analysis.recommend.recommendation import Recommendation
 from . import Document, Emission
 from .access import GATEWAY_API as ACCESS
 from .fields import GATEWAY_API as LATER
-from .fields import Path, put
+from .fields import Path, put, unexpressed
 from .plan import CalleePolicy, Plan, RoutePolicy, Wanted, not_expressible
 from .routes import GROUP as ROUTES
 from .routes import foreign_routes, http_routes
@@ -158,7 +158,7 @@ def _unexpressed(policy: CalleePolicy, plan: Plan) -> list[Recommendation]:
     for setting, wanted in policy.others.items():
         if setting not in FIELDS:
             miss(wanted, LATER[wanted.items[0].kind])
-    return list(missing.values())
+    return [*missing.values(), *unexpressed(policy, {"hedge": LATER["hedge"]})]
 
 
 EMITTER = EnvoyGatewayEmitter()

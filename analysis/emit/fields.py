@@ -38,6 +38,14 @@ ENVOY_UNASKED: Final = {"enforcing_success_rate": 0}
 ENVOY_UNENFORCED: Final = {"consecutive_gateway_failures": {"enforcing_consecutive_gateway_failure": 100}}
 """What Envoy counts and does not act on unless told."""
 
+ISTIO_LACKS: Final = {
+    "hedge": (
+        "Istio cannot send a second call beside the first; Envoy's hedge_policy would need an EnvoyFilter on the route. The "
+        "closest is the caller's own code"
+    ),
+}
+"""Why Istio's policies do not hold a kind of setting, the closest there is, and its danger."""
+
 LINKERD: Final = {
     "breaker": (
         "Linkerd has no limit of calls at a time. The closest is a HTTPLocalRateLimitPolicy at the server, which limits calls "
@@ -52,7 +60,7 @@ LINKERD: Final = {
     "failover": "Linkerd sends calls to a second backend of an HTTPRoute only where the first has no endpoint at all",
     "hedge": "Linkerd cannot send a second call beside the first. The closest is the caller's own code",
 }
-"""Why Linkerd's policies do not hold a kind of setting, the closest there is, and its danger."""
+"""The same of Linkerd."""
 
 GATEWAY_API: Final = {
     "breaker": (
@@ -98,6 +106,7 @@ def _written(name: str, value: Value, duration: Callable[[float], str]) -> Any:
 
 
 def unexpressed(policy: CalleePolicy, why: Mapping[str, str]) -> Iterable[Recommendation]:
-    """The callee's settings that a mesh has no place for, each with the reason for its kind."""
-    for wanted in policy.others.values():
-        yield from (not_expressible(item, why[item.kind]) for item in wanted.items)
+    """The callee's settings, and its routes', that a mesh has no place for, each with the reason for its kind."""
+    for wanted in (policy.others, *(route.wanted for route in policy.routes)):
+        items = [item for each in wanted.values() for item in each.items]
+        yield from (not_expressible(item, why[item.kind]) for item in items if item.kind in why)

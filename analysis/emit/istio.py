@@ -20,7 +20,7 @@ from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document, Emission
 from .access_istio import access_documents
-from .fields import ISTIO, put
+from .fields import ISTIO, ISTIO_LACKS, put, unexpressed
 from .plan import NAME_PREFIX, CalleePolicy, Plan, RoutePolicy, not_expressible, route_regex, strip_comments
 
 BUDGET: Final = "trafficPolicy.retryBudget"
@@ -87,6 +87,7 @@ def _callee(policy: CalleePolicy, plan: Plan, current: list[Manifest]) -> _Files
     files = _Files(policy, plan)
     if policy.routes:
         files.bodies.append(_virtual_service(files, _find(current, "VirtualService", policy.callee)))
+    files.unexpressed += unexpressed(policy, ISTIO_LACKS)
     if policy.budget or policy.others:
         _add_destination_rule(files, _find(current, "DestinationRule", policy.callee))
     if files.filters:

@@ -86,6 +86,7 @@ _ALL = (
         "base_ejection_time", "outlier", "s", "MS307", "how long a pod is out the first time it is ejected", of_callee=True
     ),
     Setting("max_ejection_percent", "outlier", "percent", "MS308", "pods that may be out at a time, of 100", of_callee=True),
+    Setting("hedge_delay", "hedge", "s", "MS205", "after how long a second call is sent beside one that has not answered"),
     Setting("slow_pods", "outlier", "names", "MS309", "pods surely slower than the others with the same work", of_callee=True),
     Setting("mtls_strict", "identity", "names", "MS401", "whether callers must show a certificate: STRICT", of_callee=True),
     Setting("allowed_principals", "identity", "names", "MS402", "identities that may call a route"),

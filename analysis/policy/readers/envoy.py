@@ -142,7 +142,11 @@ def _retries(manifest: Manifest, found: FoundRoute) -> dict[str, Placed]:
     if policy.get("retry_on"):
         settings["retry_on"] = Placed(str(policy["retry_on"]), "conditions", manifest.place(policy, "retry_on"))
     per_try = manifest.seconds(policy, "per_try_timeout")
-    return settings if per_try is None else settings | {"per_try_timeout": per_try}
+    if per_try is None:
+        return settings
+    # A timer that hedges ends nothing: the second call runs beside the first.
+    hedges = child(action, "hedge_policy").get("hedge_on_per_try_timeout")
+    return settings | {"hedge_delay" if hedges else "per_try_timeout": per_try}
 
 
 READER = EnvoyReader()
