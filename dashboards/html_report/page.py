@@ -24,15 +24,11 @@ class Part:
 def page(title: str, about: Sequence[str], parts: Sequence[Part]) -> str:
     """The HTML page, plotly and all in it; `about` are the sentences under its title."""
     names = [f"part-{number}" for number in range(len(parts))]
-    links = (
-        " ".join(f'<a href="#{name}">{escape(part.title)}</a>' for name, part in zip(names, parts, strict=True))
-        if len(parts) > 1
-        else ""
-    )
+    links = [f'<a href="#{name}">{escape(part.title)}</a>' for name, part in zip(names, parts, strict=True)]
     return _template().substitute(
         title=escape(title),
         about="\n".join(f"<p>{escape(sentence)}</p>" for sentence in about),
-        links=links,
+        links=" ".join(links if len(links) > 1 else []),
         parts="\n".join(_part(name, part) for name, part in zip(names, parts, strict=True)),
         plotly=_plotly(),
     )

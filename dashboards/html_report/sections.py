@@ -163,7 +163,7 @@ def _verdicts(asked: Asked) -> Iterator[tuple[str, Callable[[], Answer]]]:
 
 
 CAPTIONS: Final = {
-    "Whose time it is": "What each hop keeps users waiting itself, as a share of the time of the slowest traces; 95 % intervals.",
+    "Whose time it is": "What each hop keeps users waiting itself, as a share of the slowest traces' time; 95 % intervals.",
     "What to change": "Timeouts now and proposed, beside the observed quantile that the false-timeout budget names.",
     "Objectives": "What is left of each error budget, with its 95 % interval; below 0 the objective is missed.",
 }

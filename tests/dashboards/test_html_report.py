@@ -124,35 +124,41 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield running
 
 
+def prefer(browser: Any, scheme: str) -> None:
+    wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
+
+
+def opened(browser: Any, file: Path) -> None:
+    browser.get(file.as_uri())
+    wait(lambda: browser.execute_script("return document.body.dataset.drawn === 'yes'"), "the pictures")
+
+
+def ink(browser: Any) -> str:
+    return str(browser.execute_script("return getComputedStyle(document.querySelector('.xtick text')).fill"))
+
+
 @pytest.mark.system
 @pytest.mark.parametrize("width", [1240, 600])
 def test_it_draws_in_a_browser_light_and_dark(browser: Any, text: str, tmp_path: Path, width: int) -> None:
-    file = tmp_path / "report.html"
-    file.write_text(text)
+    (tmp_path / "report.html").write_text(text)
+    browser.set_window_size(width, 900)
     inks = set()
     for scheme in ("light", "dark"):
-        wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
-        browser.set_window_size(width, 900)
-        browser.get(file.as_uri())
-        wait(lambda: browser.execute_script("return document.body.dataset.drawn === 'yes'"), "the pictures")
+        prefer(browser, scheme)
+        opened(browser, tmp_path / "report.html")
         assert len(found(browser, ".drawing .main-svg")) >= len(drawn(text))
         assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
-        inks.add(browser.execute_script("return getComputedStyle(document.querySelector('.xtick text')).fill"))
+        inks.add(ink(browser))
         assert complaints(browser) == []
     assert len(inks) == 2
 
 
 @pytest.mark.system
 def test_the_pictures_follow_when_the_scheme_changes(browser: Any, text: str, tmp_path: Path) -> None:
-    file = tmp_path / "report.html"
-    file.write_text(text)
-    ink = "return getComputedStyle(document.querySelector('.xtick text')).fill"
-    browser.get(file.as_uri())
-    wait(lambda: browser.execute_script("return document.body.dataset.drawn === 'yes'"), "the pictures")
-    for scheme in ("light", "dark"):
-        before = browser.execute_script(ink)
-        wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
-        if scheme == "dark":
-            wait(lambda before=before: browser.execute_script(ink) != before, "other colours")
+    (tmp_path / "report.html").write_text(text)
+    prefer(browser, "light")
+    opened(browser, tmp_path / "report.html")
+    light = ink(browser)
+    prefer(browser, "dark")
+    wait(lambda: ink(browser) != light, "other colours")
