@@ -2,6 +2,7 @@
 
 [objectives]
 false_timeout_ratio = 0.001     # share of healthy calls that each timer may cut
+budget_per = "timer"            # "call": all timers of a call together
 confidence = 0.95
 
 [chain]
@@ -49,7 +50,9 @@ class Objectives(_Table):
     """What recommendations have to keep."""
 
     false_timeout_ratio: Ratio = 0.001
-    """Share of calls that would have succeeded and that one timer may cut."""
+    """Share of calls that would have succeeded and that a timer may cut, or all timers of a call: see `budget_per`."""
+    budget_per: Literal["timer", "call"] = "timer"
+    """Whether each timer may cut that share, so that those of a call add up, or they share it, which takes more calls."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
     """One-sided confidence of every bound that a setting is taken from."""
 

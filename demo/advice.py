@@ -62,15 +62,17 @@ class Advice:
     def promised_rate(self) -> float | None:
         """Share of streams that the recommended timers cut at most, by their own promises; None where one of streams has none.
 
-        A stream passes the timers of every hop, so the hops' rates add up (Boole); of the clocks of one hop the worst counts.
+        A stream passes every timer of every hop, so their rates add up (Boole); of a timer's values for several models the
+        worst counts.
         """
-        worst: dict[str, float] = {}
+        worst: dict[tuple[str, str], float] = {}
         for item in self.recommendations.items:
             if item.setting in CUTTING and item.target.hop in HOPS:
                 rate = _promise(item)
                 if rate is None and item.target.hop in STREAMED and item.setting == "total_timeout":
                     return None
-                worst[item.target.hop] = max(worst.get(item.target.hop, 0.0), rate or 0.0)
+                timer = (item.target.hop, item.setting)
+                worst[timer] = max(worst.get(timer, 0.0), rate or 0.0)
         return min(1.0, sum(worst.values()))
 
     def write_envoy(self, folder: Path) -> dict[str, Path]:

@@ -48,6 +48,8 @@ class Timer:
     window_s: float
     deadline_s: float | None = None
     own_cuts: bool = True
+    together: str = ""
+    """What the other timers of the call may cut besides, as the end of the reason."""
 
     @cached_property
     def quantile(self) -> Quantile:
@@ -205,7 +207,7 @@ def recommendation(timer: Timer, answer: Answer) -> Recommendation:
         proposed=None if answer.value_s is None else Proposed(answer.value_s, setting.unit),
         status=answer.status,
         confidence=timer.confidence,
-        reason=answer.reason,
+        reason=answer.reason if answer.value_s is None else f"{answer.reason}{timer.together}",
         evidence=Evidence(
             calls=timer.table.calls,
             censored=timer.table.censored,

@@ -15,7 +15,7 @@ from .current import Timers
 from .explore import longest_stream
 from .observed import Observed, Tables, differ
 from .recommendation import Recommendation, Target
-from .words import seconds
+from .words import seconds, share
 
 EARLY_HEADERS_RATIO: Final = 0.5
 """Headers that come before half the time to the first token do not announce it."""
@@ -122,10 +122,14 @@ class _Run:
         if not self._has_calls(tables, place):
             return
         for target in self._targets(tables, place):
-            announced = place in self.observed.streamed and not self._headers_come_early(target)
-            if announced or self.timers.current("per_try_timeout", target) is not None:
+            if self._has_try_timer(target):
                 timer = self._timer("per_try_timeout", target, tables)
                 yield recommendation(timer, judge(timer))
+
+    def _has_try_timer(self, target: Target) -> bool:
+        if self.timers.current("per_try_timeout", target) is not None:
+            return True
+        return (target.hop, target.route) in self.observed.streamed and not self._headers_come_early(target)
 
     # Total
 
@@ -174,6 +178,9 @@ class _Run:
 
     def _timer(self, setting: str, target: Target, tables: Tables) -> Timer:
         config = self.observed.config
+        whole = config.false_timeout_ratio(target.hop)
+        clocks = self._clocks((target.hop, target.route))
+        shared = config.objectives.budget_per == "call"
         at = (target.hop, target.route, target.model)
         deadlines = [config.chain.deadline_s, config.hop(target.hop).deadline_s]
         return Timer(
@@ -184,15 +191,30 @@ class _Run:
             timed_out=self.timers.cut_by(setting, target),
             own_cuts=self.timers.cut_here(setting, target) > 0,
             current=self.timers.current(setting, target),
-            budget=config.false_timeout_ratio(target.hop),
+            budget=whole / clocks if shared else whole,
+            together=_together(whole, clocks, shared=shared),
             confidence=config.objectives.confidence,
             window_s=self.observed.window_s,
             deadline_s=min((limit for limit in deadlines if limit is not None), default=None),
         )
 
+    def _clocks(self, place: HopRoute) -> int:
+        """How many timers of its proxy can cut a call here: the total's, for streams the idle timer's, that of one try."""
+        streamed = place in self.observed.streamed and self._has_calls(self.observed.silences, place)
+        return 1 + streamed + self._has_try_timer(Target(*place))
+
     @staticmethod
     def _has_calls(tables: Tables, place: HopRoute) -> bool:
         return tables.of(*place).calls > 0
+
+
+def _together(whole: float, clocks: int, *, shared: bool) -> str:
+    """What the timers of a call may cut together, as the end of a sentence; "" where there is one."""
+    if clocks == 1:
+        return ""
+    if shared:
+        return f"; it has one of {clocks} parts of the {share(whole)} that all timers of a call may cut"
+    return f"; the {clocks} timers that can cut such a call may cut {share(clocks * whole)} together"
 
 
 def _wait_for(explored: Target, item: Recommendation) -> Recommendation:

@@ -360,3 +360,38 @@ def test_a_limit_of_a_try_is_not_explored_where_none_is_set() -> None:
     )
     item = find(advise(pl.concat([streams(), cut])), "per_try_timeout")
     assert item.status == "not_identifiable"
+
+
+# A budget and the timers that share it
+
+SHARED = parse_config('[objectives]\nfalse_timeout_ratio = 0.03\nbudget_per = "call"')
+
+
+def test_timers_of_one_call_say_what_they_may_cut_together() -> None:
+    advice = advise(chain_calls(800), parse_config("[objectives]\nfalse_timeout_ratio = 0.03"))
+    for setting in ("total_timeout", "idle_gap_timeout", "per_try_timeout"):
+        assert find(advice, setting).reason.endswith("the 3 timers that can cut such a call may cut 9 % together")
+    assert "together" not in find(advice, "total_timeout", hop="gateway>retriever").reason
+
+
+def test_timers_of_one_call_can_share_its_budget() -> None:
+    advice = advise(chain_calls(800), SHARED)
+    total = find(advice, "total_timeout")
+    assert total.reason.startswith("99 % of calls end within")
+    assert total.reason.endswith("it has one of 3 parts of the 3 % that all timers of a call may cut")
+    assert find(advice, "total_timeout", hop="gateway>retriever").reason.startswith("97 % of calls end within")
+    alone = advise(chain_calls(800), parse_config("[objectives]\nfalse_timeout_ratio = 0.01"))
+    assert value(total) == value(find(alone, "total_timeout"))
+
+
+def test_together_they_cut_no_more_than_the_shared_budget() -> None:
+    """Judged on other calls of the same kind: each whole call against all three values."""
+    advice, calls = advise(chain_calls(800), SHARED), chain_calls(3000, seed=2).filter(hop="gateway>generator")
+    limits = {name: value(find(advice, name)) for name in ("total_timeout", "idle_gap_timeout", "per_try_timeout")}
+    silence = pl.max_horizontal("max_gap_s", pl.col("first_token_s") - pl.col("first_byte_s"), "first_byte_s")
+    cut = (
+        (pl.col("duration_s") > limits["total_timeout"])
+        | (silence > limits["idle_gap_timeout"])
+        | (pl.col("first_byte_s") > limits["per_try_timeout"])
+    )
+    assert calls.select(cut.mean()).item() <= 0.03
