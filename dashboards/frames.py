@@ -83,7 +83,7 @@ def hop_rows(report: pl.DataFrame) -> pl.DataFrame:
 
 
 def _short(row: dict[str, object]) -> str:
-    return quantile_text(row).partition(" (")[0]
+    return "?" if row["value_s"] is None else quantile_text(row).partition(" (")[0]
 
 
 def heat_cells(rollup: Rollup) -> pl.DataFrame:

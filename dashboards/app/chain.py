@@ -13,7 +13,7 @@ from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.vocabulary import INGRESS
 
 from . import Page
-from .drawing import draw, table, tell_piles
+from .drawing import card, draw, sentences, table, tell_piles
 from .paths import path_rows, path_table, way_text
 from .shell import choose
 from .view import View
@@ -59,10 +59,9 @@ def _paths(view: View) -> None:
         draw(path_shares(shares), "path_shares")
     table(path_table(found, way), "paths")
     slowest = "" if shares.is_empty() else f"The picture: the slowest {shares['slower'][0]:.0%} of them. "
-    told = " ".join(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in caveats(found))
     st.caption(
-        f"{way.traces:,} traces of {way_text(way)}. {slowest}On path: while nothing that ends later runs beside it, calls inside "
-        f"included; own: without these. {told}"
+        f"{way.traces:,} traces of {way_text(way)}. {slowest}On path: while nothing that ends later runs beside it, calls "
+        f"inside included; own: without these. {sentences(caveats(found))}"
     )
 
 
@@ -74,13 +73,12 @@ def _headline(report: pl.DataFrame) -> None:
     rows = entry.filter(pl.col("hop") == entry["hop"][0]).sort("q")
     first = rows.row(0, named=True)
     cells = st.columns(2 + rows.height)
-    cells[0].metric(f"calls of {first['hop']}", f"{first['calls']:,}", border=True)
-    cells[1].metric("ended well", share_text(first["ok"], first["calls"]), border=True)
+    card(cells[0], f"calls of {first['hop']}", f"{first['calls']:,}")
+    card(cells[1], "ended well", share_text(first["ok"], first["calls"]), f"{first['ok']:,} calls")
     for cell, row in zip(cells[2:], rows.iter_rows(named=True), strict=True):
-        value, _, interval = quantile_text(row).partition(" (")
-        cell.metric(
-            f"p{100 * row['q']:g}", value, border=True, help=f"95 % interval: {interval.rstrip(')')}" if interval else None
-        )
+        text = quantile_text(row)
+        value, _, interval = ("not known", "", text) if row["value_s"] is None else text.partition(" (")
+        card(cell, f"p{100 * row['q']:g}", value, interval.rstrip(")"))
 
 
 def _clicked() -> None:

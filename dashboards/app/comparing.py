@@ -14,7 +14,7 @@ from meshslo.telemetry.errors import MeshsloError
 from meshslo.telemetry.vocabulary import Phase
 
 from .answers import Sides
-from .drawing import table
+from .drawing import sentences, table
 from .view import View
 
 NOTHING, WINDOWS = "nothing", "windows"
@@ -35,7 +35,7 @@ def compare(view: View, phase: Phase) -> None:
     try:
         found = view.comparison(sides, phase)
     except MeshsloError as reason:
-        st.caption(f"Nothing to compare: {reason}.")
+        st.caption(sentences([f"nothing to compare: {reason}"]))
         return
     _show(found)
 
@@ -76,5 +76,4 @@ def _show(found: Compared) -> None:
     ]
     st.markdown(f"**A:** {found.a}  \n**B:** {found.b}")
     table(pl.DataFrame(rows, schema=dict.fromkeys(("what", "A", "B", "B - A", "verdict"), pl.String)), "differences")
-    told = [summary(found), *found.left_out]
-    st.caption(" ".join(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in told))
+    st.caption(sentences([summary(found), *found.left_out]))

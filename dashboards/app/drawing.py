@@ -1,6 +1,6 @@
 """How figures and tables stand on a page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import polars as pl
@@ -16,6 +16,20 @@ def draw(figure: Any, key: str, *, clicked: Callable[[], None] | None = None) ->
         st.plotly_chart(figure, key=key, config=plain)
     else:
         st.plotly_chart(figure, key=key, config=plain, on_select=clicked, selection_mode="points")
+
+
+def sentences(told: Iterable[str]) -> str:
+    """Clauses as sentences, one after the other.
+
+    >>> sentences(["one trace in 3 was looked at", "nothing moved"])
+    'One trace in 3 was looked at. Nothing moved.'
+    """
+    return " ".join(f"{clause[:1].upper()}{clause[1:]}." for clause in told)
+
+
+def card(cell: Any, label: str, value: str, below: str = "") -> None:
+    """A figure in a frame, with what is to be known of it below; all cards of a row are as high."""
+    cell.metric(label, value, below or None, delta_color="off", delta_arrow="off", border=True, height="stretch")
 
 
 def tell_piles(piles: Sequence[Pile]) -> None:

@@ -30,14 +30,14 @@ def path_rows(found: Chain, way: Way) -> pl.DataFrame:
 def path_table(found: Chain, way: Way) -> pl.DataFrame:
     """One row for whole traces and each hop: calls, and at each quantile on path, own time and share, as text."""
     marks = [f"p{100 * q:g}" for q in found.quantiles]
-    whole = {"hop": "(whole traces)", "traces": way.traces, "calls": None}
+    whole = {"hop": "(whole traces)", "traces": way.traces, "calls": way.traces}
     rows = [whole | {f"on path {mark}": text for mark, text in zip(marks, _texts(way.total), strict=True)}]
     for hop in way.hops:
         times = {f"on path {mark}": text for mark, text in zip(marks, _texts(hop.on_path), strict=True)}
         times |= {f"own {mark}": text for mark, text in zip(marks, _texts(hop.own), strict=True)}
         shares = {f"share {mark}": _share(share) for mark, share in zip(marks, hop.shares, strict=True)}
         rows.append({"hop": hop.hop, "traces": hop.traces, "calls": hop.calls, **times, **shares})
-    return pl.DataFrame(rows, infer_schema_length=None)
+    return pl.DataFrame(rows, infer_schema_length=None).with_columns(pl.col(pl.String).fill_null(""))
 
 
 def _texts(quantiles: Sequence[Quantile]) -> list[str]:

@@ -28,6 +28,9 @@ ICON: Final = (
 
 REFRESH_S: Final = 10
 
+FILES_WENT: Final = (OSError, pl.exceptions.ComputeError)
+"""What reading raises where files are merged or removed meanwhile; any other error is a mistake of ours, and shows as one."""
+
 RERUN: Final = "rerun_everything"
 """Set by a page's callback that changed a filter: in live mode only the page would run again, and not the filters."""
 
@@ -122,7 +125,7 @@ def _options(start: Start, typed: Filters, key: str) -> Sequence[str]:
     """Values to choose from; none where the store cannot be read, which the page says."""
     try:
         return named(look(start, typed).values(key))
-    except (MeshsloError, OSError, pl.exceptions.PolarsError):
+    except (MeshsloError, *FILES_WENT):
         return []
 
 
@@ -147,7 +150,7 @@ def _show(page: Page, start: Start, filters: Filters) -> None:
         page.render(view)
     except MeshsloError as error:
         _say(str(error))
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except FILES_WENT as error:
         _say(f"{start.store} changed or went while it was being read ({type(error).__name__}: {error})")
 
 

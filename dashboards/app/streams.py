@@ -12,7 +12,7 @@ from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.vocabulary import INGRESS, Phase
 
 from . import Page
-from .drawing import draw, table
+from .drawing import card, draw, table
 from .view import View
 
 CLOCKS: Final[tuple[Phase, ...]] = ("first_token", "max_gap")
@@ -40,9 +40,11 @@ def render(view: View) -> None:
             "a proxy alone does not see chunks"
         )
     top = st.container()
+    # An answer in one chunk has a first one too; only a stream has gaps.
+    hops = clocks[1].filter(pl.col("timed") > 0)["hop"].unique().to_list() or clocks[0]["hop"].unique().to_list()
     for column, report, title in zip(st.columns(2), clocks, ("First token", "Longest gap"), strict=True):
         with column:
-            _clock(report, keys, title)
+            _clock(report.filter(pl.col("hop").is_in(hops)), keys, title)
     costs = view.streams(keys)
     if not costs.is_empty():
         costs = labelled(costs, keys)
@@ -67,36 +69,11 @@ def _headline(costs: pl.DataFrame) -> None:
     hop = sizes.sort("entry", "calls", "hop", descending=[True, True, False])["hop"][0]
     whole = costs.filter(pl.col("hop") == hop).select(pl.col(pl.Int64, pl.Float64).sum()).row(0, named=True)
     cells = st.columns(4)
-    cells[0].metric(f"streams of {hop}", f"{whole['calls']:,}", border=True, height="stretch")
-    cells[1].metric(
-        "cut by a timer",
-        share_text(whole["timeout"], whole["calls"]),
-        f"{whole['timeout']:,}",
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        height="stretch",
-    )
+    card(cells[0], f"streams of {hop}", f"{whole['calls']:,}")
+    card(cells[1], "cut by a timer", share_text(whole["timeout"], whole["calls"]), f"{whole['timeout']:,} streams")
     vain = f"{whole['tokens_in_vain']:,} of {whole['tokens']:,}"
-    cells[2].metric(
-        "tokens in vain",
-        share_text(whole["tokens_in_vain"], whole["tokens"]),
-        vain,
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        height="stretch",
-    )
-    held = f"of {seconds_text(whole['held_s'])}"
-    cells[3].metric(
-        "held in vain",
-        seconds_text(whole["held_in_vain_s"]),
-        held,
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        height="stretch",
-    )
+    card(cells[2], "tokens in vain", share_text(whole["tokens_in_vain"], whole["tokens"]), vain)
+    card(cells[3], "held in vain", seconds_text(whole["held_in_vain_s"]), f"of {seconds_text(whole['held_s'])}")
 
 
 def _endings(view: View, costs: pl.DataFrame, keys: list[str]) -> None:

@@ -11,7 +11,7 @@ from meshslo.analysis.simulate.result import Contrast
 from meshslo.dashboards.commands.simulate import NAMES, amount, worth_showing
 from meshslo.telemetry.errors import MeshsloError
 
-from .drawing import table
+from .drawing import sentences, table
 from .price import BUDGETS
 from .view import View
 
@@ -44,8 +44,8 @@ def _show(found: Simulation) -> None:
     now = "as seen" if found.before_is == "observed" else "now"
     rows = [row for title, figures in _parts(found) for row in _rows(title, figures, now)]
     table(pl.DataFrame(rows, schema=dict.fromkeys(("hop", "what", now, "proposed", "change"), pl.String)), "what_if_table")
-    asked = f"{found.requests:,} requests, {found.calls:,} calls; {found.confidence:.0%} intervals are of another such window."
-    st.caption(" ".join([asked, *(f"{note[:1].upper()}{note[1:]}." for note in found.notes)]))
+    asked = f"{found.requests:,} requests, {found.calls:,} calls; {found.confidence:.0%} intervals are of another such window"
+    st.caption(sentences([asked, *found.notes]))
 
 
 def _parts(found: Simulation) -> list[tuple[str, Mapping[str, Contrast]]]:

@@ -21,9 +21,10 @@ def over_time(report: pl.DataFrame, key: str, title: str) -> go.Figure:
     figure = go.Figure()
     shares = report["q"].unique().sort(descending=True).to_list()
     by_name = colours(_groups(report, key))
+    step = report["start"].unique().sort().diff().min()
     for name, group in _parts(report, key):
         for share, dash in zip(shares, DASHES, strict=False):
-            rows = group.filter(pl.col("q") == share).sort("start")
+            rows = _with_gaps(group.filter(pl.col("q") == share).sort("start"), step)
             figure.add_traces([*_bands(rows, by_name[name]), _line(rows, name, share, {"color": by_name[name], "dash": dash})])
             figure.data[-1].showlegend = share == shares[0]
     known = report.filter(pl.col("value_s").is_not_null())
@@ -72,6 +73,15 @@ def _dots(rows: pl.DataFrame, key: str, name: str, colour: str) -> go.Scatter:
     )
 
 
+def _with_gaps(rows: pl.DataFrame, step: Any) -> pl.DataFrame:
+    """`rows` with an empty one wherever time buckets without calls lie between two: nothing is drawn across."""
+    if rows.height < 2 or step is None:
+        return rows
+    last = rows.filter(pl.col("start").shift(-1) - pl.col("start") > step)
+    empty = last.select((pl.col("start") + step).cast(rows["start"].dtype))
+    return pl.concat([rows, empty], how="diagonal").sort("start")
+
+
 def _bands(rows: pl.DataFrame, colour: str) -> Iterator[go.Scatter]:
     """The intervals of each run of points that have one: across a gap nothing is drawn."""
     has_both = (pl.col("status") == "ok") & pl.col("low_s").is_not_null() & pl.col("high_s").is_not_null()
@@ -99,7 +109,7 @@ def _line(rows: pl.DataFrame, name: str, share: float, line: dict[str, Any]) -> 
         connectgaps=False,
         line=line | {"width": 2},
         marker={"size": 6, "symbol": [SYMBOLS.get(status, "circle") for status in rows["status"]]},
-        text=[f"{quantile_text(row)}, {row['calls']:,} calls" for row in rows.iter_rows(named=True)],
+        text=[f"{quantile_text(row)}, {row['calls']:,} calls" if row["status"] else "" for row in rows.iter_rows(named=True)],
         hovertemplate=f"{name} p{100 * share:g}: %{{text}}<br>%{{x}}<extra></extra>",
     )
 

@@ -159,3 +159,14 @@ def test_groups_are_named_by_what_sets_them_apart() -> None:
     frame = pl.DataFrame({"hop": ["a>b", "a>b"], "model": ["m", None]})
     assert labelled(frame, ["hop", "model"])["group"].to_list() == ["m", NOT_SET]
     assert labelled(frame.head(1), ["hop", "model"])["group"].to_list() == ["m"]
+
+
+def test_nothing_is_drawn_across_buckets_without_calls() -> None:
+    at = [EPOCH + timedelta(minutes=minute) for minute in (0, 1, 2, 9, 10)]
+    known = {"q": 0.5, "value_s": 1.0, "low_s": 0.9, "high_s": 1.1, "status": "ok", "needs_calls": None, "calls": 40}
+    frame = pl.DataFrame([{"start": moment, "hop": "a>b", **known} for moment in at])
+    drawn = over_time(frame, "hop", "duration")
+    (line,) = [trace for trace in drawn.data if trace.mode == "lines+markers"]
+    assert list(line.y) == [1.0, 1.0, 1.0, None, 1.0, 1.0]
+    bands = [trace for trace in drawn.data if trace.fill == "toself"]
+    assert [len(band.x) for band in bands] == [6, 4]
