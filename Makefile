@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 DEBIAN_PROGRAMS := prometheus promtool chromium chromedriver
 DEBIAN_PACKAGES := prometheus chromium chromium-driver
 
-.PHONY: help setup system demo test check fast types lint format fuzz soak bench rule-docs dashboard notebooks notebook-data clean
+.PHONY: help setup system demo test check fast types lint format fuzz soak bench backtest-docs rule-docs dashboard notebooks notebook-data clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,6 +69,9 @@ bench: setup ## Speed against named alternatives and the physical floor; writes 
 rule-docs: setup ## Write the page of every rule of `meshslo check` into docs/rules
 	@mkdir -p docs/rules && rm -f docs/rules/*.md
 	$(BIN)/python -c 'from pathlib import Path; from meshslo.analysis.check import pages, rules; [Path("docs/rules", name).write_text(text) for name, text in pages(rules()).items()]'
+
+backtest-docs: setup ## Write docs/backtest.md from real measurements ($MESHSLO_SHARED, else ../shared)
+	$(BIN)/python -m tests.pages
 
 dashboard: setup ## The Streamlit dashboard on the demo's store
 	$(BIN)/meshslo dashboard --store demo-out/store --config demo-out/meshslo.toml --current demo-out/mesh/before

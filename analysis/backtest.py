@@ -35,8 +35,11 @@ PHASE_OF: Final[dict[str, Phase]] = {
     "total_timeout": "total",
 }
 
-Split = float | Literal["day"]
-"""The share of the calls, in time, that is fitted on; or each day judged by a fit on all days before."""
+Split = float | Literal["day", "rolling"]
+"""The share of the calls, in time, that is fitted on; or each day judged by a fit on all days before; or so each of `SLICES`
+equal slices of the calls after the first half."""
+
+SLICES: Final = 10
 
 Group = tuple[str | None, ...]
 
@@ -128,14 +131,30 @@ def _folds(calls: pl.LazyFrame, split: Split) -> Iterator[tuple[pl.LazyFrame, pl
         for day in days[1:]:
             yield calls.filter(start < day), calls.filter(start.dt.truncate("1d") == day), day
         return
+    if split == "rolling":
+        yield from _rolling(calls)
+        return
     if not 0 < split < 1:
-        raise BadInputError(f"split {split} is outside (0, 1); pass 0.7 to fit on the first 70 % of the calls, or day")
+        raise BadInputError(f"split {split} is outside (0, 1); pass 0.7 to fit on the first 70 % of the calls, day, or rolling")
     ranked = calls.select(start, start.rank("ordinal").alias("rank"))
     later = pl.col("rank") > pl.len() * split
     first, at = ranked.select(start.min(), start.filter(later).min().alias("at")).collect().row(0)
     if at is None or first == at:
         raise BadInputError(f"split {split} leaves no calls to fit on: there are too few, or all started at once")
     yield calls.filter(start < at), calls.filter(start >= at), at
+
+
+def _rolling(calls: pl.LazyFrame) -> Iterator[tuple[pl.LazyFrame, pl.LazyFrame, datetime]]:
+    """Each slice after the first half, and all calls before it: a fit meets what came next, again and again."""
+    start = pl.col("start")
+    shares = [n / SLICES for n in range(SLICES // 2, SLICES)]
+    cuts = calls.select(start.quantile(share, "higher").alias(str(share)) for share in shares).collect().row(0)
+    ends = [*cuts[1:], None]
+    first = calls.select(start.min()).collect().item()
+    for begin, end in zip(cuts, ends, strict=True):
+        if begin is None or begin in (first, end):
+            raise BadInputError("a rolling split leaves a slice without calls: there are too few, or many started at once")
+        yield calls.filter(start < begin), calls.filter(start >= begin, True if end is None else start < end), begin
 
 
 def _fold(fit: pl.LazyFrame, rest: pl.LazyFrame, since: datetime, config: Config, by: tuple[str, ...]) -> Iterator[Row]:

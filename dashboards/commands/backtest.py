@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from meshslo.analysis.backtest import Backtest, Judged, Row, Split
 
 _Split = Annotated[
-    str, typer.Option("--split", help="Share of the calls to fit on (0.7), or day: each day judged by those before.")
+    str,
+    typer.Option(
+        "--split", help="Share of the calls to fit on (0.7); day or rolling: each day, or tenth, judged by those before."
+    ),
 ]
 _By = Annotated[
     str, typer.Option("--by", help="Keys to tell calls apart by, of: hop, route, model, tenant, pod, zone, version.")
@@ -62,12 +65,12 @@ def backtest(
 def _split(text: str) -> "Split":
     from meshslo.telemetry.errors import BadConfigError
 
-    if text == "day":
-        return "day"
+    if text in ("day", "rolling"):
+        return text  # type: ignore[return-value]  # one of the two
     try:
         return float(text)
     except ValueError:
-        raise BadConfigError(f"--split {text} is neither a share such as 0.7 nor day") from None
+        raise BadConfigError(f"--split {text} is neither a share such as 0.7, nor day, nor rolling") from None
 
 
 def show(found: "Backtest", console: "Console") -> None:

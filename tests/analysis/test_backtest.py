@@ -80,6 +80,15 @@ def test_each_day_is_judged_by_the_days_before() -> None:
     assert [row.judged_from[:10] for row in rows] == ["2026-11-03", "2026-11-04"]
 
 
+def test_a_rolling_split_judges_each_tenth_by_all_before_it() -> None:
+    rows = backtest(plain_calls(np.linspace(0.5, 1.5, 2000)).lazy(), ONE_PERCENT, split="rolling").rows
+    assert [(row.fit_calls, row.judged_calls) for row in rows if row.setting == "total_timeout"] == [
+        (1000, 200), (1200, 200), (1400, 200), (1600, 200), (1800, 200),
+    ]  # fmt: skip
+    # Durations only grow: no bound from what came before holds for what comes next.
+    assert not any(row.own.kept_promise for row in rows if row.own)
+
+
 def test_too_few_calls_say_how_many_more_it_takes() -> None:
     row = total(backtest(plain_calls([1.0] * 100).lazy(), ONE_PERCENT))
     assert (row.status, row.own, row.needs_calls) == ("not_identifiable", None, 229)
@@ -97,11 +106,20 @@ def test_the_json_is_what_scripts_rely_on() -> None:
 
 @pytest.mark.parametrize(
     ("split", "sentence"),
-    [("day", "two days or more; there are 1"), (1.5, "split 1.5 is outside"), (0.05, "leaves no calls to fit on")],
+    [
+        ("day", "two days or more; there are 1"),
+        (1.5, "split 1.5 is outside"),
+        (0.05, "leaves no calls to fit on"),
+    ],
 )
 def test_a_split_that_leaves_nothing_is_named(split: float, sentence: str) -> None:
     with pytest.raises(BadInputError, match=sentence):
         backtest(plain_calls([1.0] * 10).lazy(), split=split)
+
+
+def test_slices_without_calls_are_named() -> None:
+    with pytest.raises(BadInputError, match="leaves a slice without calls"):
+        backtest(plain_calls([1.0] * 4).lazy(), split="rolling")
 
 
 def test_a_store_is_asked_by_the_same_verb() -> None:

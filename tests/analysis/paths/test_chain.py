@@ -11,9 +11,8 @@ from meshslo.analysis.api import from_calls
 from meshslo.analysis.paths.chain import BETWEEN, time_traces
 from meshslo.analysis.paths.result import Chain, HopTime
 from meshslo.telemetry.errors import BadInputError, StoreError
-from meshslo.telemetry.schema import conform
 from tests.support.calls import EPOCH, make_call, make_calls
-from tests.support.shared import shared
+from tests.support.nezha import shop_calls
 from tests.support.traces import call, request, trace
 
 
@@ -175,28 +174,8 @@ def test_calls_without_traces_make_no_chain() -> None:
 # Real traces: 184,908 spans of a shop of ten services (IntelligentDDS/Nezha, 22 August 2022)
 
 
-def shop() -> pl.DataFrame:
-    """Every span as a call of its own operation, so that all of a trace is there."""
-    spans = pl.read_parquet(shared("data", "nezha_onlineboutique", "spans_2022-08-22.parquet"))
-    service = pl.col("PodName").str.extract(r"^(\w+?)-")
-    return conform(
-        spans.select(
-            trace_id=pl.col("TraceID").str.decode("hex"),
-            span_id=pl.col("SpanID").str.decode("hex"),
-            parent_span_id=pl.when(pl.col("ParentID") != "root").then("ParentID").str.decode("hex"),
-            start=pl.from_epoch("StartTimeUnixNano", time_unit="ns").dt.replace_time_zone("UTC"),
-            duration_s=(pl.col("EndTimeUnixNano") - pl.col("StartTimeUnixNano")) / 1e9,
-            vantage=pl.lit("server"),
-            caller=pl.lit("shop"),
-            callee=service,
-            hop=pl.lit("shop>") + service + "/" + pl.col("OperationName"),
-            outcome=pl.lit("ok"),
-        )
-    )
-
-
 def test_real_traces_add_up_whatever_their_clocks_say() -> None:
-    calls = shop()
+    calls = shop_calls()
     timed = time_traces(calls.lazy())
     roots = calls.filter(pl.col("parent_span_id").is_null())
     assert len(timed.traces) == roots.height == 4073
