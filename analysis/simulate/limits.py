@@ -1,8 +1,8 @@
-"""What manifests say beyond the recommended settings: back-off, breaker, a budget's floor and interval, longest stream.
+"""What manifests say that no recommendation is about: back-off, a budget's floor and interval, the longest stream.
 
 Sources: envoy.config.route.v3 RetryPolicy.RetryBackOff and RouteAction.MaxStreamDuration, envoy.config.cluster.v3
-CircuitBreakers (max_retries 3, budget_percent 20 %, min_retry_concurrency 3, budget_interval 0), HttpConnectionManager
-common_http_protocol_options; istio/api networking/v1 (connectionPool.http.maxRetries 2^32-1, retryBudget, retries.backoff).
+CircuitBreakers.RetryBudget, HttpConnectionManager common_http_protocol_options; istio/api networking/v1 (retryBudget,
+retries.backoff).
 """
 
 import math
@@ -10,18 +10,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from meshslo.analysis.policy.deployed import ClusterRule, Deployed, Placed, RouteRule
-from meshslo.analysis.policy.durations import parse_duration_s
-from meshslo.analysis.policy.manifest import Manifest, first_label, items, load
+from meshslo.analysis.policy.deployed import ClusterRule, Deployed, RouteRule
+from meshslo.analysis.policy.manifest import Manifest, load
+from meshslo.analysis.policy.node import child, entries, first_label, scalars
 from meshslo.analysis.policy.readers import envoy, istio
+from meshslo.analysis.policy.readers.envoy_cluster import find_clusters
+from meshslo.analysis.policy.values import Placed
 
 DEFAULT_BASE_S: Final = 0.025
 LONGEST_BASES: Final = 10.0
 """The longest back-off, in base intervals."""
 DEFAULT_LEAST: Final = 3.0
 DEFAULT_RATIO: Final = 0.2
-ENVOY_MAX_RETRIES: Final = 3.0
 UNLIMITED: Final = math.inf
+
+Values = dict[str, Placed]
 
 
 def read_limits(texts: Mapping[str, str], *, model_header: str = "x-model") -> Deployed:
@@ -36,76 +39,55 @@ def read_limits(texts: Mapping[str, str], *, model_header: str = "x-model") -> D
         if envoy.READER.reads(manifest):
             routes += _envoy_routes(manifest, model_header)
             clusters += _envoy_clusters(manifest)
-        elif istio.READER.reads(manifest):
+        elif manifest.is_a(istio.GROUP, "VirtualService"):
             routes += _istio_routes(manifest, model_header)
-            clusters += _istio_clusters(manifest)
+        elif manifest.is_a(istio.GROUP, "DestinationRule"):
+            budget = child(manifest.spec, "trafficPolicy", "retryBudget")
+            # 0 counts as unset.
+            least = manifest.amount(budget, "minRetryConcurrency") if budget.get("minRetryConcurrency") else None
+            settings = _given(min_retry_concurrency=least, retry_budget_interval=manifest.seconds(budget, "budgetInterval"))
+            clusters.append(ClusterRule(first_label(str(manifest.spec.get("host", ""))), settings))
     return Deployed(tuple(routes), tuple(clusters))
+
+
+def _given(**settings: Placed | None) -> Values:
+    return {name: placed for name, placed in settings.items() if placed is not None}
 
 
 def _envoy_routes(manifest: Manifest, model_header: str) -> Iterator[RouteRule]:
     for found in envoy.find_routes(manifest.body):
         action = found.route["route"]
-        retries = action.get("retry_policy") or found.host.get("retry_policy") or {}
-        back_off = retries.get("retry_back_off") or {}
-        settings = {
-            **_seconds(manifest, "max_stream_duration", *_longest_stream(action, found.manager or {})),
-            **_seconds(manifest, "retry_back_off", back_off, "base_interval"),
-            **_seconds(manifest, "longest_retry_back_off", back_off, "max_interval"),
-        }
+        back_off = child(action.get("retry_policy") or child(found.host, "retry_policy"), "retry_back_off")
+        settings = _given(
+            max_stream_duration=_longest_stream(manifest, action, found.manager or {}),
+            retry_back_off=manifest.seconds(back_off, "base_interval"),
+            longest_retry_back_off=manifest.seconds(back_off, "max_interval"),
+        )
         yield replace(envoy.read_route(manifest, found, model_header), settings=settings)
 
 
-def _longest_stream(action: Any, manager: Any) -> tuple[Any, str]:
-    """Where the longest stream is set: on the route (0 turns the listener's off), else on the listener."""
-    own = action.get("max_stream_duration") or {}
-    return (own if "max_stream_duration" in own else manager.get("common_http_protocol_options") or {}), "max_stream_duration"
+def _longest_stream(manifest: Manifest, action: Any, manager: Any) -> Placed | None:
+    """The longest stream of the route (0 turns the listener's off), else of the listener."""
+    own = child(action, "max_stream_duration")
+    holder = own if "max_stream_duration" in own else child(manager, "common_http_protocol_options")
+    return manifest.seconds(holder, "max_stream_duration")
 
 
 def _envoy_clusters(manifest: Manifest) -> Iterator[ClusterRule]:
-    for cluster in envoy.find_clusters(manifest.body):
-        thresholds = items((cluster.get("circuit_breakers") or {}).get("thresholds"))
-        own: Any = next((t for t in thresholds if t.get("priority", "DEFAULT") == "DEFAULT"), {})
-        budget = own.get("retry_budget")
-        settings = _budget(manifest, budget, "min_retry_concurrency", "budget_interval")
-        if budget is None:
-            settings = {"max_retries": Placed(float(own.get("max_retries", ENVOY_MAX_RETRIES)), "1", manifest.file)}
+    for cluster in find_clusters(manifest.body):
+        thresholds = entries(cluster, "circuit_breakers", "thresholds")
+        threshold = next((each for each in thresholds if each.get("priority", "DEFAULT") == "DEFAULT"), {})
+        budget = child(threshold, "retry_budget")
+        settings = _given(
+            min_retry_concurrency=manifest.amount(budget, "min_retry_concurrency"),
+            retry_budget_interval=manifest.seconds(budget, "budget_interval"),
+        )
         yield ClusterRule(first_label(str(cluster.get("name", ""))), settings)
 
 
 def _istio_routes(manifest: Manifest, model_header: str) -> Iterator[RouteRule]:
-    if manifest.kind != "VirtualService":
-        return
-    spec = manifest.body.get("spec") or {}
-    hosts = frozenset(first_label(str(host)) for host in items(spec.get("hosts"))) - {"*"}
-    for http in items(spec.get("http")):
-        settings = _seconds(manifest, "retry_back_off", http.get("retries") or {}, "backoff")
+    hosts = frozenset(first_label(host) for host in scalars(manifest.spec, "hosts")) - {"*"}
+    for http in entries(manifest.spec, "http"):
+        settings = _given(retry_back_off=manifest.seconds(child(http, "retries"), "backoff"))
         for match in http.get("match") or [{}]:
             yield replace(istio.read_route(manifest, http, match, model_header, hosts), settings=settings)
-
-
-def _istio_clusters(manifest: Manifest) -> Iterator[ClusterRule]:
-    if manifest.kind != "DestinationRule":
-        return
-    spec = manifest.body.get("spec") or {}
-    policy = spec.get("trafficPolicy") or {}
-    pool = ((policy.get("connectionPool") or {}).get("http")) or {}
-    settings = _budget(manifest, policy.get("retryBudget"), "minRetryConcurrency", "budgetInterval")
-    if pool.get("maxRetries"):
-        settings["max_retries"] = Placed(float(pool["maxRetries"]), "1", manifest.place(pool, "maxRetries"))
-    yield ClusterRule(first_label(str(spec.get("host", ""))), settings)
-
-
-def _budget(manifest: Manifest, budget: Any, least: str, interval: str) -> dict[str, Placed]:
-    if budget is None:
-        return {}
-    # 0 counts as unset in Istio; in Envoy a floor of 0 is a floor of 0.
-    floor = budget.get(least, DEFAULT_LEAST) if least == "min_retry_concurrency" else budget.get(least) or DEFAULT_LEAST
-    own = {"min_retry_concurrency": Placed(float(floor), "1", manifest.place(budget, least))}
-    value_s = parse_duration_s(str(budget.get(interval, "0s")))
-    return own | {"retry_budget_interval": Placed(value_s, "s", manifest.place(budget, interval))}
-
-
-def _seconds(manifest: Manifest, name: str, node: Any, key: str) -> dict[str, Placed]:
-    if not node.get(key):
-        return {}
-    return {name: Placed(parse_duration_s(str(node[key])), "s", manifest.place(node, key))}

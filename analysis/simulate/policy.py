@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from meshslo.analysis.policy.deployed import Deployed, read_deployed
-from meshslo.analysis.policy.settings import SETTINGS
 from meshslo.analysis.recommend import Recommendations
 from meshslo.analysis.recommend.recommendation import Recommendation, Target
 
@@ -14,10 +13,26 @@ from .limits import DEFAULT_BASE_S, DEFAULT_LEAST, DEFAULT_RATIO, LONGEST_BASES,
 
 Value = float | int | str
 Settings = Mapping[str, Value]
-"""Values by the names of `policy.settings` and `limits`; what is absent is off."""
+"""Values by the names of `NAMES`; what is absent is off."""
 
 BUDGET_INTERVAL_S: Final = 10.0
 """The interval that a recommended budget is emitted with."""
+
+
+NAMES: Final = {
+    **dict.fromkeys(
+        (
+            "total_timeout", "idle_gap_timeout", "per_try_timeout", "retry_attempts", "retry_on", "retry_budget_ratio",
+            "retry_budget_min_per_s", "max_retries",
+        ),
+        "deployed",
+    ),
+    **dict.fromkeys(
+        ("max_stream_duration", "retry_back_off", "longest_retry_back_off", "min_retry_concurrency", "retry_budget_interval"),
+        "extra",
+    ),
+}  # fmt: skip
+"""The settings that a policy is made of, and which part of a `Mesh` holds them."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +97,7 @@ def _limit(settings: Settings) -> Limit:
 
 @dataclass(frozen=True)
 class Mesh:
-    """What manifests set: timeouts and retries, and, in `extra`, what recommendations know no name for (see `limits`)."""
+    """What manifests set: timeouts and retries, and, in `extra`, what no recommendation is about (see `limits`)."""
 
     deployed: Deployed = field(default_factory=Deployed)
     extra: Deployed = field(default_factory=Deployed)
@@ -92,11 +107,10 @@ class Mesh:
         if not self.deployed.knows(target.callee):
             return None
         found: dict[str, Value] = {}
-        for source, names in ((self.deployed, SETTINGS), (self.extra, EXTRA)):
-            for name in names:
-                placed = source.find(name, target.callee, target.route, target.model)
-                if placed is not None:
-                    found[name] = placed.value
+        for name, source in NAMES.items():
+            placed = getattr(self, source).find(name, target.callee, target.route, target.model)
+            if placed is not None:
+                found[name] = placed.value
         return found
 
     @property
@@ -105,18 +119,11 @@ class Mesh:
         return ", ".join(sorted({name for rule in self.deployed.routes for name in {rule.callee, *rule.hosts} - {""}}))
 
 
-EXTRA: Final = (
-    "max_stream_duration", "retry_back_off", "longest_retry_back_off", "max_retries", "min_retry_concurrency",
-    "retry_budget_interval",
-)  # fmt: skip
-"""Names of what `limits` reads."""
-
-
 def recommended(advice: Recommendations, target: Target, base: Settings) -> Settings:
     """`base` with what is recommended for the target: of its model, else of its route, else of its hop."""
     found: dict[str, Value | None] = {}
     for item in sorted(advice.items, key=_how_specific):
-        if _covers(item.target, target) and item.setting in SETTINGS:
+        if _covers(item.target, target) and item.setting in NAMES:
             found[item.setting] = item.wanted
     wanted = {name: value for name, value in found.items() if value is not None}
     if any(name.startswith("retry_budget") for name in wanted):
