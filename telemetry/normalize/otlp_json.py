@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from meshslo.telemetry.errors import BadInputError
 
 from .decode import decode_request
+from .json_wire import UnusualError, request_bytes
 from .spans import Decoded
 
 _ID_BYTES: Final = {"traceId": 16, "spanId": 8, "parentSpanId": 8, "trace_id": 16, "span_id": 8, "parent_span_id": 8}
@@ -28,7 +29,10 @@ def decode_traces_json(payload: bytes | str) -> Decoded:
 
 def traces_json_to_protobuf(payload: bytes | str) -> bytes:
     """OTLP/JSON traces as a serialized ExportTraceServiceRequest; BadInputError when they are none."""
-    return bytes(json_request(payload).SerializeToString())
+    try:
+        return request_bytes(payload)
+    except UnusualError:
+        return bytes(json_request(payload).SerializeToString())
 
 
 def json_request(payload: bytes | str) -> Any:
