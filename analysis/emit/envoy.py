@@ -188,7 +188,7 @@ def set_cluster(cluster: Any, policy: CalleePolicy, plan: Plan) -> None:
     if any(name in ENVOY_BREAKERS for name in policy.others):
         put(_threshold(cluster), policy.others, ENVOY_BREAKERS)
     is_new = "outlier_detection" not in cluster
-    if put(cluster, policy.others, ENVOY_OUTLIERS):
+    if put(cluster, policy.others, ENVOY_OUTLIERS) and "outlier_detection" in cluster:
         outliers = cluster["outlier_detection"]
         outliers.update(ENVOY_UNASKED if is_new else {})
         for name, enforced in ENVOY_UNENFORCED.items():

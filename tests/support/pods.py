@@ -43,13 +43,15 @@ class Pod:
         return server
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            while await reader.readuntil(b"\r\n\r\n"):
-                number, self.asked = self.asked, self.asked + 1
-                async with self._gate:
-                    if not await self._answer(self.answer(number), writer):
-                        break
-        writer.close()
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                while await reader.readuntil(b"\r\n\r\n"):
+                    number, self.asked = self.asked, self.asked + 1
+                    async with self._gate:
+                        if not await self._answer(self.answer(number), writer):
+                            break
+        finally:
+            writer.close()
 
     async def _answer(self, answer: Answer, writer: asyncio.StreamWriter) -> bool:
         """Send it; whether the connection goes on."""
@@ -89,6 +91,8 @@ async def _close(servers: Sequence[asyncio.Server]) -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    # Transports close in the loop's next round.
+    await asyncio.sleep(0)
 
 
 def ask_at(url: str, times_s: Sequence[float]) -> list[dict[str, Any]]:
