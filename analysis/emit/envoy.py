@@ -18,7 +18,7 @@ from meshslo.analysis.policy.versions import has_field
 
 from . import Document, Emission
 from .access_envoy import access_documents, unexpressed_access
-from .fields import ENVOY_BREAKERS, ENVOY_OUTLIERS, ENVOY_UNASKED, ENVOY_UNENFORCED, put
+from .fields import ENVOY_BREAKERS, ENVOY_CONNECT, ENVOY_OUTLIERS, ENVOY_UNASKED, ENVOY_UNENFORCED, put
 from .plan import NAME_PREFIX, CalleePolicy, Plan, RoutePolicy, Wanted, route_regex, strip_comments
 
 BUDGET_INTERVAL_S: Final = 10.0
@@ -187,6 +187,7 @@ def set_cluster(cluster: Any, policy: CalleePolicy, plan: Plan) -> None:
         _threshold(cluster)["retry_budget"] = dict(_budget(policy.budget, plan))
     if any(name in ENVOY_BREAKERS for name in policy.others):
         put(_threshold(cluster), policy.others, ENVOY_BREAKERS)
+    put(cluster, policy.others, ENVOY_CONNECT)
     is_new = "outlier_detection" not in cluster
     if put(cluster, policy.others, ENVOY_OUTLIERS) and "outlier_detection" in cluster:
         outliers = cluster["outlier_detection"]

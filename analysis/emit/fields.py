@@ -20,6 +20,7 @@ ISTIO: Final[dict[str, Path]] = {
     **{setting: ("connectionPool", *path) for path, setting in istio_destination.POOL.items()},
     **{setting: ("outlierDetection", key) for key, (setting, *_) in istio_destination.OUTLIERS.items()},
     **{setting: ("outlierDetection", key) for key, (setting, _) in istio_destination.OUTLIER_TIMES.items()},
+    "connect_timeout": ("connectionPool", "tcp", "connectTimeout"),
 }
 """Setting -> field below a DestinationRule's `trafficPolicy`."""
 
@@ -31,6 +32,9 @@ ENVOY_OUTLIERS: Final[dict[str, Path]] = {
     **{key: ("outlier_detection", key) for key in envoy_cluster.OUTLIER_TIMES},
 }
 """Setting -> field of a cluster."""
+
+ENVOY_CONNECT: Final[dict[str, Path]] = {"connect_timeout": ("connect_timeout",)}
+"""The same; it is part of no block."""
 
 ENVOY_UNASKED: Final = {"enforcing_success_rate": 0}
 """What Envoy does unasked where ejection is on at all: it ejects by success rate too, which nothing here has judged."""
@@ -47,6 +51,7 @@ ISTIO_LACKS: Final = {
 """Why Istio's policies do not hold a kind of setting, the closest there is, and its danger."""
 
 LINKERD: Final = {
+    "connect": "Linkerd's connect timeout is the proxy's (1 s unless its environment says otherwise), for all services alike",
     "breaker": (
         "Linkerd has no limit of calls at a time. The closest is a HTTPLocalRateLimitPolicy at the server, which limits calls "
         "a second: what is in progress then drifts with the length of answers"
@@ -63,6 +68,10 @@ LINKERD: Final = {
 """The same of Linkerd."""
 
 GATEWAY_API: Final = {
+    "connect": (
+        "the Gateway API has no connect timeout. The closest is the implementation's own policy (Envoy Gateway: "
+        "BackendTrafficPolicy timeout.tcp.connectTimeout; Istio: DestinationRule connectionPool.tcp.connectTimeout)"
+    ),
     "breaker": (
         "the Gateway API has no circuit breaker. The closest is the implementation's own policy (Envoy Gateway: "
         "BackendTrafficPolicy circuitBreaker.maxParallelRequests; Istio: DestinationRule connectionPool)"

@@ -21,7 +21,7 @@ UNIT_SUFFIX: Final[dict[Unit, str]] = {
     "names": "",
 }
 
-Kind = Literal["timeout", "retry", "breaker", "outlier", "locality", "failover", "hedge", "identity", "egress"]
+Kind = Literal["timeout", "connect", "retry", "breaker", "outlier", "locality", "failover", "hedge", "identity", "egress"]
 """What a setting is part of: one recommender each."""
 
 
@@ -58,6 +58,7 @@ _ALL = (
     ),
     Setting("total_timeout", "timeout", "s", "MS103", "the whole call, all its attempts and its last chunk included", "total"),
     Setting("per_try_timeout", "timeout", "s", "MS104", "response headers of one attempt", "first_byte"),
+    Setting("connect_timeout", "connect", "s", "MS105", "reaching a pod: TCP and TLS handshakes", of_callee=True),
     Setting("retry_attempts", "retry", "1", "MS201", "how often a failed call is repeated; 0 is never"),
     Setting("retry_on", "retry", "conditions", "MS202", "failures after which a repetition is safe"),
     Setting("retry_budget_ratio", "retry", "ratio", "MS203", "retries as a share of calls, over a window", of_callee=True),
