@@ -1,0 +1,195 @@
+"""Rollups' histograms as others write them, and back: OpenTelemetry's exponential, Prometheus' native, classic buckets.
+
+The first two are the same buckets under other numbers, so that nothing is lost; a coarser scale is an arithmetic shift. Classic
+buckets are wide and end anywhere: what is known of a call in one is its edges, and they are carried along.
+Sources: OpenTelemetry metrics data model, ExponentialHistogram; Prometheus, specs/native_histograms.md (its bucket i ends at
+base ** i, OpenTelemetry's at base ** (i + 1)).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import histogram
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+FLOOR_INDEX: Final = int(histogram.index_of([0.0])[0])
+"""Our bucket of what lasted no time; to others it is the zero bucket."""
+
+FINEST_SCHEMA: Final = 8
+COARSEST_SCHEMA: Final = -4
+"""Scales that Prometheus knows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Buckets:
+    """Counts of exponential buckets, sorted, none of them empty; zeros are those in [0, zero_s]."""
+
+    index: Ints
+    count: Ints
+    scale: int = histogram.SCALE
+    zeros: int = 0
+    zero_s: float = histogram.FLOOR_S
+
+    @classmethod
+    def of_ours(cls, index: Ints, count: Ints, scale: int = histogram.SCALE) -> "Buckets":
+        """The buckets of a rollup's group at its scale; the lowest holds what others count as zeros."""
+        floor, floor_s = _floor(scale)
+        zero = index == floor
+        return cls(index[~zero], count[~zero], scale, int(count[zero].sum()), floor_s)
+
+    def ours(self) -> tuple[Ints, Ints]:
+        """Index and count as a rollup at the same scale has them; ValueError where the zero bucket is wider than ours."""
+        if not self.zeros:
+            return self.index, self.count
+        floor, floor_s = _floor(self.scale)
+        if self.zero_s > floor_s:
+            raise ValueError(
+                f"the zero bucket reaches to {self.zero_s:g} s, beyond {floor_s:g} s: its calls are in no bucket of ours; "
+                "take .edges()"
+            )
+        return histogram.merge((np.array([floor]), np.array([self.zeros])), (self.index, self.count))
+
+    def coarser(self, scale: int) -> "Buckets":
+        """The same at a coarser scale; ValueError for a finer one."""
+        index, place = np.unique(histogram.coarser(self.index, self.scale - scale), return_inverse=True)
+        count = np.bincount(place, weights=self.count, minlength=len(index)).astype(np.int64)
+        return Buckets(index, count, scale, self.zeros, self.zero_s)
+
+    def edges(self) -> "Edged":
+        """Lower and upper edge and count of each bucket, the zero bucket first where it holds any."""
+        low, high = histogram.lower_edge(self.index, self.scale), histogram.upper_edge(self.index, self.scale)
+        if not self.zeros:
+            return Edged(low, high, self.count)
+        return Edged(np.append(0.0, low), np.append(self.zero_s, high), np.append(self.zeros, self.count))
+
+
+def _floor(scale: int) -> tuple[int, float]:
+    """Our lowest bucket at a scale, and where it ends, in seconds."""
+    steps = histogram.SCALE - scale
+    index = FLOOR_INDEX >> steps if steps >= 0 else ((FLOOR_INDEX + 1) << -steps) - 1
+    return index, max(float(histogram.upper_edge(index, scale)), histogram.FLOOR_S)
+
+
+class Edged(NamedTuple):
+    """So many `calls` lasted longer than `low_s` and no longer than `high_s` (infinite: nobody knows) seconds."""
+
+    low_s: Floats
+    high_s: Floats
+    calls: Ints
+
+    @property
+    def relative_error(self) -> Floats:
+        """How far the harmonic mean of the edges may be from a duration between them, as a ratio of it; 1 where one is open."""
+        with np.errstate(invalid="ignore"):
+            error = (self.high_s - self.low_s) / (self.high_s + self.low_s)
+        return np.where(np.isfinite(self.high_s), error, 1.0)
+
+
+@dataclass(frozen=True)
+class OtelHistogram:
+    """An ExponentialHistogramDataPoint: fields are named as there; `positive` is offset and bucket_counts."""
+
+    scale: int
+    zero_count: int
+    zero_threshold: float
+    offset: int
+    bucket_counts: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """All calls."""
+        return self.zero_count + sum(self.bucket_counts)
+
+
+def to_otel(buckets: Buckets) -> OtelHistogram:
+    """The data point of the buckets, in seconds."""
+    first = int(buckets.index[0]) if len(buckets.index) else 0
+    dense = (
+        np.bincount(buckets.index - first, weights=buckets.count).astype(np.int64)
+        if len(buckets.index)
+        else np.array([], np.int64)
+    )
+    return OtelHistogram(buckets.scale, buckets.zeros, buckets.zero_s, first, tuple(int(n) for n in dense))
+
+
+def from_otel(point: OtelHistogram) -> Buckets:
+    """The buckets of a data point whose unit is the second."""
+    counts = np.array(point.bucket_counts, dtype=np.int64)
+    filled = np.flatnonzero(counts)
+    return Buckets(filled + point.offset, counts[filled], point.scale, point.zero_count, point.zero_threshold)
+
+
+@dataclass(frozen=True)
+class NativeHistogram:
+    """A native histogram of whole counts: spans are (offset, length), deltas run over the buckets that spans name."""
+
+    schema: int
+    zero_count: int
+    zero_threshold: float
+    spans: tuple[tuple[int, int], ...]
+    deltas: tuple[int, ...]
+
+
+def to_native(buckets: Buckets) -> NativeHistogram:
+    """The native histogram of the buckets, in seconds; ValueError for a scale that Prometheus does not know."""
+    if not COARSEST_SCHEMA <= buckets.scale <= FINEST_SCHEMA:
+        raise ValueError(f"scale {buckets.scale} is no schema: there are {COARSEST_SCHEMA} to {FINEST_SCHEMA}; use .coarser(8)")
+    index = buckets.index + 1
+    begins = np.flatnonzero(np.diff(index, prepend=index[:1] - 2) > 1) if len(index) else np.array([], np.int64)
+    lengths = np.diff(np.append(begins, len(index)))
+    ends = index[begins] + lengths
+    # The first span is placed from 0 on, the others from the end of the one before.
+    offsets = index[begins] - np.append(0, ends[:-1]) if len(begins) else begins
+    spans = tuple((int(offset), int(length)) for offset, length in zip(offsets, lengths, strict=True))
+    deltas = tuple(int(step) for step in np.diff(buckets.count, prepend=0))
+    return NativeHistogram(buckets.scale, buckets.zeros, buckets.zero_s, spans, deltas)
+
+
+def from_native(native: NativeHistogram) -> Buckets:
+    """The buckets of a native histogram whose unit is the second; empty ones among its spans are left out."""
+    numbers: list[int] = []
+    end = 0
+    for offset, length in native.spans:
+        numbers += range(end + offset, end + offset + length)
+        end += offset + length
+    count = np.cumsum(np.array(native.deltas, dtype=np.int64))
+    filled = np.flatnonzero(count)
+    index = np.array(numbers, dtype=np.int64)[filled] - 1
+    return Buckets(index, count[filled], native.schema, native.zero_count, native.zero_threshold)
+
+
+def from_classic(bounds_s: Sequence[float], cumulative: Sequence[int]) -> Edged:
+    """What a classic histogram says: `cumulative` calls up to each of `bounds_s`, the last of them infinite.
+
+    ValueError where the bounds do not rise or counts fall.
+    """
+    bounds = np.array(bounds_s, dtype=np.float64)
+    counts: Ints = np.diff(np.array([0, *cumulative], dtype=np.int64)).astype(np.int64)
+    if len(bounds) != len(counts) or not len(bounds) or not np.isinf(bounds[-1]) or (np.diff(bounds[:-1]) <= 0).any():
+        raise ValueError(f"bounds {list(bounds_s)} must rise and end at infinity, with a count for each")
+    if (counts < 0).any():
+        raise ValueError(f"cumulative counts {list(cumulative)} fall: a bound counts all calls up to it")
+    filled = counts > 0
+    return Edged(np.append(0.0, bounds[:-1])[filled], bounds[filled], counts[filled])
+
+
+class Cumulative(NamedTuple):
+    """Calls up to each bound: at least and at most; equal where a bound is an edge of ours."""
+
+    least: Ints
+    most: Ints
+
+
+def to_classic(buckets: Buckets, bounds_s: Sequence[float]) -> Cumulative:
+    """How many calls lasted no longer than each of `bounds_s`; a bucket that a bound divides leaves it open by its count."""
+    edged = buckets.edges()
+    bounds = np.array(bounds_s, dtype=np.float64)[:, None]
+    # An edge is a power of two that floats miss by a rounding.
+    ended, begun = edged.high_s <= bounds * (1.0 + 1e-12), edged.low_s < bounds * (1.0 - 1e-12)
+    return Cumulative((ended * edged.calls).sum(axis=1), ((ended | begun) * edged.calls).sum(axis=1))
