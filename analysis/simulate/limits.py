@@ -76,7 +76,7 @@ def _longest_stream(manifest: Manifest, action: Any, manager: Any) -> Placed | N
 def _envoy_clusters(manifest: Manifest) -> Iterator[ClusterRule]:
     for cluster in find_clusters(manifest.body):
         thresholds = entries(cluster, "circuit_breakers", "thresholds")
-        threshold = next((each for each in thresholds if each.get("priority", "DEFAULT") == "DEFAULT"), {})
+        threshold: Any = next((each for each in thresholds if each.get("priority", "DEFAULT") == "DEFAULT"), {})
         budget = child(threshold, "retry_budget")
         settings = _given(
             min_retry_concurrency=manifest.amount(budget, "min_retry_concurrency"),

@@ -115,9 +115,8 @@ def show(answer: "Simulation", console: "Console") -> None:
     """Print the chain, then each row, then what the figures leave open."""
     from meshslo.dashboards import tables
 
-    now = "as seen" if answer.before_is == "observed" else "now"
     shown = tables.table(console)
-    for name in ("what", now, "proposed", "change"):
+    for name in ("what", *side_names(answer), "change"):
         shown.add_column(name, no_wrap=name == "what")
     parts = [("the whole chain", answer.chain)]
     parts += [(" ".join(value for value in row.keys.values() if value), row.figures) for row in answer.rows]
@@ -131,6 +130,11 @@ def show(answer: "Simulation", console: "Console") -> None:
     console.print(f"{asked}; intervals ({answer.confidence:.0%}) are of another window with as many.", highlight=False)
     for note in answer.notes:
         console.print(f"- {note}.", markup=False, highlight=False)
+
+
+def side_names(answer: "Simulation") -> tuple[str, str]:
+    """What the two sides are called."""
+    return ("as seen" if answer.before_is == "observed" else "now"), "proposed"
 
 
 def worth_showing(figures: "Mapping[str, Contrast]") -> "Iterator[tuple[str, Contrast]]":

@@ -17,6 +17,7 @@ from .survival import Limit, still_running
 from .theme import AXES
 from .timeouts import timeouts
 from .trade_off import trade_off
+from .what_if import what_if
 
 __all__ = [
     "AXES",
@@ -35,4 +36,5 @@ __all__ = [
     "still_running",
     "timeouts",
     "trade_off",
+    "what_if",
 ]

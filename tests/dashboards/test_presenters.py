@@ -10,9 +10,9 @@ from meshslo.dashboards import presenters
 from meshslo.dashboards.presenters import Presenter, shown
 from meshslo.telemetry.discovery import members
 from meshslo.telemetry.errors import BadConfigError
-from tests.support.shown import ANSWERS, backtest, chain, comparison, diagnosis, objectives, recommendations, report
+from tests.support.shown import ANSWERS, backtest, chain, comparison, diagnosis, objectives, recommendations, report, simulation
 
-DRAWN = ("report", "recommend", "backtest", "slo", "chain", "compare")
+DRAWN = ("report", "recommend", "backtest", "slo", "chain", "compare", "simulate")
 
 
 def points(figure: Any, name: str) -> list[tuple[float, str]]:
@@ -95,3 +95,12 @@ def test_what_is_not_installed_is_named(package: str, verb: str, monkeypatch: py
 def test_an_answer_that_nobody_shows_is_named() -> None:
     with pytest.raises(BadConfigError, match=r"nothing shows a dict: register a PRESENTER"):
         shown({})
+
+
+def test_the_picture_of_a_simulation_has_both_sides_and_bounds_where_no_value_is_known() -> None:
+    figure = simulation().figure()
+    assert {name: x for x, name in points(figure, "proposed")}["gateway>generator: success"] == 0.95
+    assert points(figure, "as seen")[0] == (0.12, "chain: streams cut by timers")
+    (proposed,) = [trace for trace in figure.data if trace.name == "proposed"]
+    assert proposed.text[0] == "0 % to 13 %"
+    assert (proposed.error_x.array[0], proposed.error_x.arrayminus[0]) == (0.065, 0.065)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import polars as pl
 
@@ -21,6 +21,9 @@ from meshslo.analysis.recommend import Recommendation, Recommendations
 from meshslo.analysis.recommend.drift import Support, Supports
 from meshslo.analysis.recommend.recommendation import Current, Evidence, Proposed, Target
 from meshslo.analysis.report import Report
+from meshslo.analysis.simulate.estimates import Figure
+from meshslo.analysis.simulate.result import Contrast, Simulation
+from meshslo.analysis.simulate.result import Row as SimulatedRow
 from meshslo.analysis.slo.objective import Objective
 from meshslo.analysis.slo.standing import Counts, Standing
 from meshslo.analysis.slo.status import SloReport
@@ -211,6 +214,35 @@ def chain() -> Chain:
     return Chain((way,), (0.5, 0.95, 0.99), 600, 6, 4, 0, {}, 1)
 
 
+def simulation() -> Simulation:
+    """A hop under a longer timer: what its cap hides is bounded, what is known has a value."""
+
+    def contrast(before: float, after: float | None, low: float, high: float) -> Contrast:
+        known = Figure(before, before * 0.9, before * 1.1)
+        status: Literal["ok", "bounded"] = "bounded" if after is None else "ok"
+        change = Figure(None if after is None else after - before, low - before, high - before, status)
+        return Contrast(before, known, Figure(after, low, high, status), change)
+
+    nothing = Figure(0.0, 0.0, 0.0)
+    chain = {
+        "streams_cut_ratio": contrast(0.12, None, 0.0, 0.13),
+        "success_ratio": contrast(0.8, None, 0.81, 0.97),
+        "calls_per_request": contrast(5.1, 4.05, 4.01, 4.1),
+        "tokens_in_vain": contrast(12_345.0, None, 800.0, 52_000.0),
+        "amplification": contrast(1.4, 1.05, 1.02, 1.09),
+    }
+    hop = {
+        "cut_ratio": contrast(0.1, None, 0.0, 0.11),
+        "cut_by_total_timeout": contrast(0.1, None, 0.0, 0.11),
+        "cut_by_per_try_timeout": Contrast(0.0, nothing, nothing, nothing),
+        "success_ratio": contrast(0.85, 0.95, 0.93, 0.97),
+        "peak_concurrency": contrast(40.0, 44.0, 42.0, 46.0),
+    }
+    row = SimulatedRow({"hop": "gateway>generator"}, 1200, hop)
+    note = "gateway>generator: 120 of 1,200 calls were cut later than any was seen to end (3 s)"
+    return Simulation(START, END, 4800, 1200, "observed", 0.95, 0, chain, (row,), (note,))
+
+
 ANSWERS: Final = {
     "report": report,
     "recommend": recommendations,
@@ -221,4 +253,5 @@ ANSWERS: Final = {
     "chain": chain,
     "compare": comparison,
     "slo": objectives,
+    "simulate": simulation,
 }
