@@ -18,14 +18,16 @@ def what_if(rows: pl.DataFrame, sides: tuple[str, str]) -> go.Figure:
         some = rows.filter(pl.col("side") == side)
         middle = pl.coalesce("value", (pl.col("low") + pl.col("high")) / 2).alias("middle")
         shown = some.with_columns(middle).with_columns(up=pl.col("high") - middle, down=middle - pl.col("low"))
-        symbols = ["circle" if known else "line-ns-open" for known in some["value"].is_not_null()]
+        # No mark in the middle of bounds: nothing says that it is likelier there.
+        sizes = [9 if known else 0 for known in some["value"].is_not_null()]
         figure.add_trace(
             go.Scatter(
                 x=shown["middle"].to_list(),
                 y=shown["name"].to_list(),
                 name=side,
                 mode="markers",
-                marker={"color": colour, "size": 9, "symbol": symbols},
+                orientation="h",
+                marker={"color": colour, "size": sizes},
                 error_x={
                     "array": shown["up"].to_list(),
                     "arrayminus": shown["down"].to_list(),
@@ -40,7 +42,7 @@ def what_if(rows: pl.DataFrame, sides: tuple[str, str]) -> go.Figure:
     names = rows["name"].unique(maintain_order=True).to_list()
     figure.update_xaxes(tickformat=".0%", rangemode="tozero", title="share of requests")
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=names[::-1])
-    figure.update_layout(scattermode="group", scattergap=0.5)
+    figure.update_layout(scattermode="group", scattergap=0.5, legend_itemsizing="constant")
     return styled(figure, height=130 + 40 * len(names))
 
 
