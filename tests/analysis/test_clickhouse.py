@@ -1,5 +1,6 @@
 """The rollup counted in ClickHouse is the local one, bucket for bucket, on the same spans."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from meshslo.analysis import open_store
+from meshslo.analysis import clickhouse, open_store
 from meshslo.analysis.api import from_calls
 from meshslo.analysis.clickhouse import bucket_ns
 from meshslo.analysis.folding import Rollup
@@ -59,8 +60,35 @@ def test_a_report_in_place_is_the_report_of_the_calls(spans: tuple[str, pl.DataF
     assert_frame_equal(in_place.frame, local.frame, rel_tol=1e-9)
 
 
+@pytest.fixture(scope="module")
+def two_shards() -> Iterator[tuple[str, pl.DataFrame]]:
+    """A table that shows each of two shards the traces that a Distributed table would give it, and all the calls.
+
+    The engine has no cluster: `remote` of this machine twice stands for it, as it plans and runs the same.
+    """
+    request = forest(seed=8, traces=60)
+    otel_traces.create(engine(), "whole")
+    otel_traces.insert(engine(), "whole", [request])
+    mine = "cityHash64(TraceId) % 2 = shardNum() - 1"
+    engine().command(f"CREATE OR REPLACE VIEW sharded AS SELECT * FROM default.whole WHERE {mine} OR shardNum() = 0")
+    whole = clickhouse.statement
+
+    def over_two(*args: Any) -> str:
+        return whole(*args).replace("cluster(`prod`, ", "remote('127.0.0.1,127.0.0.1', ")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(clickhouse, "statement", over_two)
+        spans = decode_traces(request.SerializeToString()).spans
+        yield engine_url("sharded") + "&cluster=prod", to_calls(spans.sort("start_ns", "kind", "span_id"))
+
+
+def test_shards_count_their_own_traces_and_the_counts_add_up(two_shards: tuple[str, pl.DataFrame]) -> None:
+    url, calls = two_shards
+    assert_equal(open_store(url).rollup(by=("hop",), bucket=None), roll_up(calls.lazy(), keys=("hop",), bucket=None))
+
+
 def test_the_sum_over_shards_is_aggregated_on_each_before_it_is_merged() -> None:
-    """The plan of what `statement` puts around the shards' own counts, on two stand-ins for shards."""
+    """The plan of what `statement` puts around the shards' own counts; explaining the whole takes gigabytes."""
     engine().command("CREATE OR REPLACE TABLE counted (k_hop String, count UInt64) ENGINE = MergeTree ORDER BY k_hop")
     shards = "remote('127.0.0.1,127.0.0.1', view(SELECT k_hop, count() AS count FROM default.counted GROUP BY k_hop))"
     rows = engine().query(f"EXPLAIN SELECT k_hop, sum(count) AS count FROM {shards} GROUP BY k_hop").result_rows
