@@ -25,6 +25,7 @@ _WORKER_COUNTERS: Final[Mapping[str, str]] = {
     "metric_points": "Data points of metrics counted.",
     "metric_repeats": "Data points of metrics that were counted already.",
     "metric_baselines": "Data points that counted nowhere: their stream began over a day before it was first heard of.",
+    "metric_surplus": "Data points that counted nowhere: more streams than can be remembered, by a label that is always new.",
     "damaged": "Segments kept as evidence because not all of them could be read.",
     "set_aside": "Segments kept as evidence because they could not be turned into calls.",
     "failed": "Steps that the disk refused; each is tried again.",

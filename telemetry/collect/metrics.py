@@ -23,8 +23,12 @@ def _groups(request: Any) -> Iterator[Group]:
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
                 readers = readers_of(metric)
-                fault = partial(point_fault, metric, readers)
+                fault = partial(_fault, metric, readers, resource.resource)
                 yield Group(points_of(metric), resource.resource, fault, partial(_is_foreign, readers, resource.resource))
+
+
+def _fault(metric: Any, readers: tuple[Found, ...], resource: Any, point: Any) -> str | None:
+    return point_fault(metric, readers, labels_of(resource, point), point)
 
 
 def _is_foreign(readers: tuple[Found, ...], resource: Any, point: Any, sender: Sender) -> bool:

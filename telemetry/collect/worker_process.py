@@ -20,7 +20,16 @@ from .events import Say
 _RESTART_S: Final = 1.0
 _MAX_RESTARTS: Final = 5
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_STEP_COUNTS: Final = ("segments", "spans", "rows", "duplicates", "metric_points", "metric_repeats", "metric_baselines")
+_STEP_COUNTS: Final = (
+    "segments",
+    "spans",
+    "rows",
+    "duplicates",
+    "metric_points",
+    "metric_repeats",
+    "metric_baselines",
+    "metric_surplus",
+)
 _NEWS: Final = frozenset({"failed", "set_aside", "kept"})
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any, Final
 
 import polars as pl
@@ -12,9 +11,12 @@ from meshslo.telemetry.prometheus.labels import words_of
 from meshslo.telemetry.prometheus.profile import SECONDS, Counter, Histogram
 from meshslo.telemetry.store.metrics import SERIES, STEPS, conform_series
 
-from .growth import MEMORY_NS, Grown, Last, Point, grow
-from .held import Held, held_in
-from .messages import DELTA, NO_VALUE, Labels, labels_of, parse_metrics, point_fault, points_of, readers_of, reading
+from .growth import MEMORY_NS, Grown, Last, grow
+from .held import Held
+from .points import Read, read_points
+
+MAX_STREAMS: Final = 200_000
+"""Streams that are remembered; one more (a label that is different each time) would count nowhere, and is told."""
 
 SOURCE: Final = "otlp"
 """Who said it: everything that was pushed, so that the counts of a service's processes add up to one view of a hop."""
@@ -46,16 +48,20 @@ _ROWS: Final = pl.Schema({"word": pl.UInt32(), **{name: STEPS[name] for name in 
 
 @dataclass(frozen=True)
 class Counted:
-    """What some messages say: rows of `SERIES`; the state for the next; points that counted, came twice, were a baseline."""
+    """What some messages say: rows of `SERIES`, and the state for the next.
+
+    Of the points some came twice, were a baseline (see `growth`), or were of more streams than can be remembered.
+    """
 
     series: pl.DataFrame
     state: pl.DataFrame
     points: int = 0
     repeats: int = 0
     baselines: int = 0
+    surplus: int = 0
 
 
-def count_points(payloads: Sequence[bytes], state: pl.DataFrame, now_ns: int) -> Counted:
+def count_points(payloads: Sequence[bytes], state: pl.DataFrame, now_ns: int, max_streams: int = MAX_STREAMS) -> Counted:
     """The growth that ExportMetricsServiceRequests tell, given what was heard before (`STATE`).
 
     Streams that were silent for a day until `now_ns` are forgotten. Data points that cannot be counted are left out
@@ -63,58 +69,20 @@ def count_points(payloads: Sequence[bytes], state: pl.DataFrame, now_ns: int) ->
     """
     streams = _remembered(state)
     table = _Table()
-    points = repeats = baselines = 0
-    for read in sorted((read for payload in payloads for read in _points(payload)), key=lambda read: read.point.time_ns):
-        grown, last = grow(read.point, streams.get(read.point.stream))
+    points = repeats = baselines = surplus = 0
+    for read in sorted((read for payload in payloads for read in read_points(payload)), key=lambda read: read.point.time_ns):
         points += 1
+        if read.point.stream not in streams and len(streams) >= max_streams:
+            surplus += 1
+            continue
+        grown, last = grow(read.point, streams.get(read.point.stream))
         repeats += last is None
         if last is not None:
             streams[read.point.stream] = last
             baselines += grown is None
         if grown is not None:
             table.add(read, grown)
-    return Counted(table.series(), _as_state(streams, now_ns), points, repeats, baselines)
-
-
-@dataclass(frozen=True)
-class _Read:
-    """A data point, the labels of its series, and which metrics of profiles it is."""
-
-    point: Point
-    labels: Labels
-    found: tuple[Found, ...]
-    unit: str
-
-
-def _points(payload: bytes) -> Iterator[_Read]:
-    for resource in parse_metrics(payload).resource_metrics:
-        whose = _digest(resource.resource.attributes)
-        for scope, metric in ((group.scope, metric) for group in resource.scope_metrics for metric in group.metrics):
-            readers = readers_of(metric)
-            if not readers:
-                continue
-            kind = metric.WhichOneof("data")
-            data = getattr(metric, kind)
-            what = repr((scope.name, scope.version, metric.name, metric.unit, kind, data.aggregation_temporality)).encode()
-            for point in points_of(metric):
-                if point.flags & NO_VALUE or point_fault(metric, readers, point) is not None:
-                    continue
-                is_delta = data.aggregation_temporality == DELTA
-                life = b"" if is_delta else point.start_time_unix_nano.to_bytes(8, "big")
-                stream = blake2b(b"|".join((whose, what, _digest(point.attributes), life)), digest_size=16).digest()
-                labels = labels_of(resource.resource, point)
-                yield _Read(
-                    Point(stream, point.start_time_unix_nano, point.time_unix_nano, is_delta, held_in(kind, point)),
-                    labels,
-                    tuple(reading(readers, labels)),
-                    metric.unit,
-                )
-
-
-def _digest(attributes: Any) -> bytes:
-    """The same for the same attributes in any order."""
-    ordered = sorted(attribute.SerializeToString(deterministic=True) for attribute in attributes)
-    return blake2b(repr(ordered).encode(), digest_size=16).digest()
+    return Counted(table.series(), _as_state(streams, now_ns), points, repeats, baselines, surplus)
 
 
 @dataclass
@@ -125,7 +93,7 @@ class _Table:
     known: dict[int, Found] = field(default_factory=dict)
     rows: list[tuple[Any, ...]] = field(default_factory=list)
 
-    def add(self, read: _Read, grown: Grown) -> None:
+    def add(self, read: Read, grown: Grown) -> None:
         """Count `grown` for each metric that `read` is."""
         # Whole seconds at either end: what follows joins without a gap, and series of one rhythm have one length of step.
         since_s, until_s = grown.since_ns // _NS, grown.until_ns // _NS

@@ -119,9 +119,9 @@ def tenants_named(readers: tuple[Found, ...], labels: Labels) -> Iterator[str]:
             yield tenant
 
 
-def point_fault(metric: Any, readers: tuple[Found, ...], point: Any) -> str | None:
-    """Why a data point of `metric` cannot be counted, or None."""
-    if not readers:
+def point_fault(metric: Any, readers: tuple[Found, ...], labels: Labels, point: Any) -> str | None:
+    """Why a data point of `metric`, of the series of these labels, cannot be counted, or None."""
+    if not any(reading(readers, labels)):
         return "no histogram or counter of calls that a profile reads"
     if not point.time_unix_nano:
         return "time_unix_nano is missing"

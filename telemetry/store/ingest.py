@@ -44,7 +44,8 @@ class Step:
     """What a step did.
 
     Of the metric points, `metric_repeats` were known already, and `metric_baselines` are of streams that began long before
-    they were first heard of: when these counted what they hold is not known, and it counts nowhere.
+    they were first heard of: when these counted what they hold is not known, and it counts nowhere. Nor do
+    the `metric_surplus` of more streams than can be remembered.
     The carried spans are in the segment `carried_in`; the first of their traces is settled at `next_due_s` (since the epoch).
     """
 
@@ -57,6 +58,7 @@ class Step:
     metric_points: int = 0
     metric_repeats: int = 0
     metric_baselines: int = 0
+    metric_surplus: int = 0
     carried_in: str | None = None
     next_due_s: float | None = None
 
@@ -160,6 +162,7 @@ def _store(layout: Layout, segments: list[Path], read: _Read, known: KnownRows) 
         metric_points=metered.points if metered else 0,
         metric_repeats=metered.repeats if metered else 0,
         metric_baselines=metered.baselines if metered else 0,
+        metric_surplus=metered.surplus if metered else 0,
         carried_in=carried[0][1].name if carried else None,
     )
 

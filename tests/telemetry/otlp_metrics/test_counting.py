@@ -16,7 +16,7 @@ from meshslo.analysis.metrics import roll_up_series
 from meshslo.analysis.rollup import roll_up
 from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.otlp_metrics import STATE, Counted, count_points, metrics_json_to_protobuf, parse_metrics
-from meshslo.telemetry.otlp_metrics.messages import point_fault, points_of, readers_of
+from meshslo.telemetry.otlp_metrics.messages import labels_of, point_fault, points_of, readers_of
 from meshslo.telemetry.store.metrics import stepwise
 from tests.support.calls import EPOCH, make_call, make_calls
 from tests.support.otlp_metrics import CUMULATIVE, DELTA, Service, make_attributes, make_metrics
@@ -26,6 +26,7 @@ NOTHING = pl.DataFrame(schema=STATE)
 FEW_BUCKETS = [View(instrument_name="*", aggregation=ExponentialBucketHistogramAggregation(max_size=8, max_scale=10))]
 EXPLICIT = [View(instrument_name="*", aggregation=ExplicitBucketHistogramAggregation((0.1, 1.0, 10.0)))]
 MINUTE_NS = 60 * 10**9
+ATTRIBUTES = make_attributes(meshslo__vantage="server", meshslo__caller="gateway", meshslo__outcome="ok")
 
 
 def counted(*exports: bytes, state: pl.DataFrame = NOTHING) -> Counted:
@@ -127,7 +128,7 @@ def test_a_process_that_begins_anew_and_one_beside_it_count_too() -> None:
 
 
 def histogram(*, start_ns: int = NOW_NS, after_ns: int = MINUTE_NS, temporality: int = 2, **point: Any) -> dict[str, Any]:
-    fields = {"explicit_bounds": [1.0], "bucket_counts": [3, 1], "count": 4, "sum": 5.0, **point}
+    fields = {"explicit_bounds": [1.0], "bucket_counts": [3, 1], "count": 4, "sum": 5.0, "attributes": ATTRIBUTES, **point}
     fields = {"start_time_unix_nano": start_ns, "time_unix_nano": start_ns + after_ns if start_ns else after_ns, **fields}
     return {"histogram": {"aggregation_temporality": temporality, "data_points": [fields]}}
 
@@ -136,12 +137,9 @@ def one(name: str = "meshslo.call.total", unit: str = "s", **data: Any) -> bytes
     return bytes(make_metrics(name, unit, **data).SerializeToString())
 
 
-ATTRIBUTES = make_attributes(meshslo__vantage="server", meshslo__caller="gateway", meshslo__outcome="ok")
-
-
 def test_a_count_that_falls_without_a_new_start_began_anew() -> None:
-    first = one(**histogram(attributes=ATTRIBUTES))
-    fallen = one(**histogram(attributes=ATTRIBUTES, after_ns=2 * MINUTE_NS, bucket_counts=[1, 1], count=2))
+    first = one(**histogram())
+    fallen = one(**histogram(after_ns=2 * MINUTE_NS, bucket_counts=[1, 1], count=2))
     steps = one_by_one(first, fallen)
     assert [calls(step) for step in steps] == [4, 2]
     assert rows(steps[1])["start"].unique().to_list() == [EPOCH + timedelta(minutes=1)]
@@ -149,17 +147,27 @@ def test_a_count_that_falls_without_a_new_start_began_anew() -> None:
 
 @pytest.mark.parametrize("start_ns", [0, NOW_NS - 25 * 3600 * 10**9], ids=["unknown", "a day ago"])
 def test_what_was_counted_at_an_unknown_time_is_a_baseline(start_ns: int) -> None:
-    first = one(**histogram(attributes=ATTRIBUTES, start_ns=start_ns, after_ns=NOW_NS - start_ns))
+    first = one(**histogram(start_ns=start_ns, after_ns=NOW_NS - start_ns))
     more = {"after_ns": NOW_NS - start_ns + MINUTE_NS, "bucket_counts": [5, 1], "count": 6}
-    steps = one_by_one(first, one(**histogram(attributes=ATTRIBUTES, start_ns=start_ns, **more)))
+    steps = one_by_one(first, one(**histogram(start_ns=start_ns, **more)))
     assert [(calls(step), step.baselines) for step in steps] == [(0, 1), (2, 0)]
 
 
 def test_streams_that_are_silent_for_a_day_are_forgotten() -> None:
-    state = counted(one(**histogram(attributes=ATTRIBUTES))).state
+    state = counted(one(**histogram())).state
     day_ns = 24 * 3600 * 10**9
     assert count_points([], state, NOW_NS + day_ns).state.height == 1
     assert count_points([], state, NOW_NS + day_ns + 2 * MINUTE_NS).state.height == 0
+
+
+def test_streams_beyond_what_can_be_remembered_count_nowhere_and_are_told() -> None:
+    service = Service()
+    for number in range(5):
+        service.record([1.0], **{"http.route": str(number)})
+    step = count_points([service.export()], NOTHING, NOW_NS, max_streams=3)
+    assert (step.points, step.surplus, calls(step), step.state.height) == (5, 2, 3, 3)
+    again = count_points([service.export()], step.state, NOW_NS, max_streams=3)
+    assert (again.surplus, calls(again)) == (2, 0)
 
 
 def test_words_edges_and_time_of_a_histogram() -> None:
@@ -203,7 +211,7 @@ def test_the_messages_unit_goes_before_the_profiles() -> None:
     told = rows(
         counted(
             one("istio_request_duration_milliseconds", "ms", **point),
-            one("meshslo_call_total_seconds", "ms", **histogram(explicit_bounds=[500.0], attributes=ATTRIBUTES)),
+            one("meshslo_call_total_seconds", "ms", **histogram(explicit_bounds=[500.0])),
         )
     )
     assert told.filter(pl.col("measure") == "bucket")["high_s"].sort().to_list()[:2] == [0.5, 0.5]
@@ -230,8 +238,15 @@ def test_counters_count_what_they_grew_by() -> None:
     assert told.select("measure", "outcome", "value").rows() == [("calls", "cancelled", 3.0), ("calls", "cancelled", 2.0)]
 
 
+def fault_of(metric: Any) -> str | None:
+    """Of the first point of a metric without a resource."""
+    point = points_of(metric)[0]
+    return point_fault(metric, readers_of(metric), labels_of(point), point)
+
+
 BAD: dict[str, tuple[bytes, str]] = {
     "unknown": (one("process.cpu.time", **histogram()), "no histogram or counter of calls that a profile reads"),
+    "no side": (one(**histogram(attributes=[])), "no histogram or counter of calls that a profile reads"),
     "a gauge": (one(gauge={"data_points": [{"time_unix_nano": 1}]}), "no histogram or counter of calls"),
     "an up-down counter": (counter(1, is_monotonic=False), "no histogram or counter of calls"),
     "a falling counter": (counter(-1), "a counter's value must be from 0 on"),
@@ -254,7 +269,7 @@ def test_a_point_that_cannot_be_counted_has_a_reason_and_counts_nowhere(what: st
     (metric,) = (
         metric for group in parse_metrics(export).resource_metrics for scope in group.scope_metrics for metric in scope.metrics
     )
-    found = point_fault(metric, readers_of(metric), points_of(metric)[0])
+    found = fault_of(metric)
     assert found is not None
     assert reason in found
     assert counted(export).points == 0
@@ -284,7 +299,7 @@ def exponential(**point: Any) -> bytes:
 )
 def test_exponential_points_have_their_own_faults(point: dict[str, Any], reason: str) -> None:
     metric = parse_metrics(exponential(**point)).resource_metrics[0].scope_metrics[0].metrics[0]
-    assert reason in str(point_fault(metric, readers_of(metric), points_of(metric)[0]))
+    assert reason in str(fault_of(metric))
 
 
 @pytest.mark.parametrize("offset", [-(2**30), 2**30])
