@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import IO, Annotated
+from typing import IO, Annotated, Any, Final
 
 import typer
 from rich.console import Console
 
 WIDTH_IN_PIPE = 100
+_PLAIN: Final[dict[str, Any]] = {"no_color": True, "highlight": False, "emoji": False}
+"""No picture characters either: `a.yaml:100: warning` is a place, and no hundred points."""
 
 StoreOption = Annotated[
     str,
@@ -34,13 +36,13 @@ OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table to
 
 def out(file: IO[str] | None = None) -> Console:
     """Console on standard output or `file`: coloured on a terminal, plain and `WIDTH_IN_PIPE` wide in a pipe or a file."""
-    console = Console(file=file)
-    return console if console.is_terminal else Console(file=file, width=WIDTH_IN_PIPE, no_color=True, highlight=False)
+    console = Console(file=file, emoji=False)
+    return console if console.is_terminal else Console(file=file, width=WIDTH_IN_PIPE, **_PLAIN)
 
 
 def err() -> Console:
     """Console on standard error: progress and complaints go here, so that a pipe gets results only."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 @contextmanager

@@ -1,14 +1,15 @@
 """Tables that every command prints alike: ruled on a terminal, plain ASCII in a pipe, and no name torn within a word."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rich import box
-from rich.console import Console, ConsoleOptions
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def table(console: Console, *, title: str | None = None) -> Table:
         box=box.SIMPLE_HEAD if console.is_terminal else PLAIN,
         show_edge=console.is_terminal,
         pad_edge=False,
-        padding=(0, 2, 0, 0),
+        padding=(0, 2 if console.is_terminal else 1, 0, 0),
     )
 
 
@@ -52,10 +53,37 @@ def heading(console: Console, text: str) -> None:
 
 def show(console: Console, filled: Table) -> None:
     """Print a table. Where names need more room than there is its lines are longer, so that nothing of it is lost."""
-    for column in filled.columns:
-        shortest = max((cell.shortest for cell in column.cells if isinstance(cell, Name)), default=0)
-        column.min_width = max(shortest, column.min_width or 0) or None
+    between = 1 + filled.padding[1]
+    room = console.width - between * (len(filled.columns) - 1) - 2 * filled.show_edge
+    for column, width in zip(filled.columns, _fitted(filled.columns, room), strict=True):
+        column.min_width = column.max_width = width
     console.print(filled, crop=False)
+
+
+def _fitted(columns: Sequence[Column], room: int) -> list[int]:
+    """Widths of the columns that fit into `room`, the widest made narrower first, none narrower than its longest word."""
+    widths = [max((_longest(cell) for cell in _cells(column)), default=0) for column in columns]
+    least = [
+        width if column.no_wrap else max((_shortest(cell) for cell in _cells(column)), default=0)
+        for column, width in zip(columns, widths, strict=True)
+    ]
+    while sum(widths) > room and (places := [place for place in range(len(widths)) if widths[place] > least[place]]):
+        widths[max(places, key=widths.__getitem__)] -= 1
+    return widths
+
+
+def _cells(column: Column) -> Iterator[RenderableType]:
+    yield column.header
+    yield from column.cells
+
+
+def _longest(cell: RenderableType) -> int:
+    text = cell.text if isinstance(cell, Name) else Text.from_markup(str(cell)).plain
+    return max(map(cell_len, text.splitlines()), default=0)
+
+
+def _shortest(cell: RenderableType) -> int:
+    return cell.shortest if isinstance(cell, Name) else max(map(cell_len, Text.from_markup(str(cell)).plain.split()), default=0)
 
 
 @dataclass(frozen=True)

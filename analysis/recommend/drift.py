@@ -86,9 +86,7 @@ class Supports(Answer):
     @property
     def frame(self) -> pl.DataFrame:
         """One row a timeout: the target's parts, then what a `Support` holds."""
-        flat = [{name: value for name, value in asdict(item).items() if name != "target"} for item in self.items]
-        rows = [asdict(item.target) | values for item, values in zip(self.items, flat, strict=True)]
-        return pl.DataFrame(rows, schema_overrides=_ROW, infer_schema_length=None)
+        return pl.DataFrame([_row(item) for item in self.items], schema_overrides=_ROW, infer_schema_length=None)
 
     def to_json(self) -> str:
         """The JSON that `meshslo recommend --check FILE --output json` prints."""
@@ -98,6 +96,12 @@ class Supports(Answer):
 
 
 _ROW: Final[dict[str, pl.DataType]] = {"route": pl.String(), "model": pl.String(), "since": pl.Datetime("us", "UTC")}
+
+
+def _row(item: Support) -> dict[str, Any]:
+    row = vars(item.target) | vars(item) | {"times": ", ".join(item.times)}
+    del row["target"]
+    return row
 
 
 def support(advice: Recommendations, observed: Observed) -> Supports:

@@ -29,6 +29,12 @@ def test_findings_exit_1_and_say_what_to_do(manifest: Path) -> None:
     assert "1 finding: 0 error, 1 warning, 0 info" in result.stdout
 
 
+def test_a_place_is_no_picture(tmp_path: Path) -> None:
+    path = tmp_path / "front.yaml"
+    path.write_text("\n" * 99 + BAD)
+    assert "front.yaml:100: warning [MS112]" in run(path).stdout
+
+
 def test_fail_on_lets_lesser_findings_pass(manifest: Path) -> None:
     assert run(manifest, "--fail-on", "error").exit_code == 0
 

@@ -43,3 +43,21 @@ def test_lines_fit_where_the_longest_piece_does(words: list[str], width: int) ->
     lines = list(name.broken(width))
     assert "".join(lines).replace(" ", "") == "".join(words)
     assert max(map(len, lines)) <= max(width, name.shortest)
+
+
+@given(
+    st.lists(st.tuples(st.text("ab>/ ", min_size=1, max_size=30), st.text("cd ", max_size=30)), min_size=1, max_size=4),
+    st.integers(20, 120),
+)
+def test_a_table_is_no_wider_than_the_room_unless_its_words_are(rows: list[tuple[str, str]], width: int) -> None:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    shown = table(console)
+    for name, no_wrap in (("name", False), ("words", False), ("fixed", True)):
+        shown.add_column(name, no_wrap=no_wrap)
+    for name, words in rows:
+        shown.add_row(Name(name), words, "12 345")
+    show(console, shown)
+    longest = [max(len("name"), *(Name(name).shortest for name, _ in rows)), len("words")]
+    longest[1] = max(longest[1], *(len(word) for _, words in rows for word in words.split() or [""]))
+    assert isinstance(console.file, io.StringIO)
+    assert max(map(len, console.file.getvalue().splitlines())) <= max(width, sum(longest) + len("12 345") + 2 * 2)
