@@ -141,7 +141,7 @@ def _store(layout: Layout, segments: list[Path], read: _Read, known: KnownRows) 
     written = list(_stage_new(layout, calls, fresh_name(), known))
     staged = [file for file, _ in written]
     counts = [stage_counts(layout, _counted(layout, [new for _, new in written]))] if written else []
-    metered = count_pushed(layout, read.metered, read.at_ns) if read.metered else None
+    metered = count_pushed(layout.streams, read.metered, read.at_ns) if read.metered else None
     series = [] if metered is None else stage_pushed(layout, metered, fresh_name())
     carried = [] if read.waiting.is_empty() else [_stage_waiting(layout, read.waiting, read.at_ns)]
     evidence = [(path, layout.damaged / path.name) for path in read.damaged]

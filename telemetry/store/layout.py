@@ -53,6 +53,11 @@ class Layout:
         return self.root / "metrics"
 
     @property
+    def streams(self) -> Path:
+        """What each stream of sent metrics said last; absent until there are any."""
+        return self.root / "streams.arrow"
+
+    @property
     def commits(self) -> Path:
         """Folder of the decided changes."""
         return self.root / "commits"

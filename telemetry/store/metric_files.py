@@ -16,8 +16,8 @@ def named(since_s: int, until_s: int, name: str = "") -> str:
 
 
 def window_of(path: Path) -> Window:
-    """The window in a file's name."""
-    since, until = path.stem.split("-")[:2]
+    """The window in a file's name, be it a temporary one."""
+    since, until = path.stem.removeprefix(".").removesuffix(".parquet").split("-")[:2]
     return datetime.fromtimestamp(int(since), UTC), datetime.fromtimestamp(int(until), UTC)
 
 

@@ -128,16 +128,7 @@ class MetricStore:
 
         What a collector has acknowledged but not yet moved is counted here and now.
         """
-        files, waiting = self._read()
-        touched = [path for path in files if touches(window_of(path), since, until)]
-        whole = [path for path in touched if holds((since, until), window_of(path))]
-        parts = [as_series(_within(stepwise(waiting.lazy()), since, until))]
-        if whole:
-            parts.append(_scanned(whole))
-        cut = [path for path in touched if path not in whole]
-        if cut:
-            parts.append(as_series(_within(stepwise(_scanned(cut)), since, until)))
-        return pl.concat(parts)
+        return _series(*self._read(), (since, until))
 
     def scan(self, since: datetime | None = None, until: datetime | None = None) -> pl.LazyFrame:
         """Every number of a step that begins in [since, until), rows of `STEPS`; None is an open end."""
@@ -146,16 +137,19 @@ class MetricStore:
     def series_if_any(self, since: datetime | None = None, until: datetime | None = None) -> pl.LazyFrame | None:
         """`series`, or None where the store holds no metrics."""
         files, waiting = self._read()
-        return self.series(since, until) if files or not waiting.is_empty() else None
+        return _series(files, waiting, (since, until)) if files or not waiting.is_empty() else None
 
     def _read(self) -> tuple[tuple[Path, ...], pl.DataFrame]:
         """The files of one moment, and the series that are still in its segments."""
         for _ in range(_TRIES):
             view = take(self.layout)
-            # A segment that goes meanwhile, or a state that is newer than the files: look again.
+            # A segment that goes meanwhile takes the state of its streams along: look again.
             with suppress(FileNotFoundError):
-                waiting = _series_in(self.layout, view)
-                if not view.segments or take(self.layout) == view:
+                payloads = payloads_in(view.segments)
+                if not payloads:
+                    return view.metrics, pl.DataFrame(schema=SERIES)
+                waiting = count_pushed(view.streams, payloads, time.time_ns()).series
+                if _names(view) <= _names(take(self.layout)):
                     return view.metrics, waiting
             time.sleep(_PAUSE_S)
         raise StoreError(f"{self.layout.root}: segments went while being read, {_TRIES} times over; try again")
@@ -166,10 +160,22 @@ def open_metrics(path: str | Path) -> MetricStore:
     return MetricStore(open_layout(path))
 
 
-def _series_in(layout: Layout, view: Snapshot) -> pl.DataFrame:
-    """The series of metrics that wait in segments."""
-    payloads = payloads_in(view.segments)
-    return count_pushed(layout, payloads, time.time_ns()).series if payloads else pl.DataFrame(schema=SERIES)
+def _names(view: Snapshot) -> set[str]:
+    """Of its segments, whether still being written or not."""
+    return {path.stem for path in view.segments}
+
+
+def _series(files: tuple[Path, ...], waiting: pl.DataFrame, window: tuple[datetime | None, datetime | None]) -> pl.LazyFrame:
+    """The series of files and those that wait, with their steps that begin in `window`."""
+    touched = [path for path in files if touches(window_of(path), *window)]
+    whole = [path for path in touched if holds(window, window_of(path))]
+    parts = [as_series(_within(stepwise(waiting.lazy()), *window))]
+    if whole:
+        parts.append(_scanned(whole))
+    cut = [path for path in touched if path not in whole]
+    if cut:
+        parts.append(as_series(_within(stepwise(_scanned(cut)), *window)))
+    return pl.concat(parts)
 
 
 def stepwise(series: pl.LazyFrame) -> pl.LazyFrame:

@@ -35,24 +35,22 @@ def payloads_in(segments: Iterable[Path]) -> list[bytes]:
     return [record.payload for record in records if record.kind == Kind.OTLP_METRICS]
 
 
-def count_pushed(layout: Layout, payloads: Sequence[bytes], now_ns: int) -> "Counted":
-    """What metrics exports add to what the store has counted."""
+def count_pushed(streams: Path, payloads: Sequence[bytes], now_ns: int) -> "Counted":
+    """What metrics exports add to what the store has counted, given the file of its streams."""
     # Not before: it loads every profile there is, and most stores hold no metrics.
     from meshslo.telemetry.otlp_metrics import STATE, count_points
 
-    path = _state(layout)
-    state = pl.read_ipc(path.read_bytes()) if path.exists() else pl.DataFrame(schema=STATE)
+    state = pl.read_ipc(streams.read_bytes()) if streams.exists() else pl.DataFrame(schema=STATE)
     return count_points(payloads, state, now_ns)
 
 
 def stage_pushed(layout: Layout, counted: "Counted", stem: str) -> list[Moved]:
     """Write the state, and the series if there are any, durably under temporary names."""
-    state = _state(layout)
-    temporary = _temporary(state)
+    temporary = _temporary(layout.streams)
     counted.state.write_ipc(temporary, compression="zstd")
     sync_file(temporary)
     series = [] if counted.series.is_empty() else [stage_series(layout, counted.series, stem)]
-    return [(temporary, state), *series]
+    return [(temporary, layout.streams), *series]
 
 
 def stage_series(layout: Layout, series: pl.DataFrame, stem: str) -> Moved:
@@ -69,10 +67,6 @@ def stage_series(layout: Layout, series: pl.DataFrame, stem: str) -> Moved:
     series.write_parquet(temporary, compression="zstd")
     sync_file(temporary)
     return temporary, final
-
-
-def _state(layout: Layout) -> Path:
-    return layout.root / "streams.arrow"
 
 
 def _temporary(final: Path) -> Path:

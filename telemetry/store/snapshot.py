@@ -21,11 +21,15 @@ _PUBLISHING_S: Final = 1.0
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Files that together hold every acknowledged call and count once: Parquet files, and segments still to be decoded."""
+    """Files that together hold every acknowledged call and count once: Parquet files, and segments still to be decoded.
+
+    `streams` is what was remembered of the streams of metrics when these segments began.
+    """
 
     calls: tuple[Path, ...]
     metrics: tuple[Path, ...]
     segments: tuple[Path, ...]
+    streams: Path
 
 
 def take(layout: Layout) -> Snapshot:
@@ -96,4 +100,5 @@ def _resolve(layout: Layout, listed: _Listing) -> Snapshot:
         there(layout.calls, map(Path, listed.calls)),
         there(layout.metrics, map(Path, listed.metrics)),
         there(layout.wal, listed.segments),
+        staged.get(layout.streams, layout.streams),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from meshslo.telemetry.store import ingest, open_store
+from meshslo.telemetry.store import commits, ingest, open_store
 from meshslo.telemetry.store.housekeeping import KeepSettings, keep
 from meshslo.telemetry.store.ingest import IngestSettings
 from meshslo.telemetry.store.layout import Layout
@@ -54,6 +54,42 @@ def test_a_step_of_repeats_alone_adds_no_file(layout: Layout) -> None:
         seal(layout, export)
         step = ingest.ingest(layout, IngestSettings())
     assert (step.metric_points, step.metric_repeats, len(files(layout))) == (1, 1, 1)
+
+
+POINTS = {
+    "before the decision": ("ingest.decide", None),
+    "right after the decision": ("ingest.carry_out", None),
+    "after one rename": ("commits._publish", commits._publish),
+    "before the segments go": ("commits._unlink", None),
+    "after the segments have gone": ("commits._unlink", commits._unlink),
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_kill_anywhere_in_a_step_loses_and_repeats_nothing(
+    layout: Layout, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, (place, real) = Service(), POINTS[point]
+
+    def killed(*arguments: object) -> None:
+        if real is not None:
+            real(*arguments)
+        raise KeyboardInterrupt
+
+    for number in range(2):
+        service.record([1.0, 2.0])
+        seal(layout, service.export())
+        monkeypatch.setattr(f"meshslo.telemetry.store.{place}", killed)
+        with pytest.raises(KeyboardInterrupt):
+            ingest.ingest(layout, IngestSettings())
+        monkeypatch.undo()
+        assert calls(layout) == 2 + 3 * number, "between the kill and the next start"
+        service.record([3.0])
+        seal(layout, service.export())
+        assert calls(layout) == 3 * (number + 1), "a later export is told from what the killed step was to remember"
+        commits.settle(layout)
+        ingest.ingest(layout, IngestSettings())
+        assert calls(layout) == 3 * (number + 1), "after the next step"
 
 
 def filled(layout: Layout, steps: int) -> None:
