@@ -19,6 +19,7 @@ from meshslo.telemetry.vocabulary import Phase
 from . import histogram
 from .answer import Answer
 from .config import Config
+from .deadlines import hidden_cuts
 from .policy.durations import round_up
 from .recommend.observed import KEYS, Tables, answered, silent_calls
 from .rollup import roll_up
@@ -113,9 +114,11 @@ class Backtest(Answer):
 def backtest(calls: pl.LazyFrame, config: Config | None = None, *, split: Split = 0.7, by: Sequence[str] = BY) -> Backtest:
     """Fit every timeout on the first part of the calls and judge it on the rest, by the keys `by`.
 
+    Calls at a hidden deadline count as cut, as `recommend` counts them.
     Raises BadInputError for a split that leaves nothing to fit on or to judge.
     """
     config = config or Config()
+    calls, _ = hidden_cuts(calls)
     rows = [row for fit, rest, since in _folds(calls, split) for row in _fold(fit, rest, since, config, tuple(by))]
     return Backtest(
         tuple(sorted(rows, key=lambda row: (*(value or "" for value in row.target.values()), row.setting, row.judged_from)))

@@ -16,6 +16,7 @@ from scipy.stats import binom
 
 from . import histogram
 from .folding import CELL_VALUES, EXTREMES, Rollup, from_cells, place
+from .rollup import roll_up
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ BEYOND_RATIO: Final = 0.1
 
 AROUND: Final = 10
 """Buckets on each side that a pile is compared with, a tenth of its duration."""
+
+STANDS_OUT: Final = 4.0
+"""A pile holds so many times what any bucket near it does: durations that were rounded make many piles alike."""
 
 SHORTEST_ERROR_S: Final = 1.0
 """Errors that pile up sooner come of something that fails at once."""
@@ -186,8 +190,9 @@ def _pile(counts: NDArray[np.float64], every: NDArray[np.float64]) -> int | None
     beyond = every[at + 2 :].sum()
     if not FEWEST <= calls <= LARGEST_SHARE * every.sum() or beyond > BEYOND_RATIO * calls:
         return None
-    around = counts[max(at - AROUND, 0) : at].sum() + counts[at + 2 : at + 2 + AROUND].sum()
-    return at if binom.sf(calls - 1, calls + around, 2.0 / (2.0 + 2.0 * AROUND)) < ERR else None
+    around = np.concatenate([counts[max(at - AROUND, 0) : at], counts[at + 2 : at + 2 + AROUND]])
+    surely = binom.sf(calls - 1, calls + around.sum(), 2.0 / (2.0 + 2.0 * AROUND)) < ERR
+    return at if surely and calls >= STANDS_OUT * around.max(initial=0.0) else None
 
 
 def _is_deadline(outcome: str, index: int) -> bool:
@@ -254,3 +259,9 @@ def cut_calls(calls: pl.LazyFrame, piles: tuple[Pile, ...]) -> pl.LazyFrame:
         for pile in piles
     )
     return calls.with_columns(pl.when(held).then(pl.lit("timeout")).otherwise("outcome").alias("outcome"))
+
+
+def hidden_cuts(calls: pl.LazyFrame) -> tuple[pl.LazyFrame, tuple[Pile, ...]]:
+    """The calls (rows of `telemetry.schema`), those at a hidden deadline with the outcome `timeout`; and the piles."""
+    piles = find_piles(roll_up(calls, keys=("hop", "route"), bucket=None, phases=("total",), extremes=False))
+    return cut_calls(calls, piles), piles

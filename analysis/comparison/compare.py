@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import polars as pl
 
+from meshslo.analysis.deadlines import Pile, hidden_cuts
 from meshslo.analysis.paths import TimedTraces, time_traces
 from meshslo.analysis.recommend.bursts import BLOCK, design_effect
 from meshslo.telemetry.errors import StoreError
@@ -34,9 +35,10 @@ class Asked:
 
 def compare(a: Side, b: Side, asked: Asked) -> Compared:
     """`b` against `a`: every group that both have, in every phase and quantile; success; hops' own times in traces."""
+    a, b, hidden = _with_hidden_cuts(a, b)
     found = [each for phase in asked.phases for each in _durations(a, b, phase, asked)]
     found += _successes(a, b, asked)
-    left_out: list[str] = []
+    left_out = [str(pile) for pile in hidden]
     for pair in at_one_mix(a, b):
         if isinstance(pair, str):
             left_out.append(pair)
@@ -47,6 +49,13 @@ def compare(a: Side, b: Side, asked: Asked) -> Compared:
     except StoreError:
         left_out.append("there are no traces on both sides, so that nobody can tell which hop moved")
     return Compared(a.name, b.name, asked.confidence, _judged(found, asked.confidence), tuple(left_out))
+
+
+def _with_hidden_cuts(a: Side, b: Side) -> tuple[Side, Side, list[Pile]]:
+    """Both sides with calls at hidden deadlines counted as cut, on each those of its own window."""
+    windows = {id(side.window): hidden_cuts(side.window) for side in (a, b)}
+    sides = [replace(side, window=windows[id(side.window)][0]) for side in (a, b)]
+    return sides[0], sides[1], [pile for _, piles in windows.values() for pile in piles]
 
 
 def _durations(a: Side, b: Side, phase: Phase, asked: Asked) -> Iterator[Difference]:

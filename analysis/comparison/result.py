@@ -59,7 +59,7 @@ class Difference:
 class Compared(Answer):
     """Every difference there is; `a` and `b` say which calls each side is.
 
-    left_out: what could not be compared, and why, in sentences.
+    left_out: what could not be compared, or was taken for cut, and why, in sentences.
     """
 
     a: str

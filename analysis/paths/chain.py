@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from meshslo.analysis import histogram
+from meshslo.analysis.deadlines import hidden_cuts
 from meshslo.analysis.quantile import Quantile
 from meshslo.analysis.resampling import time_blocks
 from meshslo.analysis.survival import LifeTable
@@ -43,11 +44,13 @@ def chain(calls: pl.LazyFrame, asked: Asked, by: Sequence[str] = ("route",)) -> 
     wrong = [key for key in by if key not in ENTRY_KEYS]
     if wrong:
         raise BadInputError(f"chains are told apart by {', '.join(ENTRY_KEYS)} of the entry call, not by {', '.join(wrong)}")
+    calls, piles = hidden_cuts(calls)
     timed = time_traces(calls)
     ways = tuple(_way(entry, dict(zip(by, keys, strict=True)), part, timed, asked) for (entry, *keys), part in timed.parts(by))
     count, fixed = timed.traces.calls.height, timed.repair
     outside, repaired, unawaited = (int(flags[:count].sum()) for flags in (fixed.outside, fixed.repaired, fixed.unawaited))
-    return Chain(ways, asked.quantiles, count, outside, repaired, unawaited, timed.traces.left_out, timed.traces.one_in)
+    left_out, one_in = timed.traces.left_out, timed.traces.one_in
+    return Chain(ways, asked.quantiles, count, outside, repaired, unawaited, left_out, one_in, tuple(map(str, piles)))
 
 
 def time_traces(calls: pl.LazyFrame) -> "TimedTraces":

@@ -73,7 +73,7 @@ class Chain(Answer):
 
     outside: calls that were not within the call around them; repaired: of these, those that a shift of a clock put there;
     unawaited: those that outlasted a call around them that ended well. left_out: calls in no chain, by reason. one_in: 1 / the
-    share of the traces that was looked at.
+    share of the traces that was looked at. notes: which calls count as cut although nothing says so.
     """
 
     ways: tuple[Way, ...]
@@ -84,6 +84,7 @@ class Chain(Answer):
     unawaited: int
     left_out: dict[str, int]
     one_in: int
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document as Python values, schema `meshslo.chain/1`."""
@@ -94,6 +95,7 @@ class Chain(Answer):
             "clocks": {name: getattr(self, name) for name in ("calls", "outside", "repaired", "unawaited")},
             "left_out": self.left_out,
             "one_trace_in": self.one_in,
+            "notes": list(self.notes),
         }
 
     def to_json(self) -> str:

@@ -10,6 +10,7 @@ import polars as pl
 
 from meshslo.analysis.answer import Answer
 from meshslo.analysis.config import Config
+from meshslo.analysis.deadlines import hidden_cuts
 from meshslo.analysis.quantile import Interval, Quantile
 from meshslo.analysis.resampling import time_blocks
 from meshslo.analysis.survival import LifeTable
@@ -52,15 +53,17 @@ class PerToken:
 
 @dataclass(frozen=True)
 class TokenTimes(Answer):
-    """Every group that knows tokens, in order."""
+    """Every group that knows tokens, in order. notes: which calls count as cut although nothing says so."""
 
     items: tuple[PerToken, ...]
     quantiles: tuple[float, ...]
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The JSON that `meshslo tokens --output json` prints."""
         items = [{name: value for name, value in _plain(item).items() if name != "line"} for item in self.items]
-        return json.dumps({"schema": SCHEMA, "quantiles": list(self.quantiles), "items": items}, indent=2, allow_nan=False)
+        document = {"schema": SCHEMA, "quantiles": list(self.quantiles), "items": items, "notes": list(self.notes)}
+        return json.dumps(document, indent=2, allow_nan=False)
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -91,6 +94,7 @@ def token_times(
     confidence: float = 0.95,
 ) -> TokenTimes:
     """Times by tokens of each group `by` of `calls` (rows of `telemetry.schema`) whose model and tokens are known."""
+    calls, piles = hidden_cuts(calls)
     rows = token_rows(calls, by)
     groups = rows.partition_by(list(by), as_dict=True)
     asked = tuple(quantiles)
@@ -99,7 +103,7 @@ def token_times(
         for key, part in sorted(groups.items(), key=str)
         if (part["tokens"] > 1.0).any()
     ]
-    return TokenTimes(tuple(found), asked)
+    return TokenTimes(tuple(found), asked, tuple(map(str, piles)))
 
 
 def _group(

@@ -72,9 +72,11 @@ def show(answer: "TokenTimes", console: "Console") -> None:
             name, no_wrap=name != " / ".join(answer.items[0].target), justify="right" if name == "calls" else "left"
         )
     for item in answer.items:
-        name = tables.Name("\n".join(value or "-" for value in item.target.values()))
-        shown.add_row(name, _calls(item), _paces(answer, item), _line(item), _timeout(item.timeout))
+        target = tables.Name("\n".join(value or "-" for value in item.target.values()))
+        shown.add_row(target, _calls(item), _paces(answer, item), _line(item), _timeout(item.timeout))
     tables.show(console, shown)
+    for note in answer.notes:
+        console.print(note, markup=False, highlight=False)
     for item in answer.items:
         if item.survivors:
             whose = " ".join(value for value in item.target.values() if value)

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from meshslo.analysis.api import from_calls
@@ -92,6 +92,7 @@ ordinary = {
 
 
 @settings(max_examples=80, deadline=None)
+@example("whole seconds", 1487, 1275)
 @given(st.sampled_from(sorted(ordinary)), st.integers(0, 2**32 - 1), st.integers(100, 5000))
 def test_ordinary_durations_are_left_alone(kind: str, seed: int, n: int) -> None:
     assert find_piles(rolled(plain_calls(ordinary[kind](np.random.default_rng(seed), n)))) == ()
@@ -126,3 +127,18 @@ def test_doctor_warns_of_it() -> None:
     (finding,) = [each for each in from_calls(under_a_timer(15.0, "ok")).doctor().findings if each.code == "MS915"]
     assert finding.severity == "warning"
     assert "ended at 15 s, the default of an Envoy route" in finding.message
+
+
+def test_every_estimate_counts_it_as_cut() -> None:
+    """A stream's server logs 200 for what a listener truncated at 15 s."""
+    calls = under_a_timer(15.0, "ok").with_columns(hop=pl.lit("ingress>gateway"), version=pl.lit("v1"))
+    slower = under_a_timer(15.0, "ok", seed=2).with_columns(hop=pl.lit("ingress>gateway"), version=pl.lit("v2"))
+    store = from_calls(pl.concat([calls, slower]))
+    chain = store.chain(quantiles=[0.99])
+    assert chain.ways[0].total[0].status == "at_least"
+    assert "ended at 15 s" in chain.notes[0]
+    compared = store.compare({"version": "v1"}, {"version": "v2"}, quantiles=[0.99])
+    assert {each.a.value for each in compared.differences if each.q} == {None}
+    assert "ended at 15 s" in compared.left_out[0]
+    backtested = from_calls(calls).backtest(config=ONE_PERCENT)
+    assert {row.status for row in backtested.rows} == {"not_identifiable"}
