@@ -67,6 +67,8 @@ class Run:
     seen: list[Seen]
     tries: int
     text: str
+    lags_s: tuple[float, float]
+    """How late this process woke up, in the worst twentieth of cases and at worst: so much too long calls may seem."""
 
     @property
     def calls(self) -> pl.DataFrame:
@@ -121,10 +123,19 @@ async def _play(requests: Sequence[Request], folder: Path, policy: dict[str, Any
         text = _bootstrap(envoy, port, policy, cluster)
         with running(folder, envoy, text):
             began_s = time.monotonic()
-            limits = httpx.Limits(max_connections=None)
+            limits, lags_s = httpx.Limits(max_connections=None), list[float]()
+            watch = asyncio.create_task(_watch(lags_s))
             async with httpx.AsyncClient(base_url=envoy.url, limits=limits, timeout=10, trust_env=False) as client:
                 seen = await asyncio.gather(*(_ask(client, n, each.at_s, began_s) for n, each in enumerate(requests)))
-    return Run(list(seen), sum(tries.values()), text)
+            watch.cancel()
+    return Run(list(seen), sum(tries.values()), text, (float(np.quantile(lags_s, 0.95)), max(lags_s)))
+
+
+async def _watch(lags_s: list[float], every_s: float = 0.01) -> None:
+    while True:
+        asleep_s = time.monotonic()
+        await asyncio.sleep(every_s)
+        lags_s.append(time.monotonic() - asleep_s - every_s)
 
 
 async def _ask(client: httpx.AsyncClient, number: int, at_s: float, began_s: float) -> Seen:

@@ -29,13 +29,24 @@ POLICIES: dict[str, dict[str, Any]] = {
 }
 
 
+BUSY_S = (0.01, 0.06)
+"""A twentieth of the shortest timer, and a quarter: where a machine stalls for longer, calls seem longer than their timers."""
+TRIES = 3
+
+
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("envoy")
 
     @cache
     def once(name: str) -> Run:
-        return play(SCRIPT, folder / name, **POLICIES[name])
+        for _ in range(TRIES):
+            run = play(SCRIPT, folder / name, **POLICIES[name])
+            if all(lag_s <= most_s for lag_s, most_s in zip(run.lags_s, BUSY_S, strict=True)):
+                return run
+        pytest.skip(
+            f"this machine is too busy to compare timers: it woke {run.lags_s[1]:.3f} s late in the last of {TRIES} runs"
+        )
 
     return once
 
