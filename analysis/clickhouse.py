@@ -48,11 +48,18 @@ class ClickHouseCalls(CallStore):
         return replace(counted, totals=counted.totals.with_columns(pl.lit(None, pl.Float64).alias(name) for name in EXTREMES))
 
     def _extent(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
-        """When the first and the last span in [since, until) began; a statement over one column."""
-        first, last = self._source.extent(since, until)
+        """When the first and the last span (or kept minute) in [since, until) began; a statement over one column."""
+        if self._source.address.table.cells:
+            from .clickhouse_cells import kept_extent
+
+            first, last = kept_extent(self._source, (since, until))
+        else:
+            first, last = self._source.extent(since, until)
         if first is None or last is None:
             window = f"[{since or 'the beginning'}, {until or 'now'})"
-            raise StoreError(f"{self.name}: no spans in {window}; does the Collector's exporter write to this table?")
+            cells = self._source.address.table.cells
+            kept = f"no rollups in {cells}" if cells else "no spans"
+            raise StoreError(f"{self.name}: {kept} in {window}; does the Collector's exporter write to this table?")
         return first, last
 
     @property

@@ -6,7 +6,7 @@ spans of one trace arrive in several inserts, and a call's hop is known only whe
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
@@ -131,6 +131,21 @@ def kept_cells(
     named = ", ".join(f"s_{name} AS {name}" for name in ADDED)
     statement = f"SELECT bucket AS start, {words}, {named} FROM (SELECT {start} AS bucket, {words}, {added} {source})"
     return store.connection.frame(statement, {"phases": list(phases), **_bounds(window)})
+
+
+def kept_extent(store: ClickHouse, window: tuple[datetime | None, datetime | None]) -> tuple[datetime | None, datetime | None]:
+    """When the first and the last minute of the table within the window began; None where there is none.
+
+    Cells outlive their spans: a table of spans is often kept for days, that of cells for months.
+    """
+    table = store.address.table
+    statement = f"SELECT count() AS n, min(start) AS first, max(start) AS last FROM {table.beside(table.cells)} WHERE {_WITHIN}"
+    cells, first, last = store.connection.frame(statement, {"phases": list(PHASES), **_bounds(window)}).row(0)
+    return (_moment(first), _moment(last)) if cells else (None, None)
+
+
+def _moment(nanoseconds: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=nanoseconds // 1000)
 
 
 _WITHIN: Final = "start >= {since:Int64} AND start < {until:Int64} AND has({phases:Array(String)}, phase)"

@@ -124,3 +124,13 @@ def test_kept_cells_are_the_rollup_of_the_settled_minutes() -> None:
     for keys, bucket in ((("hop", "route", "model", "tenant"), "1m"), (("hop",), "1h")):
         kept = open_store(engine_url("kept") + "&cells=meshslo_cells").rollup(by=keys, bucket=bucket)
         assert_equal(kept, roll_up(settled, keys=keys, bucket=bucket))
+
+
+def test_a_report_of_kept_cells_needs_no_spans(random_spans: tuple[ClickHouse, ExportTraceServiceRequest]) -> None:
+    """As where spans are kept for days and rollups for months."""
+    name = random_spans[0].address.table.name
+    kept = open_store(engine_url(name) + f"&cells={LIVE}")
+    before = kept.report(by=["hop"]).frame
+    engine().command(f"TRUNCATE TABLE {name}")
+    assert before.height
+    assert_frame_equal(kept.report(by=["hop"]).frame, before)
