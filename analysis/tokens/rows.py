@@ -10,7 +10,9 @@ from meshslo.telemetry.vocabulary import CENSORED
 
 _CUT: Final = pl.col("outcome").is_in(sorted(CENSORED))
 _OK: Final = pl.col("outcome") == "ok"
-_STREAMED: Final = pl.col("first_token_s").is_not_null() & (pl.col("tokens") > 1.0)
+# An answer in one piece has its first token with its last: that is no time of a token.
+_IN_PIECES: Final = pl.coalesce(pl.col("chunks") > 1, pl.col("streaming"), pl.lit(value=True))
+_STREAMED: Final = pl.col("first_token_s").is_not_null() & (pl.col("tokens") > 1.0) & pl.col("in_pieces")
 
 
 def token_rows(calls: pl.LazyFrame, by: Sequence[str]) -> pl.DataFrame:
@@ -23,7 +25,7 @@ def token_rows(calls: pl.LazyFrame, by: Sequence[str]) -> pl.DataFrame:
     known = pl.col("output_tokens").is_not_null() | pl.col("chunks").is_not_null()
     chosen = outermost(calls.filter(pl.col("model").is_not_null()), known.any())
     keys = list(dict.fromkeys([*by, "model"]))
-    both = _OK & pl.col("output_tokens").is_not_null() & (pl.col("chunks") > 0)
+    both = _OK & pl.col("output_tokens").is_not_null() & (pl.col("chunks") > 1)
     per_chunk = (pl.col("output_tokens").filter(both).sum() / pl.col("chunks").filter(both).sum()).over(keys)
     tokens = pl.coalesce(pl.col("output_tokens").cast(pl.Float64), pl.col("chunks") * per_chunk.fill_nan(None).fill_null(1.0))
     seen_s = pl.col("duration_s").fill_nan(None) - pl.when(_CUT).then(pl.coalesce("open_gap_s", pl.lit(0.0))).otherwise(0.0)
@@ -39,6 +41,7 @@ def token_rows(calls: pl.LazyFrame, by: Sequence[str]) -> pl.DataFrame:
             pl.col("input_tokens").cast(pl.Float64),
             seen_s.alias("total_s"),
             "first_token_s",
+            _IN_PIECES.alias("in_pieces"),
         )
         .with_columns(pl.when(_STREAMED).then(per_token_s.clip(0.0)).alias("per_token_s"))
         .collect()

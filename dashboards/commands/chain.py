@@ -86,7 +86,7 @@ def _table(answer: "Chain", way: "Way", console: "Console") -> "Table":
 
 
 def _calls(hop: "HopTime") -> str:
-    repeated = f"\n{share_text(hop.repeated, hop.calls)} repeated" if hop.repeated else ""
+    repeated = f"\n{hop.repeated:,} again" if hop.repeated else ""
     return f"{hop.calls:,}{repeated}" + (f"\n{hop.parallel} at once" if hop.parallel > 1 else "")
 
 

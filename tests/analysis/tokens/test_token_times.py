@@ -84,6 +84,19 @@ def test_chunks_stand_for_tokens_at_the_rate_of_finished_streams() -> None:
     assert item.per_output_token_s.estimate == pytest.approx(0.02, rel=0.08)
 
 
+def test_answers_in_one_piece_are_no_streams() -> None:
+    """They show their first token with the last one: their tokens did not take no time."""
+    calls = streams(10)
+    plain = streams(11, n=1500).with_columns(
+        streaming=False, chunks=pl.lit(1, pl.UInt32), first_token_s="duration_s", max_gap_s=None
+    )
+    mixed, alone = one(pl.concat([calls, plain.select(calls.columns)])), one(calls)
+    assert mixed.per_token == alone.per_token
+    assert mixed.per_output_token_s is not None
+    assert alone.per_output_token_s is not None
+    assert mixed.per_output_token_s.estimate == pytest.approx(alone.per_output_token_s.estimate)
+
+
 def test_json_and_frame_say_the_same() -> None:
     found = asked(streams(8))
     (read,) = json.loads(found.to_json())["items"]
