@@ -2,7 +2,8 @@
 
 Source: Envoy 1.40, source/common/upstream/outlier_detection_impl.cc. Failures in a row are counted by pod; at the limit the pod
 is ejected where one more may be out, and the count begins anew either way. Each sweep lets those back whose time is over: the
-first time after `base_ejection_time`, longer by as much each time it comes again, shorter by one such step a sweep without.
+first time after `base_ejection_time`, longer by as much each time it comes again, shorter by one such step for each sweep that
+finds it back for an interval or more (whether the very next one does is a matter of a millisecond in Envoy's timer).
 """
 
 from collections import defaultdict
@@ -63,6 +64,7 @@ class _Pod:
     failures: int = 0
     gateway_failures: int = 0
     out_since_s: float | None = None
+    back_since_s: float | None = None
     backoff: int = 0
     rule: str = ""
 
@@ -106,11 +108,12 @@ class _Detector:
         """Let back in those whose time is over."""
         for name, pod in zip(self.names, self.pods, strict=True):
             if pod.out_since_s is None:
-                pod.backoff = max(0, pod.backoff - 1)
+                rested = pod.back_since_s is not None and at_s - pod.back_since_s >= self.rules.interval_s
+                pod.backoff = max(0, pod.backoff - rested)
                 continue
             if at_s - pod.out_since_s >= min(pod.backoff * self.rules.base_ejection_time_s, self._longest_s):
                 self.done.append(Ejection(name, pod.out_since_s, at_s, pod.rule))
-                pod.out_since_s = None
+                pod.out_since_s, pod.back_since_s = None, at_s
                 pod.failures = pod.gateway_failures = 0
 
     def rest(self) -> Iterator[Ejection]:
