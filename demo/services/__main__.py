@@ -10,7 +10,7 @@ from .replica import Replica
 def main() -> None:
     """Serve the replica that the first argument describes."""
     replica = Replica.from_json(sys.argv[1])
-    serve(replica, import_module(f"meshslo.demo.services.{replica.service}").build)
+    serve(replica, import_module(f"meshslo.demo.services.{replica.program or replica.service}").build)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def build(desk: Desk) -> FastAPI:
             raise ConnectionResetError("the worker died before it answered")
         answer = Answer(desk, slots, asked)
         if asked.stream:
-            return StreamingResponse(_events(answer), media_type="text/event-stream")
+            return StreamingResponse(events(answer), media_type="text/event-stream")
         return await _whole(answer)
 
     return app
@@ -113,7 +113,7 @@ async def _whole(answer: Answer) -> Response:
     return Response(json.dumps(body), media_type="application/json")
 
 
-async def _events(answer: Answer) -> AsyncIterator[bytes]:
+async def events(answer: Answer) -> AsyncIterator[bytes]:
     """Server-sent events in OpenAI's shape: a role-only delta at once, the content as it is made, usage, [DONE]."""
     call = current_call()
     try:

@@ -2,19 +2,25 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Self
 
 
 @dataclass(frozen=True)
 class Replica:
-    """What a replica is told at start; `peers` are the base URLs of the proxies in front of its callees."""
+    """What a replica is told at start; `peers` are the base URLs of the proxies in front of its callees.
+
+    program: the module of `services` that it runs, that of its service where it is not given; `trouble` is for it to read.
+    """
 
     service: str
     name: str
     port: int
     peers: dict[str, str]
     pace: float = 1.0
+    program: str = ""
+    version: str = ""
+    trouble: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The replica as the argument of `python -m meshslo.demo.services`."""
@@ -30,5 +36,6 @@ def process_name(replica: Replica) -> dict[str, str]:
     """Environment that names the replica's pod on every span."""
     zone = "ab"[int(replica.name.rsplit("-", 1)[-1]) % 2]
     names = {"k8s.pod.name": replica.name, "k8s.namespace.name": "demo", "cloud.availability_zone": f"zone-{zone}"}
+    names |= {"service.version": replica.version} if replica.version else {}
     joined = ",".join(f"{key}={value}" for key, value in names.items())
     return {**os.environ, "OTEL_RESOURCE_ATTRIBUTES": joined}

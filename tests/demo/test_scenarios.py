@@ -1,0 +1,62 @@
+"""Scenarios: each shortened, whole, on the real Envoy."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from meshslo.dashboards.cli import build
+from meshslo.demo.processes import DemoError
+from meshslo.demo.scenarios import scenario_of, scenarios
+from meshslo.demo.scenarios.play import MARK, play
+from meshslo.telemetry.errors import BadInputError
+
+DEMO = [sys.executable, "-c", "from meshslo.dashboards.cli import main; main()", "demo", "--quick"]
+
+
+def test_every_scenario_is_named_in_the_help() -> None:
+    said = "".join(CliRunner().invoke(build(), ["demo", "--help"], env={"COLUMNS": "400"}).stdout.split())
+    assert {"overloaded-generator", "broken-replica", "slow-replica", "bad-canary"} <= set(scenarios())
+    assert all(name in said for name in scenarios())
+
+
+def test_an_unknown_one_is_answered_with_those_there_are() -> None:
+    with pytest.raises(BadInputError, match='no scenario "meteor"; there are bad-canary, broken-replica'):
+        scenario_of("meteor")
+
+
+@pytest.mark.parametrize("scenario", scenarios().values(), ids=lambda each: each.name)
+def test_a_load_is_the_same_each_time_and_the_shortened_one_is_shorter(scenario) -> None:
+    whole, short = scenario.load(False), scenario.load(True)
+    assert whole == scenario.load(False)
+    assert [ask.at_s for ask in whole] == sorted(ask.at_s for ask in whole)
+    assert 200 < len(short) < len(whole)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(DemoError, match=r"thesis\.txt"):
+        play(scenario_of("slow-replica"), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", sorted(scenarios()))
+def test_the_second_run_is_better_as_meant(tmp_path: Path, name: str) -> None:
+    done = subprocess.run(
+        [*DEMO, "--scenario", name, "--out", str(tmp_path)], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    folder = tmp_path / name
+    summary = json.loads((folder / "scenario.json").read_text())
+    before, after = summary["runs"]
+    assert summary["holds"] is True
+    assert before["requests"] == after["requests"]
+    assert before["answered"] + before["failed"] + before["refused"] == before["requests"]
+    assert (folder / MARK).exists()
+    assert yaml.safe_load((folder / "after.yaml").read_text()) != yaml.safe_load((folder / "before.yaml").read_text())
+    assert "first token, p95" in done.stdout
