@@ -74,10 +74,13 @@ def pull(
     progress = Progress.of(puller, ask, root)
     wanted = list(gaps((ask.since, ask.until), progress.covered()))
     keeper = _Keeper(root, progress, now)
-    for since, until in wanted:
-        for batch in puller.read(replace(ask, since=since, until=until)):
-            keeper.keep(batch)
-            seen(batch)
+    try:
+        for since, until in wanted:
+            for batch in puller.read(replace(ask, since=since, until=until)):
+                keeper.keep(batch)
+                seen(batch)
+    except SourceError as error:
+        raise SourceError(f"{error}{keeper.left_behind()}") from error
     if wanted and not keeper.anything and not progress.path.exists():
         raise SourceError(
             f"{ask.server.url} answered, but holds nothing of {ask.since.isoformat()} to {ask.until.isoformat()}: "
@@ -95,6 +98,7 @@ class _Keeper:
         self.store: Store | None = None
         self.calls = self.series = self.duplicates = 0
         self.notes: dict[str, None] = {}
+        self.reached: datetime | None = None
 
     @property
     def anything(self) -> bool:
@@ -108,12 +112,22 @@ class _Keeper:
         if batch.series is not None and not batch.series.is_empty():
             metrics = MetricStore(self._open().layout)
             self.series += self._count(metrics.append(batch.series, since=batch.since, until=batch.until))
+        self.reached = batch.until
         until = min(batch.until, self.settled)
         if self.store is not None and until > batch.since:
             self.progress.add((batch.since, until))
 
     def pulled(self, skipped_s: float) -> Pulled:
         return Pulled(self.calls, self.series, self.duplicates, skipped_s, tuple(self.notes))
+
+    def left_behind(self) -> str:
+        """What of a pull that failed is in the store, and how to go on."""
+        if not self.anything or self.reached is None:
+            return ""
+        counts = ((self.calls, "calls"), (self.series, "rows of metrics"))
+        kept = " and ".join(f"{count} {what}" for count, what in counts if count) or "nothing new"
+        until = self.reached.isoformat()
+        return f". Kept is what came before, up to {until}: {kept}. The same command goes on there"
 
     def _open(self) -> Store:
         if self.store is None:

@@ -1,6 +1,7 @@
 """Every way a Prometheus can fail: one sentence that names it, exit 2, and the store as it was."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,17 @@ def test_points_that_are_no_numbers(tmp_path: Path) -> None:
     assert (code, "no pairs of time and number" in said) == (2, True)
 
 
+def test_a_slow_server(tmp_path: Path) -> None:
+    def slow(question: Question) -> Reply:
+        time.sleep(1.0)
+        return working(question)
+
+    with answering(slow) as running:
+        code, said = pull(running.url, tmp_path / "store", "--timeout", "0.1")
+    assert (code, "did not answer within 0.1 s" in said) == (2, True)
+    assert not (tmp_path / "store").exists()
+
+
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     code, said = pull(f"http://127.0.0.1:{free_port()}", tmp_path / "store")
     assert (code, "connection refused" in said) == (2, True)
@@ -172,6 +184,8 @@ def test_a_server_that_fails_half_way_keeps_what_came_and_goes_on_there(
     with answering(half) as running:
         code, said = pull(running.url, tmp_path / "store")
         assert (code, "answered 500" in said) == (2, True)
+        assert "Kept is what came before" in said
+        assert "rows of metrics. The same command goes on there" in said
         kept = open_metrics(tmp_path / "store").scan().collect().height
         state["fails"] = False
         code, said = pull(running.url, tmp_path / "store", "--output", "json")
