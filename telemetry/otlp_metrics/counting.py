@@ -60,6 +60,11 @@ class Counted:
     baselines: int = 0
     surplus: int = 0
 
+    @property
+    def tally(self) -> dict[str, int]:
+        """The numbers as a step tells them."""
+        return {f"metric_{name}": getattr(self, name) for name in ("points", "repeats", "baselines", "surplus")}
+
 
 def count_points(payloads: Sequence[bytes], state: pl.DataFrame, now_ns: int, max_streams: int = MAX_STREAMS) -> Counted:
     """The growth that ExportMetricsServiceRequests tell, given what was heard before (`STATE`).

@@ -31,7 +31,8 @@ class IngestSettings:
     """How long a trace's spans are waited for, and how much one step takes on.
 
     A trace is settled `settle_s` after its latest span, or six times that after its first. Beyond `max_carried_spans` the
-    traces that have waited longest are settled early, so that memory stays bounded under load.
+    traces that have waited longest are settled early, so that memory stays bounded under load, and so that what was carried
+    fits into a step together with a segment: else every other step would do nothing but carry.
     """
 
     settle_s: float = 10.0
@@ -159,10 +160,7 @@ def _store(layout: Layout, segments: list[Path], read: _Read, known: KnownRows) 
         duplicates=calls.height - rows,
         carried=read.waiting.height,
         damaged=tuple(f"{path.name}: {'; '.join(why)}" for path, why in read.damaged.items()),
-        metric_points=metered.points if metered else 0,
-        metric_repeats=metered.repeats if metered else 0,
-        metric_baselines=metered.baselines if metered else 0,
-        metric_surplus=metered.surplus if metered else 0,
+        **(metered.tally if metered else {}),
         carried_in=carried[0][1].name if carried else None,
     )
 
