@@ -42,16 +42,22 @@ class Outcome:
 def observed(replay: Replay) -> Outcome:
     """What was seen to happen, as a plan."""
     attempts, requests = replay.attempts, replay.requests
-    end_s = attempts.offset_s + attempts.duration_s
     last = requests.first + replay.number_of_attempts - 1
-    kind, timer, end_s = attempts.kind.copy(), attempts.timer.copy(), end_s.copy()
+    kind, timer = attempts.kind.copy(), attempts.timer.copy()
     # The proxy's word on the whole request: a timer can end it while it waits to be repeated.
     kind[last], timer[last] = requests.kind, requests.timer
     own = timer != Timer.NONE
     plan = Plan(
-        attempts.request, attempts.number, np.arange(len(attempts)), attempts.offset_s, end_s,
-        attempts.offset_s + np.fmin(attempts.headers_s, attempts.duration_s), kind, timer, own,
-    )  # fmt: skip
+        request=attempts.request,
+        number=attempts.number,
+        like=np.arange(len(attempts)),
+        start_s=attempts.offset_s,
+        end_s=attempts.offset_s + attempts.duration_s,
+        held_until_s=attempts.offset_s + np.fmin(attempts.headers_s, attempts.duration_s),
+        kind=kind,
+        timer=timer,
+        own=own,
+    )
     for level in reversed(range(replay.levels - 1)):
         rows = np.flatnonzero(requests.level[attempts.request] == level)
         below = _inherited(replay, plan)
@@ -100,7 +106,7 @@ def _shift(replay: Replay, natural: Natural, made: Made, offset_s: Floats) -> No
     for moment_s in (natural.headers_s, natural.first_token_s):
         moment_s += made.shift_s(moment_s)
     shift_s = made.shift_s()
-    goes_on = made.any(made.going_on) & np.isin(attempts.kind, (Kind.CUT, Kind.LEFT))
+    goes_on = made.any(made.going_on)
     base_s = np.where(goes_on, attempts.duration_s, natural.duration_s)
     natural.duration_s[:] = np.maximum(base_s + shift_s, 0.0)
     natural.kind[goes_on], natural.code[goes_on] = Kind.OK, 200

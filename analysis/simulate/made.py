@@ -10,6 +10,9 @@ from .engine import Plan
 from .kinds import Flags, Floats, Ints, Kind, Small
 from .replay import Replay
 
+BROKEN_OFF: Final = (Kind.CUT, Kind.LEFT, Kind.BROKEN)
+"""Ends of an attempt that did not end by itself, and so may have gone on with the calls it had made."""
+
 TOLERANCE_S: Final = 0.25
 """A call that ended so shortly before its caller was cut ended for that: endings take time to arrive."""
 
@@ -18,8 +21,8 @@ TOLERANCE_S: Final = 0.25
 class Made:
     """Requests that attempts made, in the order of `replay.children`.
 
-    place: in `replay.children`. was_s, now_s: how long they took and take. going_on: cancelled with their caller. headers:
-    whether they have any before they end. timer: what cuts them now.
+    place: in `replay.children`. was_s, now_s: how long they took and take. going_on: they and their caller were cut together.
+    headers: whether they have any before they end. timer: what cuts them now.
     """
 
     replay: Replay
@@ -43,6 +46,7 @@ class Made:
         request = replay.children[place]
         last, parent = row[request], replay.requests.parent[request]
         was_s, was = replay.requests.duration_s[request], replay.requests.kind[request]
+        cut = np.isin(was, (Kind.CUT, Kind.LEFT)) & np.isin(replay.attempts.kind[parent], BROKEN_OFF)
         ended_late = replay.child_offset_s[place] + was_s >= replay.attempts.duration_s[parent] - TOLERANCE_S
         return cls(
             replay=replay,
@@ -53,7 +57,7 @@ class Made:
             was_good=was == Kind.OK,
             was_cut=was == Kind.LEFT,
             good=below.kind[last] == Kind.OK,
-            going_on=(was == Kind.LEFT) & ended_late,
+            going_on=cut & ended_late,
             timer=below.timer[last],
             headers=below.held_until_s[last] < below.end_s[last],
         )

@@ -40,27 +40,22 @@ def admit(plan: Plan, replay: Replay, limits: Sequence[Limit]) -> Plan:
 
 def _with_room(plan: Plan, start_s: Floats, limit: Limit) -> Flags:
     """The rows of one callee's plan that happen."""
-    happens = np.ones(len(plan), dtype=bool)
-    wants = np.flatnonzero(np.append(plan.request[1:] == plan.request[:-1], [False]))
-    if not len(wants):
-        return happens
+    wants = np.flatnonzero(plan.request[1:] == plan.request[:-1])
     began_s = start_s[plan.request]
     at_s = (began_s + plan.end_s)[wants]
     order = np.argsort(at_s, kind="stable")
     wants, at_s = wants[order], at_s[order]
     room = _Room(limit, _others(plan, began_s, at_s, limit.interval_s))
+    columns = (plan.request, plan.number, began_s + plan.start_s, began_s + plan.end_s, began_s + plan.held_until_s)
+    again = zip(*(column[wants + 1].tolist() for column in columns), strict=True)
     refused: dict[int, int] = {}
-    times = zip(
-        wants.tolist(), at_s.tolist(), plan.request[wants].tolist(), plan.number[wants].tolist(),
-        (began_s + plan.start_s)[wants + 1].tolist(), (began_s + plan.end_s)[wants + 1].tolist(),
-        (began_s + plan.held_until_s)[wants + 1].tolist(), strict=True,
-    )  # fmt: skip
-    for place, (_, now_s, request, number, begin_s, end_s, held_s) in enumerate(times):
-        if number < refused.get(request, number + 1) and not room.take(place, now_s, begin_s, end_s, held_s):
+    for place, (now_s, (request, number, *span_s)) in enumerate(zip(at_s.tolist(), again, strict=True)):
+        # Of a request that found no room once nothing more is asked.
+        if request not in refused and not room.take(place, now_s, *span_s):
             refused[request] = number
     stop = np.full(len(start_s), np.iinfo(np.int64).max)
     stop[list(refused)] = list(refused.values())
-    return happens & (plan.number <= stop[plan.request])
+    return np.asarray(plan.number < stop[plan.request])
 
 
 def _others(plan: Plan, began_s: Floats, at_s: Floats, interval_s: float) -> list[int]:

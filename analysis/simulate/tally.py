@@ -91,9 +91,10 @@ def _count_requests(replay: Replay, happened: Happened, layout: Layout, rows: di
 
 def _tokens(replay: Replay, outcome: Outcome, happened: Happened) -> Floats:
     """Tokens that each attempt makes until it ends."""
+    attempt = outcome.rows.like[happened.a_row]
     if outcome.natural is None:
-        return replay.attempts.tokens[happened.a_like]
-    return tokens_made(outcome.natural, happened.a_like, happened.a_end_s - happened.a_begin_s)
+        return replay.attempts.tokens[attempt]
+    return tokens_made(outcome.natural, attempt, happened.a_end_s - happened.a_begin_s)
 
 
 def _makes_tokens(replay: Replay) -> Flags:

@@ -111,3 +111,31 @@ def test_the_most_calls_at_a_time_are_counted() -> None:
     found = simulated(calls, mesh_of(timeout="1.05s"))
     peak = found.rows[0].figures["peak_concurrency"]
     assert (peak.observed, peak.after.value) == (20.0, 11.0)
+
+
+def test_what_was_not_called_since_another_call_failed_is_called_then() -> None:
+    search, stream = {"caller": "gateway", "callee": "retriever", "duration_s": 0.5}, {"duration_s": 2.0}
+    good = [row for n in range(60) for row in request(n, {"duration_s": 4.0}, search, stream)]
+    cut = search | {"outcome": "timeout", "response_flags": "UT"}
+    passed_on = {"outcome": "timeout", "status_code": 504, "first_byte_s": 1.0, "duration_s": 1.0}
+    # Searches of others lasted longer than those that were cut: what became of these is known.
+    slow = [row for n in range(60, 90) for row in request(n, {"duration_s": 4.4}, search | {"duration_s": 0.9}, stream)]
+    bad = [row for n in range(90, 100) for row in request(n, passed_on, cut)]
+    found = simulated([*good, *slow, *bad], mesh_of("gateway", "retriever", "generator", timeout="30s"))
+    assert found.chain["calls_per_request"].observed == pytest.approx(2.9)
+    assert found.chain["calls_per_request"].after.value == pytest.approx(3.0, abs=0.02)
+    assert found.chain["success_ratio"].after.value == pytest.approx(1.0, abs=0.01)
+
+
+def test_an_answer_that_broke_off_with_the_call_it_came_from_goes_on_with_it() -> None:
+    stream = {"duration_s": 4.0, "first_byte_s": 0.5, "streaming": True}
+    whole = [row for n in range(60) for row in request(n, {"duration_s": 4.6, "first_byte_s": 1.1}, stream)]
+    broken = {"duration_s": 2.5, "first_byte_s": 1.1, "outcome": "error", "response_flags": "UPE", "status_code": 200}
+    cut = stream | {"duration_s": 2.0, "outcome": "timeout", "response_flags": "UT", "status_code": 200}
+    found = simulated([*whole, *request(60, broken, cut)], mesh_of("gateway", "generator", timeout="4.3s"))
+    assert found.chain["streams_cut_ratio"].observed == pytest.approx(1 / 61)
+    # 4 s of the generator, half a second before: the gateway's own timer is the first, for every request.
+    assert after(found, "ingress>gateway", "cut_by_total_timeout") == 1.0
+    assert simulated([*whole, *request(60, broken, cut)], mesh_of("gateway", "generator", timeout="9s")).chain[
+        "success_ratio"
+    ].after.value == pytest.approx(1.0)
