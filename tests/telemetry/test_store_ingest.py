@@ -108,6 +108,14 @@ def test_only_whole_traces_are_settled_early_when_too_many_wait(store: Store) ->
     assert (step.rows, step.carried) == (6, 3)
 
 
+def test_fewer_spans_wait_while_segments_are_left_to_the_next_step(store: Store) -> None:
+    for first in (1, 11):
+        acknowledge(store, batch_of(*range(first, first + 8)), arrival_ns=2**62)
+    step = ingest.ingest(store.layout, IngestSettings(settle_s=3600, max_carried_spans=8, max_step_bytes=1))
+    assert (step.segments, step.rows, step.carried) == (1, 6, 2)
+    assert spans_of(store) == [*range(1, 9), *range(11, 19)]
+
+
 def test_a_trace_that_never_rests_is_settled_all_the_same(store: Store) -> None:
     spans = pl.DataFrame({"trace_id": [b"a", b"a", b"b"], "arrival_ns": [0, 61 * 10**9, 61 * 10**9]})
     ready, waiting = ingest.split_settled(spans, IngestSettings(settle_s=10), 62 * 10**9, flush=False)
