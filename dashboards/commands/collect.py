@@ -35,7 +35,8 @@ def collect(
         int, typer.Option(min=1, help="Largest attribute; a span with a larger one is rejected.")
     ] = 256,
     retention: Annotated[
-        str | None, typer.Option(help="Keep calls for so long, such as 30d; default for ever.", show_default=False)
+        str | None,
+        typer.Option(help="Keep calls and metrics sent here for so long, such as 30d; default for ever.", show_default=False),
     ] = None,
     max_gib: Annotated[
         float | None, typer.Option(min=0.001, help="Keep so many GiB of calls, dropping the oldest hours.", show_default=False)

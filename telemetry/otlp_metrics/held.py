@@ -8,7 +8,7 @@ Source: OpenTelemetry metrics data model, exponential histogram: bucket i holds 
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ class Held:
     bounds: tuple[float, ...] = ()
     zeros: float = 0.0
     zero_threshold: float = 0.0
-    total: float | None = field(default=None)
+    total: float | None = None
 
     def edges(self) -> Iterator[tuple[float, float, float]]:
         """(lower edge, upper edge, count) of each bucket that is not empty; infinite where there is no upper edge."""
