@@ -1,6 +1,7 @@
 """Answers of the library to one store, window and version of what is in it, kept until one of these changes."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +26,6 @@ from meshslo.analysis.slo.status import SloReport
 from meshslo.analysis.streams import cut_reasons, stream_costs
 from meshslo.analysis.tenants import of_tenants
 from meshslo.dashboards.inputs import read_config, read_manifests
-from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.store.layout import open_layout
 from meshslo.telemetry.vocabulary import Phase
 
@@ -36,7 +36,8 @@ KEPT: Final = 16
 KEPT_S: Final = 600
 """Answers of a kind that are kept, and for how long: a store that is being written makes old ones useless soon."""
 
-_NOT_CALLS: Final = (".lock", "counted.arrow")
+_NOT_CALLS: Final = (".lock", "counted.arrow", "folds")
+"""Files and folders that change no answer."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,7 @@ def version_of(start: Start, now: datetime) -> str:
 
     StoreError where there is no store.
     """
-    settings = [Path(path) for path in (start.config or "meshslo.toml", *start.current)]
-    lines = [line for path in settings for line in _files(path)]
+    lines = [line for path in (start.config or "meshslo.toml", *start.current) for line in _files(Path(path))]
     if start.store.startswith(("clickhouse:", "chdb:")):
         lines.append(f"{now:%Y-%m-%dT%H:%M}")
     else:
@@ -79,15 +79,20 @@ def version_of(start: Start, now: datetime) -> str:
 
 
 def _files(root: Path) -> Iterator[str]:
-    """The files at and below a path, with their sizes and times."""
-    for path in (root, *root.rglob("*")):
+    """The files at and below a path that answers may depend on, with their sizes and times."""
+    folders: list[Path | os.DirEntry[str]] = [root]
+    for each in folders:
         try:
-            about = path.stat()
+            entries = list(os.scandir(each)) if each.is_dir() else [each]
+            for entry in entries:
+                if isinstance(entry, os.DirEntry) and entry.is_dir():
+                    folders += [entry] if entry.name not in _NOT_CALLS else []
+                elif not entry.name.endswith(_NOT_CALLS):
+                    about = entry.stat()
+                    yield f"{os.fspath(entry)} {about.st_size} {about.st_mtime_ns}\n"
         except FileNotFoundError:
             # A collector has just merged it into another, which the next look finds.
             continue
-        if path.is_file() and not path.name.endswith(_NOT_CALLS):
-            yield f"{path} {about.st_size} {about.st_mtime_ns}\n"
 
 
 @st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner=False)
@@ -109,7 +114,7 @@ def shown(asked: Asked, filters: Filters, *, whole_traces: bool = False) -> Call
     def scan(since: datetime | None, until: datetime | None) -> pl.LazyFrame:
         every = store.scan(since, until)
         chosen = every.filter(filters.condition())
-        if whole_traces and not filters.are_none():
+        if whole_traces and filters.keys():
             return every.join(chosen.select("trace_id").unique(), on="trace_id", how="semi")
         return chosen
 
@@ -135,11 +140,7 @@ def manifests(asked: Asked) -> dict[str, str]:
 @st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner=False)
 def extent(asked: Asked) -> tuple[datetime, datetime]:
     """First and last start of a call in the window; StoreError where it holds none."""
-    # Without an end of its own a report names the first and last call; the window's ends are no calls.
-    answer = opened(asked).report(by=["hop"], since=asked.since, until=asked.until)
-    if answer.start is None or answer.end is None:
-        raise StoreError(f"{asked.start.store}: no calls in this window: widen it")
-    return answer.start, answer.end
+    return opened(asked)._extent(asked.since, asked.until)  # noqa: SLF001 - a report would count all calls for it
 
 
 @st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Counting calls ...")

@@ -17,7 +17,8 @@ from .answers import Sides
 from .drawing import sentences, table
 from .view import View
 
-NOTHING, WINDOWS = "nothing", "windows"
+NOTHING, WINDOWS = "nothing", "window before"
+_HELP: Final = "This window with the one before it, as long as this; or two versions, models, tenants, zones or routes."
 KEYS: Final = ("version", "model", "tenant", "zone", "route")
 
 
@@ -25,7 +26,7 @@ def compare(view: View, phase: Phase) -> None:
     """Ask what to compare, then say what differs."""
     st.subheader("What changed")
     cells = st.columns(3)
-    choice = cells[0].selectbox("Compare", [NOTHING, WINDOWS, *KEYS], format_func=_choice, key="compare", bind="query-params")
+    choice = cells[0].selectbox("Compare by", [NOTHING, WINDOWS, *KEYS], key="compare", bind="query-params", help=_HELP)
     if choice == NOTHING:
         return
     sides = _windows(view) if choice == WINDOWS else _values(view, choice, cells[1:])
@@ -38,10 +39,6 @@ def compare(view: View, phase: Phase) -> None:
         st.caption(sentences([f"nothing to compare: {reason}"]))
         return
     _show(found)
-
-
-def _choice(name: str) -> str:
-    return {NOTHING: "nothing", WINDOWS: "this window with the one before"}.get(name, f"two values of {name}")
 
 
 def _windows(view: View) -> Sides:

@@ -5,6 +5,8 @@ import zipfile
 from dataclasses import dataclass
 from typing import Final
 
+import streamlit as st
+
 from meshslo.analysis.emit import Document, emit
 from meshslo.telemetry.errors import StoreError
 
@@ -33,9 +35,13 @@ def policies(view: View, mesh: str) -> File | None:
 
     StoreError for a reader of some tenants only: a mesh's settings hold for all, and manifests may name the others.
     """
-    asked = view.asked
-    if asked.tenants is not None:
+    if view.asked.tenants is not None:
         raise StoreError(NOT_FOR_SOME)
+    return _policies(view.asked, mesh)
+
+
+@st.cache_resource(max_entries=answers.KEPT, ttl=answers.KEPT_S, show_spinner="Writing policies ...")
+def _policies(asked: answers.Asked, mesh: str) -> File | None:
     emission = emit(
         mesh,
         answers.recommendations(asked, None),

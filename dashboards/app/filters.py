@@ -52,13 +52,12 @@ class Filters:
 
     def condition(self) -> pl.Expr:
         """What holds of the calls, and of the groups of a rollup, that are to be shown; of time it says nothing."""
-        chosen = [(key, getattr(self, key)) for key in KEYS if getattr(self, key)]
-        each = [pl.col(key).fill_null(NOT_SET).is_in(list(values)) for key, values in chosen]
+        each = [pl.col(key).fill_null(NOT_SET).is_in(list(getattr(self, key))) for key in self.keys()]
         return pl.all_horizontal(each) if each else pl.lit(value=True)
 
-    def are_none(self) -> bool:
-        """Whether every call is shown."""
-        return not any(getattr(self, key) for key in KEYS)
+    def keys(self) -> tuple[str, ...]:
+        """The keys that are filtered."""
+        return tuple(key for key in KEYS if getattr(self, key))
 
     def with_every_hop(self) -> Self:
         """These, but with all hops."""
@@ -66,4 +65,4 @@ class Filters:
 
     def words(self) -> str:
         """The filters in a sentence's worth of words; empty where there are none."""
-        return "; ".join(f"{key} {', '.join(getattr(self, key))}" for key in KEYS if getattr(self, key))
+        return "; ".join(f"{key} {', '.join(getattr(self, key))}" for key in self.keys())

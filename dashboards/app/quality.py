@@ -21,7 +21,7 @@ def render(view: View) -> None:
     st.caption("The whole window, whatever hops, routes, models or tenants are chosen.")
     _findings(found)
     st.subheader("Who saw what")
-    table(_coverage(found), "coverage")
+    table(coverage(found), "coverage")
     st.caption("Share of calls on which it is known; of streams that ended well for the last two.")
     if found.comparisons:
         st.subheader("One hop, two vantages")
@@ -38,7 +38,8 @@ def _findings(found: Diagnosis) -> None:
         show[finding.severity](text, icon=ICONS[finding.severity])
 
 
-def _coverage(found: Diagnosis) -> pl.DataFrame:
+def coverage(found: Diagnosis) -> pl.DataFrame:
+    """One row a hop and vantage: calls, and the share of them on which each thing is known."""
     rows = [
         {"hop": row["hop"], "vantage": str(row["vantage"]), "calls": row["calls"]}
         | {name: share_text(row[name], row["calls"]) for name in ("tenant", "model", "caller", "weight")}

@@ -11,11 +11,14 @@ from meshslo.analysis.policy.settings import SETTINGS
 from meshslo.analysis.recommend import Recommendation
 from meshslo.analysis.recommend.recommendation import Effect
 from meshslo.analysis.recommend.words import share
+from meshslo.dashboards.figures import still_running
+from meshslo.dashboards.frames import GROUP, curves, labelled, largest
 from meshslo.dashboards.text import amount_text
 
 from . import Page
 from .download import NOT_FOR_SOME, policies
-from .drawing import table
+from .drawing import draw, table
+from .latency import MOST_LINES
 from .price import closely
 from .view import View
 from .what_if import what_if
@@ -36,7 +39,26 @@ EFFECTS: Final = {"false_timeout_rate": "cut falsely", "amplification": "calls a
 
 
 def render(view: View) -> None:
-    """The list, one timeout closely, the downloads."""
+    """The list, one timeout closely, what if, the downloads; first of all the picture that needs no single call."""
+    place = st.container()
+    _overview(view)
+    with place:
+        items = _items(view)
+    if items:
+        _below(view, items)
+
+
+def _overview(view: View) -> None:
+    """What total timeouts would cut, hop by hop, from what is rolled up: there at once, however many calls there are."""
+    with st.expander("What a total timeout would cut on each hop", expanded=True):
+        report = labelled(view.report(["hop"]), ["hop"])
+        names = largest(report.filter(pl.col("timed") > 0), MOST_LINES)[GROUP].unique(maintain_order=True).to_list()
+        draw(still_running(curves(view.rollup("total"), ["hop"], names), "total timeout", []), "overview")
+        st.caption("The share of calls that still run then. A curve that ends early ends where the longest call was cut.")
+
+
+def _items(view: View) -> list[Recommendation]:
+    """The list; empty, with a word, where there is nothing to recommend."""
     items = sorted(view.recommendations().items, key=lambda item: item.kind != "timeout")
     if not items:
         st.info(
@@ -44,11 +66,15 @@ def render(view: View) -> None:
             "Widen the filters, or collect spans with `meshslo collect`.",
             icon=":material/info:",
         )
-        return
+        return []
     if view.filters.tenant:
         st.caption("Settings of a mesh hold for all tenants: the tenant filter does not apply here.")
     _list(items)
-    timeouts = [item for item in items if SETTINGS[item.setting].kind == "timeout" and item.evidence.calls]
+    return items
+
+
+def _below(view: View, items: Sequence[Recommendation]) -> None:
+    timeouts = [item for item in items if SETTINGS[item.setting].unit == "s" and item.evidence.calls]
     if timeouts:
         _timeout(view, timeouts)
     what_if(view)

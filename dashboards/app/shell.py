@@ -110,9 +110,9 @@ def _sidebar(start: Start) -> tuple[Filters, bool]:
             help="An age such as 90m, or a time such as 2026-11-02T09:00Z. Times are UTC.",
         )
     typed = Filters(st.session_state["since"] or "", st.session_state["until"] or "")
+    there = _options(start, typed)
     for key in KEYS:
-        there = _options(start, typed, key)
-        st.multiselect(key.title(), sorted({*there, *st.session_state[key]}), key=key, placeholder=f"all {key}s")
+        st.multiselect(key.title(), sorted({*there[key], *st.session_state[key]}), key=key, placeholder=f"all {key}s")
     st.button("Reset filters", on_click=_reset, icon=":material/filter_alt_off:", width="stretch")
     live = st.toggle("Live", key="live", help=f"Looks at the store again every {REFRESH_S} s.")
     st.caption(f"Store: `{start.store}`")
@@ -121,12 +121,13 @@ def _sidebar(start: Start) -> tuple[Filters, bool]:
     return Filters(typed.since, typed.until, hop, route, model, tenant), live
 
 
-def _options(start: Start, typed: Filters, key: str) -> Sequence[str]:
-    """Values to choose from; none where the store cannot be read, which the page says."""
+def _options(start: Start, typed: Filters) -> dict[str, list[str]]:
+    """Values of each key to choose from; none where the store cannot be read, which the page says."""
     try:
-        return named(look(start, typed).values(key))
+        view = look(start, typed)
+        return {key: named(view.values(key)) for key in KEYS}
     except (MeshsloError, *FILES_WENT):
-        return []
+        return {key: [] for key in KEYS}
 
 
 def _reset() -> None:

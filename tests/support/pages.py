@@ -18,9 +18,16 @@ def _script(words: list[str]) -> None:
     run(Start.from_words(words))
 
 
-def show(start: Start, path: str = "chain", *, user: Mapping[str, Any] | None = None, **query: str | list[str]) -> AppTest:
+def show(
+    start: Start,
+    path: str = "chain",
+    *,
+    user: Mapping[str, Any] | None = None,
+    timeout_s: float = 120,
+    **query: str | list[str],
+) -> AppTest:
     """The dashboard at a page and an address, as `user` (claims of an identity token) sees it; fails where the page raised."""
-    app = AppTest.from_function(_script, args=(start.to_words(),), default_timeout=120)
+    app = AppTest.from_function(_script, args=(start.to_words(),), default_timeout=timeout_s)
     if user is not None:
         app.user = {"is_logged_in": True, **user}
     app.query_params.update(query)
