@@ -59,9 +59,16 @@ def _with_hidden_cuts(a: Side, b: Side) -> tuple[Side, Side, list[Pile]]:
 
 
 def _durations(a: Side, b: Side, phase: Phase, asked: Asked) -> Iterator[Difference]:
-    sides = samples(a.calls, b.calls, asked.keys, phase)
+    calls = [_streams(side.calls) if phase == "first_token" else side.calls for side in (a, b)]
+    sides = samples(calls[0], calls[1], asked.keys, phase)
     for q in asked.quantiles:
         yield from _quantiles(sides, q, asked.confidence, About("duration", phase))
+
+
+def _streams(calls: pl.LazyFrame) -> pl.LazyFrame:
+    """Calls of hops and routes that stream, or whose chunks nobody counted: elsewhere the first token is the last one."""
+    counted = pl.col("chunks").max().over("hop", "route")
+    return calls.filter(counted.is_null() | (counted > 1))
 
 
 def _own_times(a: TimedTraces, b: TimedTraces, asked: Asked) -> Iterator[Difference]:

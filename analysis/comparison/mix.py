@@ -35,6 +35,8 @@ def at_one_mix(a: Side, b: Side) -> Iterator[AtOneMix | str]:
     parts = [token_rows(side.calls, keys).partition_by(keys, as_dict=True) for side in (a, b)]
     for key in sorted(parts[0].keys() & parts[1].keys(), key=str):
         rows = [part[key] for part in parts]
+        if not all((each["tokens"] > 1.0).any() for each in rows):
+            continue
         name = " ".join(str(word) for word in key)
         if any(_off(each) > MOST_OFF_THE_LINE for each in rows):
             yield f"{name}: too many calls were cut without a time per token to compare totals at one number of tokens"

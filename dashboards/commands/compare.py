@@ -80,10 +80,10 @@ def show(answer: "Compared", console: "Console") -> None:
     shown = tables.table(console)
     for name in ("what", "A", "B", "B - A", "verdict"):
         shown.add_column(name, no_wrap=name != "what")
-    several = len({each.target["entry"] for each in answer.differences if "entry" in each.target}) > 1
+    several = {key: _tells(answer, key) for key in ("entry", "route")}
     for each in answer.differences:
         shown.add_row(
-            tables.Name(what_text(each, entry=several)),
+            tables.Name(what_text(each, **several)),
             side_text(each.a, each),
             side_text(each.b, each),
             change_text(each),
@@ -95,9 +95,16 @@ def show(answer: "Compared", console: "Console") -> None:
         console.print(note, highlight=False)
 
 
-def what_text(each: "Difference", *, entry: bool) -> str:
-    """What was compared: the target (of traces with their way in, where `entry`), the quantity, the quantile."""
-    target = " ".join(value for key, value in each.target.items() if value and (entry or key != "entry"))
+def _tells(answer: "Compared", key: str) -> bool:
+    """Whether a key tells targets of one hop apart."""
+    pairs = {(each.target.get("hop"), each.target[key]) for each in answer.differences if key in each.target}
+    return len(pairs) > len({hop for hop, _ in pairs})
+
+
+def what_text(each: "Difference", *, entry: bool, route: bool = True) -> str:
+    """What was compared: the target (with the traces' way in, where `entry`, and its `route`), the quantity, the quantile."""
+    hidden = {name for name, shown in (("entry", entry), ("route", route)) if not shown and "hop" in each.target}
+    target = " ".join(value for key, value in each.target.items() if value and key not in hidden)
     of = {"success": "success", "own_time": "own time", "at_one_mix": "total"}.get(each.quantity, str(each.phase))
     return f"{target} {of}" + (f" p{100 * each.q:g}" if each.q else "")
 
