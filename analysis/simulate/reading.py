@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from meshslo.analysis.recommend.failures import ATTEMPT_VANTAGES
+from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.vocabulary import UNKNOWN
 
 from .kinds import KIND, TIMER, Ints, Kind, Timer
@@ -25,11 +26,19 @@ _COLUMNS: Final = (
 
 
 def read(calls: pl.LazyFrame) -> Replay:
-    """The requests and attempts in call rows (`telemetry.schema`)."""
+    """The requests and attempts in call rows (`telemetry.schema`).
+
+    BadInputError where there is none that can be replayed.
+    """
     known = ~pl.col("hop").str.starts_with(f"{UNKNOWN}>") & ~pl.col("hop").str.ends_with(f">{UNKNOWN}")
     rows = calls.select(_COLUMNS).filter(known).collect()
     chosen = _best_vantage(rows)
     timed = chosen.filter(pl.col("duration_s").is_not_null() | (pl.col("outcome") == "rejected"))
+    if timed.is_empty():
+        raise BadInputError(
+            f"none of {rows.height:,} calls can be replayed: that takes a duration and to know who called whom; "
+            "`meshslo doctor` says what is missing"
+        )
     ready = _with_whole(_numbered(_completed(timed, rows)), rows)
     return _as_arrays(ready, _parents(ready), chosen.height - timed.height)
 

@@ -160,6 +160,18 @@ def test_a_proposal_that_concerns_none_of_the_calls_is_refused() -> None:
         from_calls(plain_calls([1.0])).simulate(mesh_of("payments"))
 
 
+@pytest.mark.parametrize("columns", [{"duration_s": None}, {"caller": "unknown"}])
+def test_calls_of_which_none_can_be_replayed_are_refused(columns: dict[str, Any]) -> None:
+    with pytest.raises(BadInputError, match="calls can be replayed: that takes a duration and to know who called whom"):
+        from_calls(make_calls([make_call(**columns)])).simulate(mesh_of())
+
+
+def test_services_that_call_each_other_in_a_circle_are_replayed_up_to_a_depth() -> None:
+    names = [("a", "generator"), ("generator", "a")] * 20
+    rows = [make_call(trace_id=b"x" * 16, caller=caller, callee=callee, at_s=n) for n, (caller, callee) in enumerate(names)]
+    assert from_calls(make_calls(rows)).simulate(mesh_of()).calls == 40
+
+
 def test_keys_that_there_are_not_are_refused() -> None:
     with pytest.raises(BadInputError, match="hop, route, model, tenant, not by pod"):
         from_calls(plain_calls([1.0])).simulate(mesh_of(), by=["pod"])
