@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from . import histogram
 from .blocks import blocks
@@ -180,7 +180,7 @@ class LifeTables:
     def _band(self, level: float) -> tuple[Floats, Floats]:
         """Limits of the curves after each row, each end wrong with 1 - `level`; kept, since every quantile asks for them."""
         if level not in self._bands:
-            self._bands[level] = log_log_band(self.log_survival, self.greenwood, float(norm.ppf(level)))
+            self._bands[level] = log_log_band(self.log_survival, self.greenwood, float(ndtri(level)))
         return self._bands[level]
 
     def _surely_beyond(self, q: float, confidence: float) -> Ints:

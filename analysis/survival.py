@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from . import histogram
 from .interval import log_log_band, proportion
@@ -187,7 +187,7 @@ class LifeTable:
             # The curve never rises: what bounds it earlier bounds it here, where a call or two say hardly anything.
             high = np.minimum(high, self._limits(row - 1, confidence)[1])
         else:
-            z = float(norm.ppf(0.5 + confidence / 2.0))
+            z = float(ndtri(0.5 + confidence / 2.0))
             low, high = log_log_band(self.tables.log_survival[row : row + 1], self.tables.greenwood[row : row + 1], z)
         return float(np.ravel(low)[0]), float(np.ravel(high)[0])
 

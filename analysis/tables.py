@@ -71,6 +71,24 @@ def build(rows: pl.DataFrame, longest_s: NDArray[np.float64], scale: int) -> Lif
     return replace(tables, longest_s=np.where(np.isnan(longest_s), np.nan_to_num(tables.high[last]), longest_s))
 
 
+def one(tables: LifeTables, group: int) -> LifeTables:
+    """The life table of one group, alone."""
+    rows = slice(int(tables.offsets[group]), int(tables.offsets[group + 1]))
+    return LifeTables(
+        offsets=np.array([0, rows.stop - rows.start]),
+        index=tables.index[rows],
+        events=tables.events[rows],
+        censored=tables.censored[rows],
+        event_counts=tables.event_counts[rows],
+        censored_counts=tables.censored_counts[rows],
+        weight_sq=tables.weight_sq[group : group + 1],
+        longest_s=tables.longest_s[group : group + 1],
+        scale=tables.scale,
+        low_s=None if tables.low_s is None else tables.low_s[rows],
+        high_s=None if tables.high_s is None else tables.high_s[rows],
+    )
+
+
 def _ordered(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows by group and bucket; at one edge of a metric, what is longer than it comes after what ended by it."""
     if edges_in(rows):

@@ -8,6 +8,7 @@ Sources: Kish 1965 (design effect); Cochran 1977, section 6.3 (variance of a rat
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -98,10 +99,14 @@ def by_minute(
 def largest_effect(minutes: Minutes, *, sure: float | None = SURE) -> float:
     """The largest design effect of blocks of all `LENGTHS` of which there are enough; 1 where there are not."""
     effects = [1.0]
+    if not len(minutes.minute):
+        return 1.0
     for length in LENGTHS:
-        block = np.unique(minutes.minute // length, return_inverse=True)[1]
-        if len(block) and block.max() + 1 >= FEWEST_BLOCKS:
-            calls, long = (np.bincount(block, weights=each).astype(np.float64) for each in minutes[:2])
+        block = minutes.minute // length
+        block = block - block.min()
+        filled = np.bincount(block) > 0
+        if filled.sum() >= FEWEST_BLOCKS:
+            calls, long = (np.bincount(block, weights=each)[filled].astype(np.float64) for each in minutes[:2])
             effects.append(design_effect(calls, long, sure=sure))
     return max(effects)
 
@@ -114,5 +119,11 @@ def design_effect(calls: Floats, long: Floats, *, sure: float | None = SURE) -> 
         return 1.0
     between = blocks / (blocks - 1) * float(((long - share * calls) ** 2).sum())
     effect = between / (total * share * (1.0 - share))
-    surely = 1.0 if sure is None else chi2.ppf(sure, blocks - 1) / (blocks - 1)
+    surely = 1.0 if sure is None else _surely(sure, blocks)
     return max(float(effect), 1.0) if effect > surely else 1.0
+
+
+@cache
+def _surely(sure: float, blocks: int) -> float:
+    """What the design effect of independent calls stays below with confidence `sure`."""
+    return float(chi2.ppf(sure, blocks - 1) / (blocks - 1))

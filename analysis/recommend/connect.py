@@ -45,7 +45,10 @@ class ConnectRecommender:
 
     def recommend(self, observed: Observed) -> Sequence[Recommendation]:
         """One answer for every hop, in order."""
-        return [_Run(observed, hop).item() for hop in sorted({hop for hop, _ in observed.routes})]
+        headers = observed.rollup.where(pl.col("phase") == "first_byte").by(("hop",)).coarsen(None).pick_vantage().cells
+        by_hop = {str(hop): cells for (hop,), cells in headers.partition_by("hop", as_dict=True).items()}
+        hops = sorted({hop for hop, _ in observed.routes})
+        return [_Run(observed, hop, by_hop.get(hop, headers.clear())).item() for hop in hops]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +57,12 @@ class _Run:
 
     observed: Observed
     hop: str
+    headers: pl.DataFrame
+    """Cells of the times to headers of its calls, all its routes and models together."""
 
     @cached_property
     def table(self) -> LifeTable:
-        """Times to headers of the hop's calls, all its routes and models together."""
-        here = (pl.col("phase") == "first_byte") & (pl.col("hop") == self.hop)
-        cells = self.observed.rollup.where(here).by(("hop",)).coarsen(None).pick_vantage().cells
-        return LifeTable.from_cells(cells)
+        return LifeTable.from_cells(self.headers)
 
     @property
     def _q(self) -> float:

@@ -14,10 +14,12 @@ from meshslo.analysis import histogram
 from meshslo.analysis.config import Config
 from meshslo.analysis.deadlines import cut_calls, find_piles
 from meshslo.analysis.lifetables import LifeTables
+from meshslo.analysis.phases import measured
 from meshslo.analysis.policy.deployed import Deployed
 from meshslo.analysis.quantile import calls_needed
 from meshslo.analysis.rollup import Rollup, roll_up
 from meshslo.analysis.survival import LifeTable
+from meshslo.analysis.tables import build, one
 from meshslo.telemetry.vocabulary import OTHER, UNKNOWN, Phase
 
 from .bursts import LONG, Group, design_effects
@@ -32,15 +34,13 @@ class Tables:
         """Take the cells of `phase` from a rollup by `KEYS`; `calls` are those that it counted."""
         self._source = (calls, phase)
         picked = rollup.where(pl.col("phase") == phase).by(KEYS).coarsen(None).pick_vantage()
-        self._cells: Mapping[Group, pl.DataFrame] = picked.cells.partition_by(KEYS, as_dict=True)
-        self._empty = picked.cells.clear()
-        self._made: dict[Group, LifeTable] = {}
+        self._cells = picked.cells
         self._outcomes: dict[Group, dict[str, int]] = {}
         by_outcome = picked.cells.group_by(*KEYS, pl.col("outcome").cast(pl.String)).agg(pl.col("count").sum())
         for *group, outcome, number in by_outcome.iter_rows():
             self._outcomes.setdefault((group[0], group[1], group[2]), {})[outcome] = number
         self._models: dict[tuple[str, str | None], list[str | None]] = {}
-        for hop, route, model in self._cells:
+        for hop, route, model in picked.cells.select(KEYS).unique(maintain_order=True).iter_rows():
             self._models.setdefault((hop, route), []).append(model)
         timed = picked.totals.filter(pl.col("event") | pl.col("censored"))
         longest = timed.group_by(KEYS).agg(pl.col("max_s").max())
@@ -49,12 +49,25 @@ class Tables:
 
     def of(self, hop: str, route: str | None, model: str | None = None) -> LifeTable:
         """The table of a hop's route and model; of all its models together where `model` is None."""
-        if (hop, route, model) not in self._made:
-            groups = self._groups(hop, route, model)
-            cells = pl.concat([self._cells[group] for group in groups]) if groups else self._empty
-            longest_s = max((self._longest_s.get(group) or 0.0 for group in groups), default=0.0)
-            self._made[hop, route, model] = LifeTable.from_cells(cells, longest_s=longest_s)
-        return self._made[hop, route, model]
+        found = self._tables.get((hop, route, model))
+        return LifeTable.from_cells(self._cells.clear(), longest_s=0.0) if found is None else found
+
+    @cached_property
+    def _tables(self) -> dict[Group, LifeTable]:
+        """The life table of every model of every route, and under None of all models of it: made in one pass each."""
+        made: dict[Group, LifeTable] = {}
+        for keys in (KEYS, KEYS[:2]):
+            places = self._cells.select(keys).unique(maintain_order=True).with_row_index("group")
+            rows = measured(self._cells, keys).join(places, on=list(keys), nulls_equal=True)
+            groups: list[Group] = [(*place, None)[:3] for place in places.select(keys).iter_rows()]
+            whole = build(rows, np.array([self._longest(group, len(keys) == 2) for group in groups]), histogram.SCALE)
+            # Calls without a model have no table of their own: under None stand all of the route.
+            made |= {group: LifeTable(one(whole, number)) for number, group in enumerate(groups)}
+        return made
+
+    def _longest(self, group: Group, of_route: bool) -> float:
+        members = self._groups(*group[:2], None) if of_route else [group]
+        return max((self._longest_s.get(member) or 0.0 for member in members), default=0.0)
 
     def careful(self, hop: str, route: str | None, model: str | None = None) -> LifeTable:
         """`of`, its calls counting for fewer where those of one minute go together (see `bursts`)."""
@@ -64,20 +77,14 @@ class Tables:
 
     @cached_property
     def _effects(self) -> dict[Group, float]:
-        if not self._cells:
+        if self._cells.is_empty():
             return {}
         limits_s = dict(self._long_s(KEYS)) | {(hop, route, None): limit for (hop, route), limit in self._long_s(KEYS[:2])}
         return design_effects(*self._source, limits_s, self._vantage)
 
     def _long_s(self, keys: tuple[str, ...]) -> Iterator[tuple[Any, float]]:
         """For each group the duration that a share `LONG` of the calls seen to their end stay within."""
-        ended = (
-            pl.concat(list(self._cells.values()))
-            .filter("event")
-            .group_by(*keys, "index")
-            .agg(pl.col("count").sum())
-            .sort("index")
-        )
+        ended = self._cells.filter("event").group_by(*keys, "index").agg(pl.col("count").sum()).sort("index")
         through = pl.col("count").cum_sum() >= LONG * pl.col("count").sum()
         found = ended.group_by(*keys).agg(pl.col("index").filter(through).first())
         for *group, index in found.with_columns(histogram.midpoint_expr(pl.col("index")).alias("index")).iter_rows():
