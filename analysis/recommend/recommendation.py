@@ -168,6 +168,11 @@ class Recommendations(Answer):
         new = {(item.setting, item.target): item for item in answers}
         return replace(self, items=tuple(new.get((item.setting, item.target), item) for item in self.items))
 
+    @property
+    def to_do(self) -> "Recommendations":
+        """Those that say to set something: to change, or to explore."""
+        return replace(self, items=tuple(item for item in self.items if item.status in ("change", "explore")))
+
     def to_json(self) -> str:
         """The JSON that `meshslo recommend --output json` prints."""
         return _ALL.dump_json(self, by_alias=True, indent=2, exclude_none=False).decode()

@@ -190,6 +190,14 @@ def show(advice: "Recommendations", console: "Console") -> None:
         console.print(f"learned on calls from {start} to {end}; check before {until} with --check", highlight=False)
 
 
+def show_to_do(advice: "Recommendations", console: "Console", *, where: str) -> None:
+    """Print what is to be set; what stays, or is not known yet, is counted, and `where` tells who has all of it."""
+    show(advice.to_do, console)
+    statuses = [item.status for item in advice.items]
+    counted = ", ".join(f"{statuses.count(status)} {status.replace('_', ' ')}" for status in sorted(set(statuses)))
+    console.print(f"{len(statuses)} answers: {counted}. {where}", highlight=False)
+
+
 def _place(item: "Recommendation") -> str:
     return f"[{item.code}] " if item.current is None else f"[{item.code}, {item.current.source}] "
 

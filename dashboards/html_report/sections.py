@@ -4,21 +4,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
-from typing import Final
+from typing import Final, TypedDict
 
 import polars as pl
 
-from meshslo.analysis.answer import Answer
 from meshslo.analysis.api import CallStore
 from meshslo.analysis.config import Config
+from meshslo.analysis.recommend import Recommendations
 from meshslo.analysis.report import Report, report
 from meshslo.analysis.rollup import Rollup
 from meshslo.analysis.streams import stream_costs
 from meshslo.dashboards import figures, frames, tables
 from meshslo.dashboards.buckets import bucket_for
+from meshslo.dashboards.commands.recommend import show_to_do
 from meshslo.dashboards.frames import GROUP
 from meshslo.dashboards.papers import Html
-from meshslo.dashboards.presenters import shown
+from meshslo.dashboards.presenters import Presenter, Shown, shown
 from meshslo.telemetry.errors import MeshsloError
 from meshslo.telemetry.vocabulary import Phase
 
@@ -37,6 +38,13 @@ HOW_TO_READ: Final = (
 )
 
 
+class Window(TypedDict):
+    """Calls that started in [since, until); None is an open end."""
+
+    since: datetime | None
+    until: datetime | None
+
+
 @dataclass(frozen=True)
 class Asked:
     """The store, the report that was asked for, and the window and config that all else is answered with."""
@@ -47,17 +55,22 @@ class Asked:
     since: datetime | None = None
     until: datetime | None = None
 
+    @property
+    def window(self) -> Window:
+        """The window as the store's verbs take it."""
+        return {"since": self.since, "until": self.until}
+
     @cached_property
     def timed(self) -> Rollup:
         """The rollup of the report's phase by hop, in time buckets that suit the window."""
         first, last = self.report.start, self.report.end
         bucket = "1m" if first is None or last is None else bucket_for(last - first)
         phase: Phase = self.report.phase
-        return self.store.rollup(by=["hop"], bucket=bucket, phases=[phase], since=self.since, until=self.until).pick_vantage()
+        return self.store.rollup(by=["hop"], bucket=bucket, phases=[phase], **self.window).pick_vantage()
 
     def hops(self, phase: Phase = "total") -> Report:
         """The report of a phase by hop."""
-        return self.store.report(by=["hop"], phase=phase, quantiles=(0.5, 0.95, 0.99), since=self.since, until=self.until)
+        return self.store.report(by=["hop"], phase=phase, quantiles=(0.5, 0.95, 0.99), **self.window)
 
 
 def report_page(asked: Asked) -> str:
@@ -75,7 +88,11 @@ def _parts(asked: Asked) -> Iterator[Part]:
     yield _lasting(asked)
     yield _course(asked)
     yield _streams(asked)
-    yield from (_told(title, ask) for title, ask in _verdicts(asked))
+    yield _told("Whose time it is", lambda: shown(asked.store.chain(**asked.window)))
+    yield _told("What to change", lambda: _to_do(asked))
+    if asked.config.slo:
+        yield _told("Objectives", lambda: shown(asked.store.slo(asked.config, at=asked.until)))
+    yield _told("What the data can bear", lambda: shown(asked.store.doctor(**asked.window)))
 
 
 def _chain(hops: Report) -> Part:
@@ -154,12 +171,11 @@ def _streams(asked: Asked) -> Part:
     return Part("Streams", drawn, paper.text)
 
 
-def _verdicts(asked: Asked) -> Iterator[tuple[str, Callable[[], Answer]]]:
-    yield "Whose time it is", partial(asked.store.chain, since=asked.since, until=asked.until)
-    yield "What to change", partial(asked.store.recommend, config=asked.config, since=asked.since, until=asked.until)
-    if asked.config.slo:
-        yield "Objectives", partial(asked.store.slo, asked.config, at=asked.until)
-    yield "What the data can bear", partial(asked.store.doctor, since=asked.since, until=asked.until)
+def _to_do(asked: Asked) -> Shown:
+    """What is to be set, in picture and words; the other answers are counted."""
+    advice = asked.store.recommend(config=asked.config, **asked.window)
+    say = partial(show_to_do, where="`meshslo recommend` shows them all, each with its reason.")
+    return Shown(advice, Presenter(Recommendations, say, lambda every: shown(every.to_do).drawn()))
 
 
 CAPTIONS: Final = {
@@ -169,12 +185,11 @@ CAPTIONS: Final = {
 }
 
 
-def _told(title: str, ask: Callable[[], Answer]) -> Part:
+def _told(title: str, ask: Callable[[], Shown]) -> Part:
     """An answer as its command prints it, below its picture; or the sentence that says why there is none."""
     try:
-        answer = ask()
+        found = ask()
     except MeshsloError as error:
         return Part(title, html=Html().paragraph(str(error)))
-    found = shown(answer)
     drawn = found.drawn()
     return Part(title, [] if drawn is None else [(drawn, CAPTIONS[title])], found.html())

@@ -84,7 +84,7 @@ def test_names_are_no_markup() -> None:
     text = built(odd)
     assert "</script><b>" not in text
     assert any("</script><b>x" in json.dumps(figure, ensure_ascii=False) for figure in drawn(text))
-    assert "gateway></script><b>x" in [row[1] for row in cells(text)]
+    assert any("gateway></script><b>x" in row for row in cells(text))
 
 
 def test_a_question_without_an_answer_says_why() -> None:
