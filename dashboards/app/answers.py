@@ -152,7 +152,11 @@ def rollup(asked: Asked, phase: Phase, keys: tuple[str, ...], bucket: str | None
 
 @st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Looking at calls ...")
 def observed(asked: Asked, budget: float | None) -> Observed:
-    """The evidence that recommendations rest on; `budget` in the place of the config's false-timeout budget."""
+    """The evidence that recommendations rest on; `budget` in the place of the config's false-timeout budget.
+
+    StoreError where the window holds metrics and no single calls.
+    """
+    opened(asked).need_calls(asked.since, asked.until)
     settings = config(asked)
     if budget is not None:
         objectives = settings.objectives.model_copy(update={"false_timeout_ratio": budget})

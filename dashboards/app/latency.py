@@ -83,7 +83,7 @@ def _lasting(view: View, keys: list[str], phase: Phase, names: list[str]) -> Non
     st.subheader("How many are still running")
     rows = curves(view.rollup(phase, keys=keys), keys, names)
     one_hop = view.rollup(phase).totals["hop"].n_unique() == 1
-    lines = limits(view.recommendations(), phase) if one_hop else []
+    lines = limits(view.recommendations(), phase) if one_hop and view.has_calls() else []
     draw(still_running(rows, AXES[phase], lines), "survival")
     where = "Timeouts deployed now are dashed, proposed ones solid." if one_hop else "Filter one hop to see its timeouts here."
     st.caption(f"A curve that ends above 0.1 % ends where the longest call was cut: what is beyond was not seen. {where}")

@@ -61,11 +61,7 @@ def _items(view: View) -> list[Recommendation]:
     """The list; empty, with a word, where there is nothing to recommend."""
     items = sorted(view.recommendations().items, key=lambda item: item.kind != "timeout")
     if not items:
-        st.info(
-            "There is nothing to recommend for what is shown: settings follow from single calls (spans), not from metrics. "
-            "Widen the filters, or collect spans with `meshslo collect`.",
-            icon=":material/info:",
-        )
+        st.info("There is nothing to recommend for what is shown: widen or reset the filters.", icon=":material/info:")
         return []
     if view.filters.tenant:
         st.caption("Settings of a mesh hold for all tenants: the tenant filter does not apply here.")

@@ -44,6 +44,10 @@ class View:
         """StoreError, with the way out, where the window holds no calls at all."""
         answers.extent(self.asked)
 
+    def has_calls(self) -> bool:
+        """Whether the window holds single calls, and not metrics alone."""
+        return any(each != "metric" for each in answers.rollup(self.asked, "total", ("hop",), None).vantages())
+
     @cached_property
     def extent(self) -> tuple[datetime, datetime]:
         """First and last start of a call in the window; StoreError where it holds none."""

@@ -85,13 +85,18 @@ def test_one_call_is_enough_for_a_page(tmp_path: Path, path: str) -> None:
     opened(filled(tmp_path / "store", make_calls([make_call(first_token_s=0.2, max_gap_s=0.1, chunks=7)])), path)
 
 
+def metered(folder: Path) -> Path:
+    """A store that holds metrics and no single calls."""
+    store = files.open_store(filled(folder / "store"))
+    series = make_series(make_histogram([0.1, 1.0], [500.0, 20.0]))
+    MetricStore(store.layout).append(series, since=EPOCH, until=EPOCH + timedelta(minutes=1))
+    return store.path
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
 def test_metrics_without_calls_are_shown_as_far_as_they_go(tmp_path: Path, path: str) -> None:
-    store = files.open_store(filled(tmp_path / "store"))
-    series = make_series(make_histogram([0.1, 1.0], [500.0, 20.0]))
-    MetricStore(store.layout).append(series, since=EPOCH, until=EPOCH + timedelta(minutes=1))
-    opened(store.path, path)
+    opened(metered(tmp_path), path)
 
 
 def test_one_call_is_no_quantile(tmp_path: Path) -> None:
@@ -247,10 +252,10 @@ def test_live_mode_shows_the_same(store: Path) -> None:
         ({"since": "2030-01-01"}, "no calls started in"),
     ],
 )
-@pytest.mark.parametrize("path", PATHS[:3])
+@pytest.mark.parametrize("path", PATHS[:4])
 def test_what_cannot_be_shown_is_said(store: Path, path: str, query: dict[str, str], words: str) -> None:
     assert words in opened(store, path, **query).info[0].value
 
 
-def test_nothing_recommended_is_said(store: Path) -> None:
-    assert "nothing to recommend" in opened(store, "recommendations", hop="nobody>nothing").info[0].value
+def test_nothing_is_recommended_from_metrics_alone(tmp_path: Path) -> None:
+    assert "settings follow from calls" in opened(metered(tmp_path), "recommendations").info[0].value
