@@ -2,7 +2,8 @@
 
 Vantages nest: what the caller's side saw lasts at least as long as what the callee's side saw of the same calls. So an inner
 vantage that is longer, beyond both intervals, contradicts; an outer one that is longer has only waited more. Metrics may be
-anyone's, so that either way they contradict.
+anyone's, so that either way they contradict. Where calls were cut, the two sides saw them end at different moments (a callee
+learns of it with its next chunk): what these calls would have become must not explain the difference either.
 """
 
 from collections.abc import Iterator
@@ -12,16 +13,18 @@ from typing import Final, Literal
 
 import polars as pl
 
-from meshslo.telemetry.vocabulary import VANTAGES
+from meshslo.telemetry.vocabulary import CENSORED, VANTAGES
 
+from .endings import leaving_band
 from .quantile import Quantile
 from .rollup import Rollup
 from .survival import LifeTable
 
 QUANTILES: Final = (0.5, 0.99)
 
-Verdict = Literal["agree", "nested", "contradiction", "saturated", "unknown"]
-"""Intervals overlap; the outer is longer; the inner is; a metric ends at its top bucket; one side has no estimate."""
+Verdict = Literal["agree", "nested", "contradiction", "cut_apart", "saturated", "unknown"]
+"""Intervals overlap; the outer is longer; the inner is; the inner is, unless cut calls would have ended as they may have; a
+metric ends at its top bucket; one side has no estimate."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,9 @@ def _pair(hop: str, outer: tuple[str, pl.DataFrame], inner: tuple[str, pl.DataFr
     outer_ok, inner_ok = (int(side.filter(pl.col("outcome") == "ok")["count"].sum()) for _, side in (outer, inner))
     for q in QUANTILES:
         far, near = (table.quantile(q) for table in tables)
+        verdict = _verdict(far, near, metric="metric" in (outer[0], inner[0]))
+        if verdict == "contradiction" and _cuts_may_explain(outer[1], inner[1], q, scale):
+            verdict = "cut_apart"
         yield Comparison(
             hop=hop,
             q=q,
@@ -76,7 +82,7 @@ def _pair(hop: str, outer: tuple[str, pl.DataFrame], inner: tuple[str, pl.DataFr
             inner_high_s=near.high_s,
             outer_ok=outer_ok,
             inner_ok=inner_ok,
-            verdict=_verdict(far, near, metric="metric" in (outer[0], inner[0])),
+            verdict=verdict,
         )
 
 
@@ -85,11 +91,22 @@ def _verdict(outer: Quantile, inner: Quantile, *, metric: bool) -> Verdict:
         return "unknown"
     if metric and inner.status == "at_least" and outer.status == "ok":
         return "saturated"
-    if inner.low_s is not None and outer.high_s is not None and inner.low_s > outer.high_s:
+    if _longer(inner, outer):
         return "contradiction"
-    if outer.low_s is not None and inner.high_s is not None and outer.low_s > inner.high_s:
+    if _longer(outer, inner):
         return "contradiction" if metric else "nested"
     return "agree"
+
+
+def _longer(one: Quantile, other: Quantile) -> bool:
+    """Whether `one` is, beyond both intervals."""
+    return one.low_s is not None and other.high_s is not None and one.low_s > other.high_s
+
+
+def _cuts_may_explain(outer: pl.DataFrame, inner: pl.DataFrame, q: float, scale: int) -> bool:
+    """Whether some endings of the calls that were cut leave neither side longer than the other, beyond their intervals."""
+    far, near = (leaving_band(side, q, scale=scale, left=sorted(CENSORED)) for side in (outer, inner))
+    return not _longer(near.soonest, far.latest) and not _longer(far.soonest, near.latest)
 
 
 def _said(value_s: float | None, high_s: float | None) -> str:

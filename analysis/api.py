@@ -164,7 +164,7 @@ class CallStore(Verbs):
     def doctor(self, *, since: datetime | None = None, until: datetime | None = None) -> Diagnosis:
         """What the calls in [since, until) can bear: who saw each hop, what is set, vantages that contradict each other."""
         rollup = self.rollup(by=("hop",), bucket=None, phases=("total",), since=since, until=until)
-        return examine(self.scan(since, until), rollup)
+        return examine(self.scan(since, until), rollup, None if self.series is None else self.series(since, until))
 
     def slo(self, config: Config, *, at: datetime | None = None, each: Sequence[str] = ()) -> SloReport:
         """How the objectives of `config` (its `slo` tables) stand at `at`, just after the last call where it is not given.

@@ -55,6 +55,34 @@ class Skew:
     orphans: int
 
 
+@dataclass(frozen=True)
+class Metered:
+    """What a profile's metrics of one server say: of how many hops, in which seconds, and in which steps of time."""
+
+    profile: str
+    source: str
+    hops: int
+    phases: tuple[str, ...]
+    start: datetime
+    end: datetime
+
+
+def metered(series: pl.LazyFrame) -> tuple[Metered, ...]:
+    """The profiles in `series` (rows of `telemetry.store.metrics.SERIES` with their steps), in order of name."""
+    found = (
+        series.group_by("profile", "source")
+        .agg(
+            hops=pl.col("hop").n_unique(),
+            phases=pl.col("phase").drop_nulls().unique().sort(),
+            start=pl.col("start").list.min().min().dt.cast_time_unit("us"),
+            end=(pl.col("start").list.max() + pl.duration(microseconds=pl.col("step_s") * 1e6)).max().dt.cast_time_unit("us"),
+        )
+        .sort("profile", "source")
+        .collect(engine="streaming")
+    )
+    return tuple(Metered(**row | {"phases": tuple(row["phases"])}) for row in found.iter_rows(named=True))
+
+
 def coverage(calls: pl.LazyFrame) -> Coverage:
     """Count what `calls` (rows of `telemetry.schema`) can tell."""
     hops, ends = pl.collect_all([_by_hop(calls), _ends(calls)], engine="streaming")

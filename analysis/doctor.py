@@ -12,7 +12,7 @@ import polars as pl
 
 from .agreement import QUANTILES, Comparison, compare
 from .answer import Answer
-from .coverage import Coverage, coverage
+from .coverage import Coverage, Metered, coverage, metered
 from .deadlines import Pile, find_piles
 from .rollup import Rollup
 
@@ -42,6 +42,8 @@ class Diagnosis(Answer):
     coverage: Coverage
     comparisons: tuple[Comparison, ...]
     findings: tuple[Finding, ...]
+    metrics: tuple[Metered, ...] = ()
+    """The profiles whose metrics the store has."""
 
     def at_least(self, severity: Severity) -> tuple[Finding, ...]:
         """The findings of this severity or a worse one."""
@@ -72,27 +74,37 @@ class Diagnosis(Answer):
             "duplicates": seen.duplicates,
             "skew": asdict(seen.skew),
             "hops": seen.hops.to_dicts(),
+            "metrics": [{**asdict(one), "start": one.start.isoformat(), "end": one.end.isoformat()} for one in self.metrics],
             "comparisons": [asdict(comparison) for comparison in self.comparisons],
             "findings": [asdict(finding) for finding in self.findings],
         }
 
 
-def examine(calls: pl.LazyFrame, rollup: Rollup) -> Diagnosis:
-    """Diagnose `calls` (rows of `telemetry.schema`); `rollup` of the same window by hop, metrics among its vantages."""
+def examine(calls: pl.LazyFrame, rollup: Rollup, series: pl.LazyFrame | None = None) -> Diagnosis:
+    """Diagnose `calls` (rows of `telemetry.schema`); `rollup` of the same window by hop, metrics among its vantages.
+
+    series: the metrics themselves, where the store has some.
+    """
     seen = coverage(calls)
+    metrics = () if series is None else metered(series)
     comparisons = tuple(compare(rollup.by(["hop"])))
     found = [finding for check in CHECKS for finding in check(seen, comparisons)]
+    found += _nothing(seen, metrics)
     found += _hidden_deadlines(find_piles(rollup))
     found.sort(key=lambda finding: (-SEVERITIES.index(finding.severity), finding.code, finding.subject))
-    return Diagnosis(seen, comparisons, tuple(found))
+    return Diagnosis(seen, comparisons, tuple(found), metrics)
 
 
 Check = Callable[[Coverage, tuple[Comparison, ...]], Iterator[Finding]]
 
 
-def _nothing(seen: Coverage, comparisons: tuple[Comparison, ...]) -> Iterator[Finding]:
-    if not seen.calls and not comparisons:
+def _nothing(seen: Coverage, metrics: tuple[Metered, ...]) -> Iterator[Finding]:
+    if not seen.calls and not metrics:
         yield Finding("MS901", "error", "store", "there are no calls", "fill it with meshslo collect, import or pull")
+    if not seen.calls and metrics:
+        why = "there are metrics and no single calls: hops and quantiles can be reported, tenants only where a label names them"
+        way = "collect or pull traces too: recommend, backtest and the chain follow from single calls"
+        yield Finding("MS916", "note", "store", why, way)
 
 
 def _callers(seen: Coverage, _: tuple[Comparison, ...]) -> Iterator[Finding]:
@@ -223,7 +235,6 @@ def _percent(share: float) -> str:
 
 
 CHECKS: Final[tuple[Check, ...]] = (
-    _nothing,
     _callers,
     _tenants,
     _models,

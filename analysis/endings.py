@@ -4,7 +4,7 @@ A call that its caller gave up on is censored in the survival estimate as if lea
 leave because it is slow, the estimate is off; the two bounds say by how much at most.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -24,15 +24,22 @@ class Band:
     latest: Quantile
 
 
-def leaving_band(cells: pl.DataFrame, q: float, confidence: float = 0.95, *, scale: int = histogram.SCALE) -> Band:
-    """Between what the `q` quantile of `cells` (one group and phase) lies, whatever the `cancelled` calls would have done.
+def leaving_band(
+    cells: pl.DataFrame,
+    q: float,
+    confidence: float = 0.95,
+    *,
+    scale: int = histogram.SCALE,
+    left: Collection[Outcome] = ("cancelled",),
+) -> Band:
+    """Between what the `q` quantile of `cells` (one group and phase) lies, whatever the calls that `left` would have done.
 
-    Timeouts stay censored: a timer does not know how slow a call is going to be. Source: Peterson 1976.
+    Timeouts stay censored unless named: a timer does not know how slow a call is going to be. Source: Peterson 1976.
     """
-    left = pl.col("censored") & (pl.col("outcome") == "cancelled")
-    ended = cells.with_columns((pl.col("event") | left).alias("event"), (pl.col("censored") & ~left).alias("censored"))
+    gone = pl.col("censored") & pl.col("outcome").is_in(list(left))
+    ended = cells.with_columns((pl.col("event") | gone).alias("event"), (pl.col("censored") & ~gone).alias("censored"))
     never = pl.lit(int(histogram.index_of([histogram.CEILING_S], scale)[0]), dtype=histogram.INDEX_TYPE)
-    stayed = cells.with_columns(pl.when(left).then(never).otherwise("index").alias("index"))
+    stayed = cells.with_columns(pl.when(gone).then(never).otherwise("index").alias("index"))
     soonest, latest = (LifeTable.from_cells(frame, scale=scale) for frame in (ended, stayed))
     longest_s = LifeTable.from_cells(cells, scale=scale).longest_s
     answer = latest.quantile(q, confidence)

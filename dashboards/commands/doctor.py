@@ -34,6 +34,8 @@ def doctor(
 ) -> None:
     """Tell what the data can bear: who saw each hop, what is set, clocks, sampling, vantages that contradict each other.
 
+    Metrics that were pulled or pushed are listed by the profile that reads them (istio, linkerd, vllm, ...).
+
     Example: meshslo doctor --store ./meshslo-store --since 24h
     """
     from meshslo.analysis.api import open_store
@@ -52,6 +54,10 @@ def show(diagnosis: "Diagnosis", console: "Console") -> None:
 
     if diagnosis.coverage.calls:
         tables.show(console, _hops(diagnosis, console))
+    for one in diagnosis.metrics:
+        what = f"{one.hops} hop{'s' * (one.hops != 1)}, {', '.join(one.phases) or 'counters only'}"
+        text = f"metrics of {one.profile} from {one.source}: {what}; {one.start:%Y-%m-%d %H:%M} to {one.end:%Y-%m-%d %H:%M} UTC"
+        console.print(text, markup=False, highlight=False)
     differing = [item for item in diagnosis.comparisons if item.verdict not in ("agree", "unknown")]
     if differing:
         tables.show(console, _comparisons(differing, console))

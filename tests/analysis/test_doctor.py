@@ -117,6 +117,30 @@ def test_a_callee_that_saw_longer_calls_than_its_caller_contradicts() -> None:
     assert diagnosis.findings[0].message == "p50 is 1.2 s at client, 3 s at server"
 
 
+def test_calls_that_were_cut_at_different_moments_do_not_contradict() -> None:
+    """A caller's idle timer cut three in ten at 0.5 s; the callee learned of it with its next chunk, at 1.45 s."""
+    rows = healthy(1000)
+    client = [row | {"vantage": "client"} for row in rows]
+    for number in range(0, 1000, 10):
+        for place in (number, number + 3, number + 6):
+            client[place] |= {"outcome": "timeout", "duration_s": 0.5}
+            rows[place] |= {"outcome": "cancelled", "duration_s": 1.45}
+    diagnosis = diagnose(client + rows)
+    p50 = diagnosis.comparisons[0]
+    assert p50.inner_low_s > p50.outer_high_s  # type: ignore[operator]  # both are known
+    assert p50.verdict == "cut_apart"
+    assert "MS912" not in codes(diagnosis)
+
+
+def test_what_cut_calls_cannot_explain_still_contradicts() -> None:
+    rows = [row | {"duration_s": 3.0} for row in healthy(1000)]
+    client = healthy(1000, vantage="client")
+    for number in range(0, 1000, 20):
+        client[number] |= {"outcome": "timeout", "duration_s": 0.5}
+        rows[number] |= {"outcome": "cancelled", "duration_s": 0.6}
+    assert "MS912" in codes(diagnose(client + rows))
+
+
 def test_a_caller_that_waited_longer_does_not_contradict() -> None:
     rows = [row | {"duration_s": 3.0} for row in healthy(vantage="client")] + healthy()
     diagnosis = diagnose(rows)
