@@ -15,6 +15,9 @@ Value = float | int | str
 Settings = Mapping[str, Value]
 """Values by the names of `NAMES`; what is absent is off."""
 
+BUDGET: Final = frozenset({"retry_budget_ratio", "retry_budget_min_per_s", "min_retry_concurrency", "retry_budget_interval"})
+"""Settings that make one budget."""
+
 BUDGET_INTERVAL_S: Final = 10.0
 """The interval that a recommended budget is emitted with."""
 
@@ -102,10 +105,12 @@ class Mesh:
     deployed: Deployed = field(default_factory=Deployed)
     extra: Deployed = field(default_factory=Deployed)
 
-    def settings(self, target: Target) -> Settings | None:
-        """What holds for a hop's route and model; None where no route to its callee was read."""
-        if not self.deployed.knows(target.callee):
-            return None
+    def knows(self, target: Target) -> bool:
+        """Whether a route to the target's callee was read, so that what is absent is known to be off."""
+        return self.deployed.knows(target.callee)
+
+    def settings(self, target: Target) -> Settings:
+        """What was read for a hop's route and model; of a callee whose routes were not read, its budget and breaker alone."""
         found: dict[str, Value] = {}
         for name, source in NAMES.items():
             placed = getattr(self, source).find(name, target.callee, target.route, target.model)
@@ -115,8 +120,9 @@ class Mesh:
 
     @property
     def callees(self) -> str:
-        """Whom it leads to, in words."""
-        return ", ".join(sorted({name for rule in self.deployed.routes for name in {rule.callee, *rule.hosts} - {""}}))
+        """Whom it is about, in words."""
+        routes = {name for rule in self.deployed.routes for name in (rule.callee, *rule.hosts)}
+        return ", ".join(sorted((routes | {rule.callee for rule in self.deployed.clusters}) - {""}))
 
 
 def recommended(advice: Recommendations, target: Target, base: Settings) -> Settings:
@@ -125,10 +131,13 @@ def recommended(advice: Recommendations, target: Target, base: Settings) -> Sett
     for item in sorted(advice.items, key=_how_specific):
         if _covers(item.target, target) and item.setting in NAMES:
             found[item.setting] = item.wanted
-    wanted = {name: value for name, value in found.items() if value is not None}
+    return _over(base, {name: value for name, value in found.items() if value is not None})
+
+
+def _over(base: Settings, wanted: Settings) -> Settings:
+    """`wanted`, and what of `base` it says nothing of. A budget's floor and interval go with it: they are no one else's."""
     if any(name.startswith("retry_budget") for name in wanted):
-        # A budget takes the place of the breaker, and its own interval that of the one before.
-        base = {name: value for name, value in base.items() if name not in ("min_retry_concurrency", "retry_budget_interval")}
+        base = {name: value for name, value in base.items() if name not in BUDGET}
     return {**base, **wanted}
 
 
@@ -156,10 +165,10 @@ def policies(targets: Sequence[Target], proposed: Mesh | Recommendations, now: M
     for target in targets:
         base = now.get(target, {})
         if isinstance(proposed, Recommendations):
-            settings: Settings = recommended(proposed, target, base)
+            settings = recommended(proposed, target, base)
         else:
             told = proposed.settings(target)
-            settings = base if told is None else told
+            settings = told if proposed.knows(target) else _over(base, told)
         found.append(Policy.of(settings))
     return found
 

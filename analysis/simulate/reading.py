@@ -31,12 +31,13 @@ def read(calls: pl.LazyFrame) -> Replay:
     BadInputError where there is none that can be replayed.
     """
     known = ~pl.col("hop").str.starts_with(f"{UNKNOWN}>") & ~pl.col("hop").str.ends_with(f">{UNKNOWN}")
-    rows = calls.select(_COLUMNS).filter(known).collect()
+    every = calls.select(_COLUMNS).collect()
+    rows = every.filter(known)
     chosen = _best_vantage(rows)
     timed = chosen.filter(pl.col("duration_s").is_not_null() | (pl.col("outcome") == "rejected"))
     if timed.is_empty():
         raise BadInputError(
-            f"none of {rows.height:,} calls can be replayed: that takes a duration and to know who called whom; "
+            f"none of {every.height:,} calls can be replayed: that takes a duration and to know who called whom; "
             "`meshslo doctor` says what is missing"
         )
     ready = _with_whole(_numbered(_completed(timed, rows)), rows)

@@ -103,13 +103,12 @@ class _Now:
         every = targets(self.replay)
         if isinstance(proposed, Recommendations):
             return {target: self._of(target) or stated_now(proposed, target, self._inferred[target]) for target in every}
-        left = [target for target in every if proposed.settings(target) is None]
-        if len(left) == len(every):
+        if not any(proposed.settings(target) for target in every):
             raise BadInputError(
-                f"nothing of what is proposed concerns these calls: it leads to {proposed.callees or 'nobody'}, and they go to "
+                f"nothing of what is proposed concerns these calls: it is about {proposed.callees or 'nobody'}, and they go to "
                 f"{', '.join(sorted({target.callee for target in every}))}"
             )
-        return {target: self._of(target) or self._inferred[target] for target in left}
+        return {target: self._of(target) or self._inferred[target] for target in every if not proposed.knows(target)}
 
     def notes(self, proposed: Proposal) -> Iterator[str]:
         """Which targets go on under what calls show of their policy, and what that is."""
@@ -119,7 +118,7 @@ class _Now:
             yield f"{target}: nothing proposed leads there; it goes on as calls show: {known or 'no timer, no repetition'}"
 
     def _of(self, target: Target) -> Settings | None:
-        return self.current.settings(target) if self.current else None
+        return self.current.settings(target) if self.current and self.current.knows(target) else None
 
 
 @dataclass(frozen=True, eq=False)

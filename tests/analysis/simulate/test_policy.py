@@ -112,6 +112,19 @@ def test_recommendations_change_what_they_are_about_and_no_more() -> None:
     assert policy.retry_on == frozenset(SAFE_CONDITIONS)
 
 
+def test_a_budget_alone_changes_the_budget_of_what_is_at_work_now() -> None:
+    mesh = read_mesh({"dr.yaml": DESTINATION_RULE.replace("POLICY", "{retryBudget: {percent: 5}}")})
+    now = {
+        "total_timeout": 3.0,
+        "retry_attempts": 2,
+        "retry_on": "5xx",
+        "min_retry_concurrency": 9.0,
+        "retry_budget_ratio": 0.5,
+    }
+    (policy,) = policies([TARGET], mesh, {TARGET: now})
+    assert (policy.total_s, policy.retries, policy.limit) == (3.0, 2, Limit(3.0, 0.05))
+
+
 def test_the_most_specific_recommendation_counts() -> None:
     advice = advice_of(timeout(45.0), timeout(9.0, model="m"), wanted("total_timeout", 7.0, route=None))
     assert Policy.of(recommended(advice, TARGET, {})).total_s == 9.0

@@ -156,7 +156,7 @@ def test_calls_without_a_duration_are_left_out_and_said() -> None:
 
 
 def test_a_proposal_that_concerns_none_of_the_calls_is_refused() -> None:
-    with pytest.raises(BadInputError, match="leads to payments, and they go to generator"):
+    with pytest.raises(BadInputError, match="is about payments, and they go to generator"):
         from_calls(plain_calls([1.0])).simulate(mesh_of("payments"))
 
 
