@@ -26,7 +26,7 @@ def figure(answer: Recommendations) -> "go.Figure | None":
 
 
 def _is_known(item: Recommendation) -> bool:
-    return any(value is not None and value.unit == "s" for value in (item.current, item.proposed))
+    return item.setting.endswith("_timeout") and (item.current is not None or item.proposed is not None)
 
 
 def _row(number: int, item: Recommendation) -> dict[str, object]:

@@ -1,11 +1,13 @@
 """`.figure()`, `.to_pandas()` and a notebook's view of every kind of answer."""
 
 import importlib.util
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from meshslo.analysis import answer as answers
+from meshslo.analysis.recommend import Recommendations
 from meshslo.dashboards import presenters
 from meshslo.dashboards.presenters import Presenter, shown
 from meshslo.telemetry.discovery import members
@@ -51,6 +53,12 @@ def test_the_picture_of_recommendations_has_timeouts_now_and_proposed() -> None:
     assert points(figure, "now") == [(3.0, first)]
     assert points(figure, "proposed") == [(4.6, first), (4.6, second)]
     assert [list(trace.text) for trace in figure.data if "observed" in trace.name] == [["4.2 s (4.0 s to 4.6 s)"] * 2]
+
+
+def test_seconds_that_are_no_timeout_are_not_among_them() -> None:
+    (item, *_) = recommendations().items
+    with pytest.raises(BadConfigError, match="no picture"):
+        Recommendations(items=(replace(item, setting="base_ejection_time"),)).figure()
 
 
 def test_the_picture_of_a_backtest_tells_kept_from_broken() -> None:
