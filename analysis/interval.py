@@ -50,7 +50,7 @@ def binomial_quantile(share: ArrayLike, n: ArrayLike, p: float) -> Floats:
     """
     share, n = np.asarray(share, dtype=np.float64), np.asarray(n, dtype=np.float64)
     with np.errstate(invalid="ignore"):
-        found = np.ceil(bdtrik(share, n, p))
+        found = np.where(n > 0, np.ceil(bdtrik(share, n, p)), 0.0)
         before = np.maximum(found - 1.0, 0.0)
         # The inverse is exact to rounding only: the number before may do already.
         least: Floats = np.where(bdtr(before, n.astype(np.int64), p) >= share, before, found)

@@ -88,6 +88,10 @@ _ALL = (
     ),
     Setting("max_ejection_percent", "outlier", "percent", "MS308", "pods that may be out at a time, of 100", of_callee=True),
     Setting("hedge_delay", "hedge", "s", "MS205", "after how long a second call is sent beside one that has not answered"),
+    Setting(
+        "locality_failover_priority", "locality", "names", "MS391", "labels whose pods come first, in order", of_callee=True
+    ),
+    Setting("locality_distribute", "locality", "names", "MS392", "per cent of each zone's calls to each zone", of_callee=True),
     Setting("slow_pods", "outlier", "names", "MS309", "pods surely slower than the others with the same work", of_callee=True),
     Setting("mtls_strict", "identity", "names", "MS401", "whether callers must show a certificate: STRICT", of_callee=True),
     Setting("allowed_principals", "identity", "names", "MS402", "identities that may call a route"),

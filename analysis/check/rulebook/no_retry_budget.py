@@ -1,7 +1,7 @@
 """MS213: retries that no budget bounds."""
 
 from meshslo.analysis.check.rule import Hit, Rule, Subject, each_route
-from meshslo.analysis.policy.deployed import RouteRule
+from meshslo.analysis.policy.deployed import RouteRule, is_default
 
 
 def _inspect(route: RouteRule, subject: Subject) -> Hit | None:
@@ -13,6 +13,7 @@ def _inspect(route: RouteRule, subject: Subject) -> Hit | None:
     return Hit(
         attempts.source,
         f"calls of {route.callee} are repeated up to {attempts.value} times each and no budget bounds them together",
+        severity="info" if is_default(attempts.source) else None,
     )
 
 
@@ -20,7 +21,7 @@ RULE = Rule(
     code="MS213",
     name="no-retry-budget",
     severity="warning",
-    finds="Retries of a callee for which no retry budget is set.",
+    finds="Retries of a callee for which no retry budget is set; for information where the mesh repeats unasked.",
     why="Without a budget a partial outage becomes a storm of retries: Istio allows 2^32 - 1 at a time unasked, Envoy Gateway "
     "1024, and Linkerd's annotations know no budget at all.",
     instead="a retry budget for the callee: `meshslo recommend retries` says which ratio",

@@ -55,9 +55,28 @@ class Policies:
             for manifest in self._all
         )
 
+    def hold_for(self, found: FoundRule) -> bool:
+        """Whether a route is Envoy Gateway's: it is attached to a Gateway of its class, or of none that is known here."""
+        parents = found.parents("Gateway")
+        classes = {self._classes[name] for name in parents if name in self._classes}
+        return bool(parents) and self.known and (not classes or any(self._is_own(name) for name in classes))
+
+    @cached_property
+    def _classes(self) -> dict[str, str]:
+        """Class of each Gateway."""
+        gateways = (m for m in self._all if m.is_a("gateway.networking.k8s.io", "Gateway"))
+        return {m.name: str(m.spec.get("gatewayClassName", "")) for m in gateways}
+
+    def _is_own(self, gateway_class: str) -> bool:
+        defined = [m for m in self._all if m.kind == "GatewayClass" and m.name == gateway_class]
+        if defined:
+            return any(str(m.spec.get("controllerName", "")).startswith(CONTROLLER) for m in defined)
+        # Defined elsewhere: its name is all there is, and these are those of the documentation.
+        return gateway_class == "eg" or "envoy" in gateway_class
+
     def route(self, found: FoundRule) -> Iterator[tuple[str, Placed | None]]:
         """Timeouts and retries of a rule of a route, the last of a setting holds: its policies', else Envoy Gateway's own."""
-        if not self.known or not found.parents("Gateway"):
+        if not self.hold_for(found):
             return
         if found.manifest.kind != "AIGatewayRoute":
             place = found.manifest.place(found.rule, "timeouts")
@@ -71,8 +90,8 @@ class Policies:
 
     def clusters(self, rules: Iterable[FoundRule]) -> list[ClusterRule]:
         """Breakers, budgets and outlier detection of every callee that the rules lead to."""
-        first = {callee: found for found in reversed(list(rules)) if found.parents("Gateway") for callee in found.callees}
-        return [ClusterRule(callee, dict(self._cluster(found))) for callee, found in sorted(first.items()) if self.known]
+        first = {callee: found for found in reversed(list(rules)) if self.hold_for(found) for callee in found.callees}
+        return [ClusterRule(callee, dict(self._cluster(found))) for callee, found in sorted(first.items())]
 
     def _cluster(self, found: FoundRule) -> Iterator[tuple[str, Placed]]:
         policy = _attached(self._backend, found)

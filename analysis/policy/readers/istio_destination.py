@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from meshslo.analysis.policy.deployed import ClusterRule
 from meshslo.analysis.policy.manifest import Manifest
-from meshslo.analysis.policy.node import child, first_label
+from meshslo.analysis.policy.node import child, entries, first_label, scalars
 from meshslo.analysis.policy.values import Placed, defaults_of
+from meshslo.analysis.policy.zones import write_weights
 
 DEFAULT_PERCENT: Final = 20.0
 DEFAULT_CONCURRENCY: Final = 3
@@ -37,7 +38,12 @@ OUTLIER_TIMES: Final = {"interval": ("interval", 10.0), "baseEjectionTime": ("ba
 def read_destination(manifest: Manifest) -> ClusterRule:
     """The settings of the rule's `trafficPolicy`; those of subsets and single ports stand beside it and are not merged."""
     policy = child(manifest.spec, "trafficPolicy")
-    found = [*_budget(manifest, policy), *_pool(manifest, policy), *_outliers(manifest, policy)]
+    found = [
+        *_budget(manifest, policy),
+        *_pool(manifest, policy),
+        *_outliers(manifest, policy),
+        *_locality(manifest, policy),
+    ]
     return ClusterRule(first_label(str(manifest.spec.get("host", ""))), dict(found))
 
 
@@ -66,6 +72,24 @@ def _pool(manifest: Manifest, policy: Any) -> Iterator[tuple[str, Placed]]:
     connect = manifest.seconds(child(pool, "tcp"), "connectTimeout")
     if connect is not None:
         yield "connect_timeout", connect
+
+
+def _locality(manifest: Manifest, policy: Any) -> Iterator[tuple[str, Placed]]:
+    """Priorities, or weights between zones; a locality is REGION/ZONE/SUBZONE, and its zone is what is compared."""
+    locality = child(policy, "loadBalancer", "localityLbSetting")
+    if labels := scalars(locality, "failoverPriority"):
+        place = manifest.place(locality, "failoverPriority")
+        yield "locality_failover_priority", Placed(",".join(labels), "names", place)
+    if entries(locality, "distribute"):
+        weights = {
+            _zone(each.get("from")): {_zone(to): int(part) for to, part in child(each, "to").items()}
+            for each in entries(locality, "distribute")
+        }
+        yield "locality_distribute", Placed(write_weights(weights), "names", manifest.place(locality, "distribute"))
+
+
+def _zone(locality: Any) -> str:
+    return [*str(locality).split("/"), ""][1]
 
 
 def _outliers(manifest: Manifest, policy: Any) -> Iterator[tuple[str, Placed]]:

@@ -101,6 +101,19 @@ def test_without_envoy_gateways_resources_its_defaults_are_nobodys() -> None:
     assert read_deployed({"e.yaml": alone}).find("total_timeout", "generator") is None
 
 
+def test_a_gateway_of_another_class_is_not_envoy_gateways() -> None:
+    gateway = """\
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec: {gatewayClassName: istio}
+"""
+    assert read_deployed({"e.yaml": ENVOY_GATEWAY + gateway}).find("total_timeout", "retriever", "/search") is None
+    own = ENVOY_GATEWAY + gateway.replace("istio", "eg")
+    assert read_deployed({"e.yaml": own}).find("total_timeout", "retriever", "/search") is not None
+
+
 def test_the_ai_gateways_60_seconds_and_models_are_read() -> None:
     deployed = read_deployed({"a.yaml": AI_GATEWAY})
     assert found(deployed, "total_timeout", "large-pool", model="large") == 60.0
