@@ -30,7 +30,7 @@ def leaving_band(
     confidence: float = 0.95,
     *,
     scale: int = histogram.SCALE,
-    left: Collection[Outcome] = ("cancelled",),
+    left: Collection[str] = ("cancelled",),
 ) -> Band:
     """Between what the `q` quantile of `cells` (one group and phase) lies, whatever the calls that `left` would have done.
 

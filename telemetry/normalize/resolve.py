@@ -105,13 +105,15 @@ def _same_call(calls: pl.DataFrame, forest: _Forest) -> pl.Series:
 def _with_callees(calls: pl.DataFrame, group: pl.Series) -> pl.DataFrame:
     """Clients and caller-side proxies call whoever answered: the server of the same call, else the proxy before it.
 
+    Of several servers (a hedged or mirrored request) it is the one that began first, in whatever order their spans came.
     A proxy that does not know whose it is (Linkerd's have one name for all) is the server's.
     """
-    table = calls.select("vantage", "callee").with_columns(group)
+    table = calls.select("vantage", "callee", "start", "span_id").with_columns(group)
+    in_order = table.sort("start", "span_id")
     answered = [
-        table.filter((pl.col("vantage") == vantage) & pl.col("callee").is_not_null())
-        .unique("call", keep="first")
-        .drop("vantage")
+        in_order.filter((pl.col("vantage") == vantage) & pl.col("callee").is_not_null())
+        .unique("call", keep="first", maintain_order=True)
+        .select("callee", "call")
         for vantage in ("server", "proxy_in")
     ]
     answering = pl.concat(answered).unique("call", keep="first", maintain_order=True).rename({"callee": "answering"})
