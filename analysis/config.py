@@ -121,6 +121,8 @@ class Emit(_Table):
     port: Annotated[int, Field(ge=1, le=65535)] = 80
     model_header: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] = "x-model"
     """Request header that names the model, for values that differ by model."""
+    region: str | None = None
+    """Region of the zones, as Istio names it, for weights between zones."""
     gateway: str = "eg"
     """Gateway that routes of Envoy Gateway are attached to."""
     mesh_version: Annotated[str, Field(pattern=r"^\d+\.\d+(\.\d+)?")] | None = None

@@ -18,7 +18,16 @@ from meshslo.analysis.policy.versions import has_field
 
 from . import Document, Emission
 from .access_envoy import access_documents, unexpressed_access
-from .fields import ENVOY_BREAKERS, ENVOY_CONNECT, ENVOY_OUTLIERS, ENVOY_UNASKED, ENVOY_UNENFORCED, put
+from .fields import (
+    ENVOY_BREAKERS,
+    ENVOY_CONNECT,
+    ENVOY_LACKS,
+    ENVOY_OUTLIERS,
+    ENVOY_UNASKED,
+    ENVOY_UNENFORCED,
+    put,
+    unexpressed,
+)
 from .plan import NAME_PREFIX, CalleePolicy, Plan, RoutePolicy, Wanted, route_regex, strip_comments
 
 BUDGET_INTERVAL_S: Final = 10.0
@@ -40,7 +49,8 @@ class EnvoyEmitter:
             documents = tuple(document for document in patched if document is not None)
         else:
             documents = tuple(_skeleton(callee, plan) for callee in plan.callees)
-        return Emission((*documents, *access_documents(plan)), tuple(unexpressed_access(plan)))
+        lacking = [item for policy in plan.callees for item in unexpressed(policy, ENVOY_LACKS)]
+        return Emission((*documents, *access_documents(plan)), (*unexpressed_access(plan), *lacking))
 
 
 def _patched(name: str, text: str, plan: Plan) -> Document | None:

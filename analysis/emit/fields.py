@@ -50,6 +50,14 @@ ISTIO_LACKS: Final = {
 }
 """Why Istio's policies do not hold a kind of setting, the closest there is, and its danger."""
 
+ENVOY_LACKS: Final = {
+    "locality": (
+        "zones and weights stand with the endpoints, which a control plane hands to Envoy (EDS). The closest is that control "
+        "plane's own policy (Istio: DestinationRule localityLbSetting)"
+    ),
+}
+"""The same of Envoy."""
+
 LINKERD: Final = {
     "connect": "Linkerd's connect timeout is the proxy's (1 s unless its environment says otherwise), for all services alike",
     "breaker": (

@@ -21,6 +21,7 @@ from meshslo.analysis.recommend.recommendation import Recommendation
 from . import Document, Emission
 from .access_istio import access_documents
 from .fields import ISTIO, ISTIO_LACKS, put, unexpressed
+from .locality_istio import set_locality
 from .plan import NAME_PREFIX, CalleePolicy, Plan, RoutePolicy, not_expressible, route_regex, strip_comments
 
 BUDGET: Final = "trafficPolicy.retryBudget"
@@ -241,7 +242,9 @@ def _add_destination_rule(files: _Files, current: Manifest | None) -> None:
     body = copy.deepcopy(current.body) if current else _resource("DestinationRule", "v1", files, {"host": host})
     policy = body["spec"].setdefault("trafficPolicy", {})
     budgeted = bool(files.policy.budget) and _set_budget(policy, entries(body, "spec", "subsets"), files)
-    if put(policy, files.policy.others, ISTIO) or budgeted:
+    placed, lacking = set_locality(policy, files.policy, files.plan.settings)
+    files.unexpressed += lacking
+    if put(policy, files.policy.others, ISTIO) or budgeted or placed:
         files.bodies.append(body)
 
 

@@ -1,0 +1,118 @@
+"""Locality from calls across zones."""
+
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshslo.analysis.config import Config, Emit, parse_config
+from meshslo.analysis.emit import emit
+from meshslo.analysis.policy.deployed import Deployed, read_deployed
+from meshslo.analysis.policy.zones import parse_weights
+from meshslo.analysis.recommend import Recommendation, Recommendations, observe
+from meshslo.analysis.recommend.locality import RECOMMENDER, _percents
+from tests.support.calls import make_call, make_calls
+from tests.support.crds import problems
+
+
+def crossing(
+    share_a: float = 0.5, *, pods: tuple[int, int] = (4, 4), slower: float = 1.0, rate_per_s: float = 4.0, count: int = 900
+) -> pl.DataFrame:
+    """Streams of gateway>generator, seen from both sides; a share of the callers in zone a, the pods of both zones in turn."""
+    rng = np.random.default_rng(4)
+    names = [f"a-{n}" for n in range(pods[0])] + [f"b-{n}" for n in range(pods[1])]
+    rows, at_s = [], 0.0
+    for number in range(count):
+        at_s += rng.exponential(1.0 / rate_per_s)
+        pod = names[number % len(names)]
+        zone = "a" if rng.random() < share_a else "b"
+        first_s = 0.3 * rng.lognormal(0, 0.2) * (slower if zone != pod[0] else 1.0)
+        both = {
+            "trace_id": number.to_bytes(16, "big"),
+            "at_s": at_s,
+            "duration_s": first_s + 1.5 * rng.lognormal(0, 0.3),
+            "first_token_s": first_s,
+            "chunks": 20,
+        }
+        rows.append(make_call(vantage="client", zone=zone, pod=f"gateway-{zone}", **both))
+        rows.append(make_call(vantage="server", zone=pod[0], pod=pod, **both))
+    return make_calls(rows)
+
+
+def answer(calls: pl.DataFrame, deployed: Deployed | None = None) -> Recommendation:
+    (item,) = RECOMMENDER.recommend(observe(calls.lazy(), Config(), deployed))
+    return item
+
+
+def test_calls_stay_where_each_zone_bears_its_own() -> None:
+    item = answer(crossing(slower=1.4))
+    assert (item.setting, item.status) == ("locality_failover_priority", "change")
+    assert re.search(r"crossing takes 1\.(3|4)\d times as long", item.reason)
+    assert "recommend outliers" in item.reason
+    crossed = item.effect["crossing_ratio"]
+    assert (crossed.before, crossed.after) == (pytest.approx(0.5, abs=0.05), 0.0)
+
+
+def test_what_a_zone_does_not_bear_goes_where_there_is_room() -> None:
+    item = answer(crossing(0.9, pods=(1, 3)))
+    assert (item.setting, item.status) == ("locality_distribute", "change")
+    assert item.proposed is not None
+    weights = parse_weights(str(item.proposed.value))
+    assert 20 <= weights["a"]["a"] <= 50
+    assert weights["a"]["b"] == 100 - weights["a"]["a"]
+    assert weights["b"] == {"b": 100}
+
+
+def test_as_fast_across_zones_is_said() -> None:
+    assert "no surely longer wait" in answer(crossing()).reason
+
+
+def test_one_zone_leaves_nothing_to_choose() -> None:
+    item = answer(crossing(pods=(3, 0)))
+    assert (item.status, item.proposed) == ("keep", None)
+
+
+def test_zones_that_nobody_names_are_asked_for() -> None:
+    item = answer(crossing().with_columns(zone=pl.lit(None, dtype=pl.String)))
+    assert (item.status, item.proposed) == ("not_identifiable", None)
+    assert "more calls that name the zones" in item.reason
+    one_sided = crossing().with_columns(zone=pl.when(pl.col("vantage") == "server").then("zone"))
+    assert "more calls that name the zones" in answer(one_sided).reason
+
+
+@given(st.floats(0, 1), st.dictionaries(st.sampled_from("abcd"), st.floats(0, 100), min_size=1), st.sampled_from("abcd"))
+def test_weights_are_whole_and_add_up(kept: float, room: dict[str, float], zone: str) -> None:
+    shares = _percents(zone, kept, room)
+    assert sum(shares.values()) == 100
+    assert all(part >= 1 for part in shares.values())
+
+
+@pytest.mark.parametrize("calls", [crossing(), crossing(0.9, pods=(1, 3))], ids=["priority", "weights"])
+def test_istio_holds_it_and_what_it_holds_is_kept(calls: pl.DataFrame) -> None:
+    item = answer(calls)
+    settings = parse_config('[emit]\nregion = "eu"').emit
+    (document,) = emit("istio", Recommendations(items=(item,)), settings=settings).documents
+    rule = yaml.safe_load(document.text)
+    assert problems(rule, "istio", "1.30.3") == []
+    setting = rule["spec"]["trafficPolicy"]["loadBalancer"]["localityLbSetting"]
+    assert ("distribute" in setting) != ("failoverPriority" in setting)
+    for each in setting.get("distribute", []):
+        assert sum(each["to"].values()) == 100
+        assert each["from"].startswith("eu/")
+    assert answer(calls, read_deployed({document.path: document.text})).status == "keep"
+
+
+def test_weights_without_a_region_are_not_expressible() -> None:
+    emission = emit("istio", Recommendations(items=(answer(crossing(0.9, pods=(1, 3))),)), settings=Emit())
+    assert "kind:" not in "".join(document.text for document in emission.documents)
+    assert "region under [emit]" in emission.unexpressed[0].reason
+
+
+@pytest.mark.parametrize("mesh", ["envoy", "linkerd", "gateway-api", "envoy-gateway"])
+def test_other_meshes_say_the_closest(mesh: str) -> None:
+    (item,) = emit(mesh, Recommendations(items=(answer(crossing()),))).unexpressed
+    assert item.status == "not_expressible"
