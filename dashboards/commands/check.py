@@ -1,6 +1,7 @@
 """`meshslo check`: what existing manifests do wrong."""
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -80,7 +81,9 @@ def check(
         raise BadConfigError("nothing to check: pass manifests, files or folders, or --explain CODE for the page of a rule")
     settings = read_config(config)
     observed = None if store is None else _observed(store, settings, since)
-    found = find(read_manifests(path), observed, _asked(settings, mesh_version or [], baseline))
+    # A baseline that is written anew holds what the old one did as far as it is still there.
+    asked = _asked(settings, mesh_version or [], None if write_baseline else baseline)
+    found = find(read_manifests(path), observed, asked)
     if write_baseline is not None:
         _write_baseline(write_baseline, to_baseline(found.items))
         return
@@ -134,8 +137,10 @@ def show(found: "Findings", console: "Console") -> None:
     """Print each finding: place, severity, code, what it is; then what to do instead, and what was not shown."""
     for item in found.items:
         proof = ", confirmed" if item.confirmed else ""
-        console.print(f"{item.place}: {item.severity}{proof} [{item.code}] {item.message}.", markup=False, highlight=False)
-        console.print(f"    instead: {item.instead}", markup=False, highlight=False)
+        # One line each however narrow the terminal: people search and sort them.
+        say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+        say(f"{item.place}: {item.severity}{proof} [{item.code}] {item.message}.")
+        say(f"    instead: {item.instead}")
     counts = ", ".join(f"{number} {severity}" for severity, number in found.counts().items())
     total = f"{len(found.items)} finding{'' if len(found.items) == 1 else 's'}: {counts}"
     console.print(total if found.items else "no findings")

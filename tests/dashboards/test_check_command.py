@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from meshslo.dashboards.cli import build
-from meshslo.telemetry.errors import BadInputError
+from meshslo.telemetry.errors import BadConfigError, BadInputError
 
 BAD = "virtual_hosts: [{name: generator, routes: [{match: {prefix: /}, route: {cluster: generator}}]}]\n"
 
@@ -49,6 +49,62 @@ def test_no_findings_exit_0(tmp_path: Path) -> None:
 def test_json_and_sarif(manifest: Path) -> None:
     assert json.loads(run(manifest, "--output", "json").stdout)["items"][0]["code"] == "MS112"
     assert json.loads(run(manifest, "--output", "sarif").stdout)["version"] == "2.1.0"
+
+
+def test_findings_are_a_line_each_however_long(manifest: Path) -> None:
+    lines = run(manifest).stdout.splitlines()
+    assert lines[0].startswith("front.yaml:1: warning [MS112] calls of generator end after 15 s")
+    assert lines[0].endswith("which nobody set.")
+    assert lines[1].startswith("    instead: ")
+
+
+def test_what_was_found_before_is_kept_quiet_about(manifest: Path, tmp_path: Path) -> None:
+    known = tmp_path / "known.json"
+    assert run(manifest, "--write-baseline", known).exit_code == 0
+    result = run(manifest, "--baseline", known)
+    assert (result.exit_code, result.stdout) == (0, "no findings\n1 in the baseline\n")
+    manifest.write_text("\n" + BAD + BAD.replace("virtual_hosts", "---\nvirtual_hosts").replace("generator", "retriever"))
+    again = run(manifest, "--baseline", known)
+    assert again.exit_code == 1
+    assert "calls of retriever" in again.stdout
+    assert "calls of generator" not in again.stdout
+    assert run(manifest, "--baseline", known, "--write-baseline", known).exit_code == 0
+    assert run(manifest, "--baseline", known).stdout == "no findings\n2 in the baseline\n"
+
+
+def test_the_config_silences_with_a_reason(manifest: Path, tmp_path: Path) -> None:
+    config = tmp_path / "slo.toml"
+    config.write_text('[[check.ignore]]\ncode = "MS112"\nreason = "the front answers at once"\n')
+    assert run(manifest, "--config", config).stdout == "no findings\n1 silenced with a reason\n"
+
+
+def test_the_release_in_use_decides(tmp_path: Path) -> None:
+    path = tmp_path / "dr.yaml"
+    path.write_text(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\n"
+        "spec: {host: a, trafficPolicy: {retryBudget: {percent: 5, budgetInterval: 10s}}}\n"
+    )
+    assert "[MS118]" in run(path).stdout
+    assert run(path, "--mesh-version", "istio=1.31.0").stdout == "no findings\n"
+    for wrong in ("consul=1.2", "1.31", "istio=new"):
+        with pytest.raises(BadConfigError):
+            run(path, "--mesh-version", wrong)
+
+
+def test_a_rule_explains_itself(manifest: Path) -> None:
+    assert run("--explain", "MS211").stdout.startswith("# MS211 unsafe-retry-on")
+    with pytest.raises(BadConfigError, match="no rule has the code"):
+        run("--explain", "MS000")
+    with pytest.raises(BadConfigError, match="nothing to check"):
+        run()
+
+
+def test_sarif_carries_the_pages_and_fingerprints(manifest: Path) -> None:
+    (log,) = json.loads(run(manifest, "--output", "sarif").stdout)["runs"]
+    rules = {rule["id"]: rule for rule in log["tool"]["driver"]["rules"]}
+    assert rules["MS112"]["help"]["markdown"].startswith("# MS112 default-timeout")
+    assert rules["MS112"]["defaultConfiguration"]["level"] == "warning"
+    assert log["results"][0]["partialFingerprints"]["meshslo/v1"]
 
 
 def test_a_path_that_is_none_is_named(tmp_path: Path) -> None:
