@@ -148,12 +148,16 @@ def critical_path(forest: Forest) -> Path:
 
 def _until_another_ends_later(forest: Forest) -> Floats:
     """Until when each call is what its parent waits for: its end, or the begin of a sibling that ends later."""
-    frame = pl.DataFrame({"parent": forest.parent, "begin": forest.begin_s, "end": forest.end_s})
+    made = np.bincount(forest.parent[forest.parent >= 0], minlength=len(forest.parent))
+    rows = np.flatnonzero((forest.parent >= 0) & (made[forest.parent] > 1))
+    frame = pl.DataFrame({"row": rows, "parent": forest.parent[rows], "begin": forest.begin_s[rows], "end": forest.end_s[rows]})
     # Of two that end at once the one that began first counts as the later one.
-    ordered = frame.with_row_index("row").sort("parent", "end", "begin", "row", descending=[False, True, False, False])
+    ordered = frame.sort("parent", "end", "begin", "row", descending=[False, True, False, False])
     later = pl.col("begin").cum_min().shift(1).over("parent")
-    until = pl.when(pl.col("parent") < 0).then("end").otherwise(pl.min_horizontal("end", later))
-    return ordered.select("row", until.alias("until")).sort("row")["until"].to_numpy()
+    found = ordered.select("row", pl.min_horizontal("end", later).alias("until"))
+    until = forest.end_s.copy()
+    until[found["row"].to_numpy()] = found["until"].to_numpy()
+    return until
 
 
 def _below(forest: Forest, seconds: Floats) -> Floats:

@@ -89,6 +89,9 @@ def _adopted(calls: pl.DataFrame, above: Rows) -> Rows:
 
     Of several the last begun. Only under a call of a tree that began before, so that no circle comes about.
     """
+    lone = np.flatnonzero(above < 0)
+    if calls["trace_id"][lone].n_unique() == len(lone):
+        return above
     top = _top(above)
     begun = calls["start"].to_physical().to_numpy()
     order = np.empty(len(begun), np.int64)
