@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol, TypeVar, 
 
 import typer
 
-from meshslo.telemetry.errors import BadInputError
+from meshslo.telemetry.errors import BadConfigError, BadInputError
 
 from .console import err, out
 
@@ -40,6 +40,15 @@ class Printable(Protocol):
 
 _P = TypeVar("_P", bound=Printable)
 Show = Callable[[_P, "Console"], None]
+
+
+def check_target(emit: str | None, out: Path | None, form: Form, *, in_files: bool = True) -> None:
+    """BadConfigError where a command that also emits, `in_files` or not, is not told clearly what goes to `--out`."""
+    if (emit is not None and out is None and in_files) or (emit is None and out is not None and form == "table"):
+        raise BadConfigError(
+            "--emit MESH and --out DIR go together: the first says what to write, the second where; "
+            "--out FILE alone takes --output json, csv, parquet or markdown"
+        )
 
 
 def put(answer: _P, show: Show[_P], form: Form, file: Path | None = None) -> None:

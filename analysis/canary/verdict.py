@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import polars as pl
@@ -85,9 +85,21 @@ class Canary:
     callees: tuple[str, ...]
     measures: tuple[Judged, ...]
 
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row a measure: its standing, the difference with its limits and margin, each side's quantile with its own."""
+        return pl.DataFrame([_row(each) for each in self.measures], infer_schema_length=None)
+
     def to_json(self) -> str:
         """The JSON that `meshslo canary --output json` prints."""
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2)
+
+
+def _row(each: Judged) -> dict[str, Any]:
+    plain = {name: value for name, value in vars(each).items() if name not in ("baseline", "candidate")}
+    sides = {"baseline": each.baseline, "candidate": each.candidate}
+    ends = Duration.__annotations__
+    return plain | {f"{name}_{end}": getattr(side, end, None) for name, side in sides.items() for end in ends}
 
 
 def judge(calls: pl.DataFrame, settings: CanarySettings, weight: int | None = None) -> Canary:

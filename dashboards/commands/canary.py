@@ -1,11 +1,13 @@
 """`meshslo canary`: whether a candidate may have more traffic, asked as often as one likes; and the routing for it."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshslo.dashboards.console import DEFAULT_STORE, Output, OutputOption, StoreOption, err, out
+from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, err, working
+from meshslo.dashboards.printing import FormOption, check_target, put
 
 from . import Command
 
@@ -33,7 +35,7 @@ _Current = Annotated[list[Path] | None, typer.Option("--current", help="Manifest
 _Emit = Annotated[
     str | None, typer.Option("--emit", metavar="MESH", help="Write the routing: istio, gateway-api, linkerd, envoy.")
 ]
-_Out = Annotated[Path | None, typer.Option("--out", help="Folder that --emit writes into.")]
+_Out = Annotated[Path | None, typer.Option("--out", help="Folder that --emit writes into; without it, a file for --output.")]
 
 
 def canary(
@@ -49,8 +51,8 @@ def canary(
     config: _Config = None,
     current: _Current = None,
     emit: _Emit = None,
-    out_dir: _Out = None,
-    output: OutputOption = Output.table,
+    out: _Out = None,
+    output: FormOption = "table",
 ) -> None:
     """Judge a candidate against its baseline: promote, hold (so many more calls) or roll back, and the next weight.
 
@@ -66,19 +68,16 @@ def canary(
     from meshslo.dashboards.inputs import moment
     from meshslo.telemetry.errors import BadConfigError
 
-    if (emit is None) != (out_dir is None):
-        raise BadConfigError("--emit MESH and --out DIR go together: the first says what to write, the second where")
+    check_target(emit, out, output)
     if not 0.0 < quantile < 1.0 or min(failed_margin, slow_margin) <= 0.0:
         raise BadConfigError(f"--quantile {quantile:g} must lie between 0 and 1, and margins above 0; pass --quantile 0.95")
     settings = CanarySettings(failed_margin=failed_margin, slow_margin=slow_margin, quantile=quantile)
     arms = parse_arms(baseline, candidate, hop)
-    found = open_store(store).canary(arms, weight=weight, settings=settings, since=moment(since))
-    if emit is not None and out_dir is not None:
-        _write(found, arms, (emit, out_dir, config, current or []))
-    if output is Output.json:
-        typer.echo(found.to_json())
-    else:
-        show(found, arms, quantile, out())
+    with working("comparing calls"):
+        found = open_store(store).canary(arms, weight=weight, settings=settings, since=moment(since))
+    if emit is not None and out is not None:
+        _write(found, arms, (emit, out, config, current or []))
+    put(found, partial(show, arms=arms, quantile=quantile), output, None if emit else out)
     if found.verdict == "roll_back":
         raise typer.Exit(1)
 
@@ -103,7 +102,7 @@ def _write(found: "Canary", arms: "Arms", wanted: tuple[str, Path, Path | None, 
             err().print(f"wrote {path}", soft_wrap=True, markup=False)
 
 
-def show(found: "Canary", arms: "Arms", quantile: float, console: "Console") -> None:
+def show(found: "Canary", console: "Console", *, arms: "Arms", quantile: float) -> None:
     """Print the measures as a table, then the verdict."""
     from meshslo.analysis.canary.verdict import WORDS
     from meshslo.dashboards import tables

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, err, working
-from meshslo.dashboards.printing import Form, FormOption, put
+from meshslo.dashboards.printing import Form, FormOption, check_target, put
 from meshslo.dashboards.text import amount_text
 
 from . import Command
@@ -70,13 +70,8 @@ def recommend(
     from meshslo.analysis.policy.deployed import read_deployed
     from meshslo.analysis.recommend import observe
     from meshslo.dashboards.inputs import moment, read_config, read_manifests
-    from meshslo.telemetry.errors import BadConfigError
 
-    if (emit is not None and out is None and emit_as != "diff") or (emit is None and out is not None and output == "table"):
-        raise BadConfigError(
-            "--emit MESH and --out DIR go together: the first says what to write, the second where; "
-            "--out FILE alone takes --output json, csv, parquet or markdown"
-        )
+    check_target(emit, out, output, in_files=emit_as != "diff")
     settings, manifests = _for_version(read_config(config), emit, mesh_version), read_manifests(current or [])
     deployed = read_deployed(manifests, model_header=settings.emit.model_header)
     window = (moment(since), moment(until))

@@ -2,6 +2,7 @@ import json
 import re
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 from click.testing import Result
@@ -43,6 +44,13 @@ def test_a_bad_one_exits_1_and_its_routing_gives_it_nothing(tmp_path: Path) -> N
     service, _ = yaml.safe_load_all((tmp_path / "out" / "generator-canary.yaml").read_text())
     (entry,) = service["spec"]["http"]
     assert [route["weight"] for route in entry["route"]] == [100, 0]
+
+
+def test_a_row_a_measure_for_other_programs(store: Path, tmp_path: Path) -> None:
+    assert run(store, "--output", "parquet", "--out", tmp_path / "canary.parquet").exit_code == 0
+    rows = pl.read_parquet(tmp_path / "canary.parquet")
+    assert {"name", "standing", "difference", "margin", "baseline_value_s", "candidate_high_s"} <= set(rows.columns)
+    assert rows.height == len(json.loads(run(store, "--output", "json").stdout)["measures"])
 
 
 def test_one_hop_alone_may_be_asked_for(store: Path) -> None:

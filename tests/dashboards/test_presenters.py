@@ -35,8 +35,9 @@ def test_pandas_holds_the_rows_of_the_frame(name: str) -> None:
     assert len(answer.to_pandas()) == answer.frame.height
 
 
-def test_the_kinds_tried_here_are_found_in_the_folder() -> None:
+def test_every_kind_of_answer_has_a_sample() -> None:
     found = {presenter.of: presenter for presenter in members(presenters, "PRESENTER") if isinstance(presenter, Presenter)}
+    assert set(found) == {type(make()) for make in ANSWERS.values()}, "add it to tests/support/shown.py"
     assert {name for name, make in ANSWERS.items() if found[type(make())].figure} == set(DRAWN)
 
 

@@ -27,6 +27,9 @@ from meshslo.analysis.simulate.result import Row as SimulatedRow
 from meshslo.analysis.slo.objective import Objective
 from meshslo.analysis.slo.standing import Counts, Standing
 from meshslo.analysis.slo.status import SloReport
+from meshslo.analysis.tokens import TokenTimes
+from meshslo.analysis.tokens.report import PerToken
+from meshslo.analysis.tokens.timeout import TokenTimeout
 
 START: Final = datetime(2026, 11, 2, 9, tzinfo=UTC)
 END: Final = START + timedelta(hours=1)
@@ -243,6 +246,28 @@ def simulation() -> Simulation:
     return Simulation(START, END, 4800, 1200, "observed", 0.95, 0, chain, (row,), (note,))
 
 
+def token_times() -> TokenTimes:
+    """A model whose time per token is known, with a line and a timeout; one of which too few calls tell."""
+    known = PerToken(
+        target={"hop": "gateway>generator", "model": "large"},
+        calls=600,
+        cut=9,
+        off_the_line=2,
+        per_token=(Quantile(0.5, 0.036, 0.035, 0.037, "ok"), Quantile(0.99, 0.06, 0.05, 0.08, "ok")),
+        base_s=Interval(0.3, 0.2, 0.4),
+        per_output_token_s=Interval(0.036, 0.035, 0.037),
+        per_input_token_s=Interval(0.0, 0.0, 0.0),
+        survivors=False,
+        timeout=TokenTimeout(224, 26.0, 2.9, 0.103),
+    )
+    unknown = Quantile(0.99, None, None, None, "not_identifiable", needs_calls=239)
+    few = replace(
+        known, target={"hop": "gateway>generator", "model": "small"}, calls=60, per_token=(known.per_token[0], unknown)
+    )
+    none = replace(few, base_s=None, per_output_token_s=None, per_input_token_s=None, survivors=True, timeout=None)
+    return TokenTimes((known, none), (0.5, 0.99))
+
+
 ANSWERS: Final = {
     "report": report,
     "recommend": recommendations,
@@ -252,6 +277,7 @@ ANSWERS: Final = {
     "check": findings,
     "chain": chain,
     "compare": comparison,
+    "tokens": token_times,
     "slo": objectives,
     "simulate": simulation,
 }
