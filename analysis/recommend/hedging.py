@@ -45,9 +45,9 @@ class HedgeRecommender:
 
     def recommend(self, observed: Observed) -> Sequence[Recommendation]:
         """The delay of every hop and route that answers at once, in order; streams are none."""
-        tables = observed.tables("total")
-        places = [place for place in observed.routes if place not in observed.streamed and tables.of(*place).calls > 0]
-        return [_Run(observed, Target(*place)).item() for place in places]
+        places = [place for place in observed.routes if place not in observed.streamed]
+        runs = (_Run(observed, Target(*place)) for place in places)
+        return [run.item() for run in runs if run.table.calls > 0]
 
 
 @dataclass(frozen=True, eq=False)
