@@ -5,9 +5,9 @@ OTLP/JSON writes ids in hex and enums as numbers; Tempo and jsonpb write base64 
 
 import base64
 import binascii
-import json
 from typing import Any, Final
 
+import msgspec
 from google.protobuf.json_format import ParseDict, ParseError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -38,7 +38,7 @@ def traces_json_to_protobuf(payload: bytes | str) -> bytes:
 def json_request(payload: bytes | str) -> Any:
     """The ExportTraceServiceRequest that OTLP/JSON states; BadInputError when it states none."""
     try:
-        document = json.loads(payload)
+        document = msgspec.json.decode(payload)
     except (ValueError, RecursionError) as error:
         raise BadInputError(f"no JSON ({error}); expected OTLP/JSON with resourceSpans") from error
     return request_of(document)

@@ -6,7 +6,6 @@ Source: opentelemetry-proto, metrics/v1/metrics.proto; OpenTelemetry specificati
 """
 
 import base64
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from itertools import pairwise
 from math import inf, isfinite
 from typing import Any, Final
 
+import msgspec
 from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -57,7 +57,7 @@ def parse_metrics(payload: bytes) -> Any:
 def metrics_json_to_protobuf(payload: bytes | str) -> bytes:
     """OTLP/JSON metrics as a serialized ExportMetricsServiceRequest; BadInputError when they are none."""
     try:
-        document = json.loads(payload)
+        document = msgspec.json.decode(payload)
         for exemplar in _exemplars_in(document):
             for name, size in _ID_BYTES.items():
                 if exemplar.get(name):

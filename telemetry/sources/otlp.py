@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+import msgspec
 import polars as pl
 import pyarrow as pa
 
@@ -75,7 +76,7 @@ def _count(tally: Tally, line: int, taken: int, rejected: Iterable[Rejection]) -
 def json_of(text: bytes) -> object:
     """The JSON document in `text`; BadInputError where there is none."""
     try:
-        return json.loads(text)
+        return msgspec.json.decode(text)
     except (ValueError, RecursionError) as error:
         raise BadInputError(f"no JSON: {error}") from error
 

@@ -7,10 +7,10 @@ Source: envoyproxy/envoy, source/extensions/access_loggers/open_telemetry/access
 """
 
 import base64
-import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
 import polars as pl
 from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import DecodeError
@@ -45,7 +45,7 @@ def parse_logs(payload: bytes) -> Any:
 def logs_json_to_protobuf(payload: bytes | str) -> bytes:
     """OTLP/JSON logs as a serialized ExportLogsServiceRequest; BadInputError when they are none."""
     try:
-        document = json.loads(payload)
+        document = msgspec.json.decode(payload)
         for record in _records_in(document):
             _ids_to_base64(record)
         return bytes(ParseDict(document, ExportLogsServiceRequest(), ignore_unknown_fields=True).SerializeToString())

@@ -3,6 +3,7 @@
 MESHSLO_FUZZ sets how many inputs (the long form is 1,000,000); MESHSLO_FUZZ_SEED repeats a run.
 """
 
+import json
 import os
 import random
 import time
@@ -10,16 +11,19 @@ from collections.abc import Iterator
 
 import polars as pl
 import pytest
+from google.protobuf.json_format import MessageToDict
 
+from meshslo.telemetry.collect.accepted import SIGNALS
 from meshslo.telemetry.collect.access import Sender
 from meshslo.telemetry.collect.body import decompress
 from meshslo.telemetry.collect.logs import LOGS
 from meshslo.telemetry.collect.metrics import METRICS
+from meshslo.telemetry.collect.signals import Signal
 from meshslo.telemetry.collect.traces import TRACES
 from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.normalize import to_calls, traces_json_to_protobuf
 from meshslo.telemetry.normalize.decode import decode_many
-from meshslo.telemetry.otlp_metrics import STATE, count_points
+from meshslo.telemetry.otlp_metrics import STATE, count_points, parse_metrics
 from meshslo.telemetry.sources.otlp_logs import calls_of_logs
 from tests.support.otlp import make_batch, make_span
 from tests.support.otlp_logs import logs_of, make_log
@@ -125,17 +129,37 @@ def test_any_bytes_are_refused_or_become_calls_of_logs() -> None:
     assert min(refused, rows) > INPUTS / 500, "the mutations have become too weak or too strong to tell anything"
 
 
-def test_any_text_is_refused_as_json_or_becomes_a_message() -> None:
+def json_seeds(signal: Signal) -> list[str]:
+    """Valid documents to start from."""
+    if signal is TRACES:
+        return recorded()
+    if signal is LOGS:
+        return [json.dumps(MessageToDict(logs_of([make_log(), make_log()])))]
+    service = Service()
+    service.record([1.0, 2.0])
+    return [json.dumps(MessageToDict(parse_metrics(service.export())))]
+
+
+@pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.noun)
+def test_any_text_is_refused_as_json_or_becomes_a_message(signal: Signal) -> None:
     chance = random.Random(SEED)
-    originals = [line.encode() for line in recorded()]
+    originals = [text.encode() for text in json_seeds(signal)]
     outcomes = {"refused": 0, "taken": 0}
     for text in mutated(chance, originals, INPUTS // 20):
         try:
-            TRACES.check(traces_json_to_protobuf(text), Sender())
+            signal.check(signal.from_json(text), Sender())
             outcomes["taken"] += 1
         except BadInputError:
             outcomes["refused"] += 1
     assert min(outcomes.values()) > 0
+
+
+@pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.noun)
+def test_half_a_surrogate_pair_is_refused_wherever_it_stands(signal: Signal) -> None:
+    text = json_seeds(signal)[0]
+    for place in (at for at, letter in enumerate(text) if letter == '"'):
+        with pytest.raises(BadInputError, match=r"not OTLP/JSON|no JSON"):
+            signal.from_json(f"{text[:place]}\\ud800{text[place:]}")
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
