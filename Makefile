@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 DEBIAN_PROGRAMS := prometheus promtool chromium chromedriver
 DEBIAN_PACKAGES := prometheus chromium chromium-driver
 
-.PHONY: help setup system demo test check fast types lint format fuzz soak bench backtest-docs rule-docs dashboard notebooks notebook-data clean
+.PHONY: help setup system demo test check fast types lint format fuzz soak bench backtest-docs rule-docs dashboard screenshots notebooks notebook-data clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -75,6 +75,9 @@ backtest-docs: setup ## Write docs/backtest.md from real measurements ($MESHSLO_
 
 dashboard: setup ## The Streamlit dashboard on the demo's store
 	$(BIN)/meshslo dashboard --store demo-out/store --config demo-out/meshslo.toml --current demo-out/mesh/before
+
+screenshots: setup system ## Pictures of the dashboard's pages in light and dark, into docs/
+	$(BIN)/python -m tests.screenshots
 
 notebooks: setup ## Run the notebooks; pages that open without a network in build/notebooks
 	$(BIN)/python notebooks/render.py build/notebooks

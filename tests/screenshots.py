@@ -46,7 +46,7 @@ window = "1d"
 """
 ADDRESSES = {page.path: page.path for page in pages()} | {
     "chain": "",
-    "latency": "latency?compare=model",
+    "latency": "latency?compare=model&compare_a=small",
     "streams": "streams?streams_by=Tenant",
     "recommendations": "recommendations?replay=true",
 }
