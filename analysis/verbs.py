@@ -12,7 +12,7 @@ from meshslo.telemetry.vocabulary import Phase
 
 from .canary import Arms, Canary, CanarySettings, judge, select_arms
 from .comparison import Asked as CompareAsked
-from .comparison import Compared, Side, check_apart, check_conditions, compare
+from .comparison import Compared, Side, check_apart, check_conditions, check_keys, compare
 from .config import Config
 from .paths import Asked as ChainAsked
 from .paths import Chain, chain
@@ -98,11 +98,14 @@ class Verbs:
         for window in dict.fromkeys(windows):
             self.need_calls(*window)
         frames = {window: self.scan(*window) for window in windows}
+        check_keys(by, a or {}, b or {})
         sides = [
             Side(frames[window], check_conditions(given or {}), _named(given, None if baseline is None else window))
             for given, window in zip((a, b), windows, strict=True)
         ]
-        check_apart(sides[0], sides[1])
+        begin, end = _overlap(windows[0], windows[1])
+        nowhere = begin is not None and end is not None and begin >= end
+        check_apart(sides[0], sides[1], None if nowhere else self.scan(begin, end))
         return compare(sides[0], sides[1], CompareAsked(tuple(by), tuple(phases), tuple(quantiles)))
 
     def canary(
@@ -144,6 +147,12 @@ class Verbs:
         after = Mesh(proposed) if isinstance(proposed, Deployed) else proposed
         before = Mesh(current) if isinstance(current, Deployed) else current
         return simulate(self.scan(since, until), after, current=before, by=by, config=config, seed=seed)
+
+
+def _overlap(a: Window, b: Window) -> Window:
+    """From the later begin to the earlier end."""
+    begins, ends = [at for at in (a[0], b[0]) if at is not None], [at for at in (a[1], b[1]) if at is not None]
+    return max(begins, default=None), min(ends, default=None)
 
 
 def _named(conditions: Mapping[str, str] | None, window: Window | None) -> str:

@@ -2,6 +2,6 @@
 
 from .compare import Asked, compare
 from .result import Compared
-from .sides import Side, check_apart, check_conditions, parse_conditions
+from .sides import Side, check_apart, check_conditions, check_keys, parse_conditions
 
-__all__ = ["Asked", "Compared", "Side", "check_apart", "check_conditions", "compare", "parse_conditions"]
+__all__ = ["Asked", "Compared", "Side", "check_apart", "check_conditions", "check_keys", "compare", "parse_conditions"]

@@ -18,9 +18,12 @@ from .difference import Floats, Limits, difference, holm, p_values, shares
 from .mix import AtOneMix, at_one_mix
 from .result import WHOLE, Compared, Difference, Estimate, Quantity, Verdict
 from .samples import Sample, samples
-from .sides import Side
+from .sides import Side, traces_apart
 
 PHASES: Final[tuple[Phase, ...]] = ("total", "first_token")
+
+SHOWN: Final = 5
+"""Groups of one side alone that are named; of more their number is told."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +39,15 @@ class Asked:
 def compare(a: Side, b: Side, asked: Asked) -> Compared:
     """`b` against `a`: every group that both have, in every phase and quantile; success; hops' own times in traces."""
     a, b, hidden = _with_hidden_cuts(a, b)
-    found = [each for phase in asked.phases for each in _durations(a, b, phase, asked)]
-    found += _successes(a, b, asked)
     left_out = [str(pile) for pile in hidden]
+    found = [each for phase in asked.phases for each in _durations(a, b, phase, asked)]
+    found += _successes(a, b, asked, left_out)
     for pair in at_one_mix(a, b):
         if isinstance(pair, str):
             left_out.append(pair)
         else:
             found += _at_one_mix(pair, asked.confidence)
-    try:
-        found += _own_times(time_traces(a.traces), time_traces(b.traces), asked)
-    except StoreError:
-        left_out.append("there are no traces on both sides, so that nobody can tell which hop moved")
+    found += _of_traces(a, b, asked, left_out)
     return Compared(a.name, b.name, asked.confidence, _judged(found, asked.confidence), tuple(left_out))
 
 
@@ -69,6 +69,16 @@ def _streams(calls: pl.LazyFrame) -> pl.LazyFrame:
     """Calls of hops and routes that stream, or whose chunks nobody counted: elsewhere the first token is the last one."""
     counted = pl.col("chunks").max().over("hop", "route")
     return calls.filter(counted.is_null() | (counted > 1))
+
+
+def _of_traces(a: Side, b: Side, asked: Asked, left_out: list[str]) -> Iterator[Difference]:
+    of_a, of_b, both = traces_apart(a, b)
+    if both:
+        left_out.append(f"{both:,} traces have calls of both sides: their chains are compared with none")
+    try:
+        yield from _own_times(time_traces(of_a), time_traces(of_b), asked)
+    except StoreError:
+        left_out.append("there are no traces on both sides, so that nobody can tell which hop moved")
 
 
 def _own_times(a: TimedTraces, b: TimedTraces, asked: Asked) -> Iterator[Difference]:
@@ -123,11 +133,18 @@ def _quantiles(sides: tuple[Sample, Sample], q: float, confidence: float, about:
     )
 
 
-def _successes(a: Side, b: Side, asked: Asked) -> Iterator[Difference]:
-    """The differences of the share of calls that end ok."""
-    counted = _endings(a.calls, asked.keys).join(
-        _endings(b.calls, asked.keys), on=list(asked.keys), nulls_equal=True, suffix="_b"
-    )
+def _successes(a: Side, b: Side, asked: Asked, left_out: list[str]) -> Iterator[Difference]:
+    """The differences of the share of calls that end ok; says in `left_out` which groups are on one side alone."""
+    outermost = _outermost(a, b)
+    one, other = (_endings(side.calls.join(outermost, on=["hop", "vantage"], how="semi"), asked.keys) for side in (a, b))
+    on = list(asked.keys)
+    counted = one.join(other, on=on, nulls_equal=True, suffix="_b")
+    for side, mine, theirs in ((a, one, other), (b, other, one)):
+        alone = mine.join(theirs, on=on, how="anti", nulls_equal=True).select(on).rows()
+        if alone:
+            names = ", ".join(" ".join(word for word in group if word) or "-" for group in alone[:SHOWN])
+            more = f" and {len(alone) - SHOWN} more" if len(alone) > SHOWN else ""
+            left_out.append(f"only {side.name} has calls of {names}{more}")
     calls = list(counted.select("calls", "calls_b").iter_rows())
     if not calls:
         return
@@ -140,6 +157,13 @@ def _successes(a: Side, b: Side, asked: Asked) -> Iterator[Difference]:
     yield from _differences(what, counted.select(asked.keys).to_dicts(), calls, at(asked.confidence), p_value)
 
 
+def _outermost(a: Side, b: Side) -> pl.LazyFrame:
+    """The vantage nearest to the caller that saw each hop, of both sides together."""
+    order = pl.col("vantage").cast(pl.Enum(VANTAGES))
+    seen = pl.concat([side.calls.select("hop", "vantage") for side in (a, b)]).unique()
+    return seen.sort("hop", order).unique("hop", keep="first")
+
+
 def _shares(counted: pl.DataFrame, side: str, confidence: float) -> Limits:
     worth = counted[f"effective{side}"].to_numpy()
     return shares(counted[f"ok{side}"].to_numpy() * worth, worth, confidence)
@@ -147,12 +171,10 @@ def _shares(counted: pl.DataFrame, side: str, confidence: float) -> Limits:
 
 def _endings(calls: pl.LazyFrame, keys: Sequence[str]) -> pl.DataFrame:
     """Each group's calls, the share of them that ended ok, and how many independent ones they are worth."""
-    rank = pl.col("vantage").cast(pl.Enum(VANTAGES)).to_physical()
     weight = pl.col("weight").fill_null(1.0)
     bad = pl.col("outcome") != "ok"
     minutes = (
-        calls.filter(rank == rank.min().over("hop"))
-        .group_by(*keys, pl.col("start").dt.truncate(BLOCK).alias("minute"))
+        calls.group_by(*keys, pl.col("start").dt.truncate(BLOCK).alias("minute"))
         .agg(
             pl.len().alias("n"),
             bad.sum().alias("bad"),

@@ -1,6 +1,6 @@
 """The two sides of a comparison: calls by what they say of themselves, and by when they were made."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,14 +31,6 @@ class Side:
         """The calls that meet the conditions."""
         return self.window.filter(self.holds.fill_null(value=False))
 
-    @property
-    def traces(self) -> pl.LazyFrame:
-        """All calls of the traces in which one meets them."""
-        if not self.conditions:
-            return self.window
-        own = self.calls.select("trace_id").unique()
-        return self.window.join(own, on="trace_id", how="semi")
-
 
 def parse_conditions(text: str) -> dict[str, str]:
     """The conditions in a text such as "version=v2,zone=a"; BadInputError for what is none.
@@ -61,14 +53,32 @@ def check_conditions(given: Mapping[str, str]) -> dict[str, str]:
     return dict(given)
 
 
-def check_apart(a: Side, b: Side) -> None:
-    """BadInputError where a side has no calls, or calls are on both."""
+def check_keys(by: Sequence[str], a: Mapping[str, str], b: Mapping[str, str]) -> None:
+    """BadInputError where the sides differ in a key that groups are told apart by: then they have none in common."""
+    apart = [key for key in by if key in a and key in b and a[key] != b[key]]
+    if apart:
+        raise BadInputError(f"by {', '.join(apart)} the sides have no group in common: they are told apart by it; leave it out")
+
+
+def check_apart(a: Side, b: Side, overlap: pl.LazyFrame | None) -> None:
+    """BadInputError where a side has no calls, or calls are on both. overlap: all calls of both windows; None where none can be."""
     for side in (a, b):
         if side.calls.head(1).collect().is_empty():
             raise BadInputError(f"there are no calls of {side.name}: look with `meshslo report --by` at what there is")
-    if a.window is b.window:
-        both = int(a.window.filter((a.holds & b.holds).fill_null(value=False)).select(pl.len()).collect().item())
+    if overlap is not None:
+        both = int(overlap.filter((a.holds & b.holds).fill_null(value=False)).select(pl.len()).collect().item())
         if both:
             raise BadInputError(
                 f"{both} calls are of {a.name} and of {b.name}: give conditions or windows that exclude each other"
             )
+
+
+def traces_apart(a: Side, b: Side) -> tuple[pl.LazyFrame, pl.LazyFrame, int]:
+    """All calls of each side's traces but of those that have calls of both, and how many these are."""
+    own = [side.calls.select("trace_id").drop_nulls().unique() for side in (a, b)]
+    both = own[0].join(own[1], on="trace_id").collect()
+    frames = [
+        side.window.join(traces, on="trace_id", how="semi").join(both.lazy(), on="trace_id", how="anti")
+        for side, traces in zip((a, b), own, strict=True)
+    ]
+    return frames[0], frames[1], both.height

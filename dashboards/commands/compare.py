@@ -139,6 +139,8 @@ def _number(value: float, each: "Difference") -> str:
 def summary(answer: "Compared") -> str:
     """How much moved, and which hop."""
     tested, moved = len(answer.differences), len(answer.moved)
+    if not tested:
+        return "the sides have nothing in common to compare"
     if not moved:
         return f"nothing moved beyond the noise of {tested} comparisons (Holm, {100 * answer.confidence:g} %)"
     which = (

@@ -147,6 +147,36 @@ def test_sides_that_are_none_are_named(a: Any, b: Any, sentence: str) -> None:
         from_calls(versions(draw(1, 50), draw(2, 50))).compare(a, b)
 
 
+def test_windows_that_overlap_share_calls() -> None:
+    calls = versions(draw(1, 200), draw(2, 200))
+    first = calls["start"].min()
+    store = from_calls(calls)
+    with pytest.raises(BadInputError, match="100 calls are of"):
+        store.compare(baseline=(None, first + timedelta(seconds=100)), since=first + timedelta(seconds=50))
+    assert store.compare(
+        V1, V2, baseline=(None, first + timedelta(seconds=150)), since=first + timedelta(seconds=20)
+    ).differences
+
+
+def test_keys_that_tell_the_sides_apart_make_no_groups() -> None:
+    with pytest.raises(BadInputError, match="by version the sides have no group in common"):
+        compared(versions(draw(1, 50), draw(2, 50)), by=["hop", "version"])
+
+
+def test_what_one_side_has_alone_is_said() -> None:
+    only = plain_calls(draw(3, 50), version="v2", callee="cache", hop="gateway>cache")
+    found = compared(pl.concat([versions(draw(1, 200), draw(2, 200)), only]), by=["hop"])
+    assert "only version=v2 has calls of gateway>cache" in found.left_out
+
+
+def test_traces_with_calls_of_both_sides_are_left_out_of_chains() -> None:
+    rows = [row for n in range(120) for row in request(n, 0.2, 1.0)]
+    for row in rows:
+        row["version"] = ("v1", "v2")[row["callee"] == "generator"] if row["trace_id"][-1] % 2 else "v1"
+    found = compared(make_calls(rows), by=["hop"])
+    assert any("60 traces have calls of both sides" in note for note in found.left_out)
+
+
 def test_conditions_are_read_from_text() -> None:
     assert parse_conditions("model=m,zone=a") == {"model": "m", "zone": "a"}
     with pytest.raises(BadInputError, match="write KEY=VALUE"):
