@@ -61,7 +61,7 @@ def check_keys(by: Sequence[str], a: Mapping[str, str], b: Mapping[str, str]) ->
 
 
 def check_apart(a: Side, b: Side, overlap: pl.LazyFrame | None) -> None:
-    """BadInputError where a side has no calls, or calls are on both. overlap: all calls of both windows; None where none can be."""
+    """BadInputError where a side has no calls, or calls are on both. overlap: calls in both windows; None where none can be."""
     for side in (a, b):
         if side.calls.head(1).collect().is_empty():
             raise BadInputError(f"there are no calls of {side.name}: look with `meshslo report --by` at what there is")
