@@ -29,6 +29,11 @@ FEWEST_OF_KIND: Final = 10
 CLIENT_SIDE: Final = ("proxy_out", "client")
 """Vantages whose pod is the caller's."""
 
+NEEDED: Final = (
+    *("hop", "callee", "kind", "start", "duration_s", "first_token_s", "open_gap_s"),
+    *("outcome", "output_tokens", "chunks", "weight"),
+)
+
 _MADE: Final = pl.max_horizontal("output_tokens", "chunks").cast(pl.Float64)
 _PER_TOKEN_S: Final = (pl.col("duration_s") - pl.coalesce("open_gap_s", 0.0) - pl.col("first_token_s")) / (_MADE - 1)
 _WAIT_S: Final = pl.when(pl.col("first_token_s").is_not_null()).then("first_token_s")
@@ -140,6 +145,7 @@ def _executed(calls: pl.LazyFrame) -> pl.LazyFrame:
             pl.col("weight").fill_null(1.0),
         )
         .sort("start", "duration_s", "span_id")
+        .select(NEEDED)
     )
 
 

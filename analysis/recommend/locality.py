@@ -49,8 +49,8 @@ class LocalityRecommender:
 
     def recommend(self, observed: Observed) -> Sequence[Recommendation]:
         """Priorities or weights of each hop, in order."""
-        loads = loads_by_callee(observed.calls)
         pairs = zone_pairs(observed.calls)
+        loads = {} if pairs.is_empty() else loads_by_callee(observed.calls)
         hops = observed.calls.select(pl.col("hop").unique().sort()).collect()["hop"].to_list()
         runs = (_Run(observed, Target(hop), pairs.filter(pl.col("hop") == hop), loads) for hop in hops)
         return [run.item() for run in runs]

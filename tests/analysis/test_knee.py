@@ -59,11 +59,11 @@ def test_too_few_loads_tell_nothing() -> None:
 
 def test_long_prompts_are_no_load() -> None:
     """Prompts twice as long in busy times: their first tokens come later, and not because of load."""
-    calls = queued_calls(100, 0.4, count=3000)
+    calls = queued_calls(100, 0.4, count=3000).sort("start")
     load = loads_by_callee(calls.lazy())["generator"]
     busy = load.met > np.median(load.met)
-    rows = load.rows.with_columns(
-        first_token_s=np.where(busy, 2.0, 1.0) * load.rows["first_token_s"].to_numpy(),
+    rows = calls.with_columns(
+        first_token_s=np.where(busy, 2.0, 1.0) * calls["first_token_s"].to_numpy(),
         input_tokens=np.where(busy, 2000, 200),
     )
     confounded = loads_by_callee(rows.lazy())["generator"]
