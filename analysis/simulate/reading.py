@@ -41,7 +41,7 @@ def read(calls: pl.LazyFrame) -> Replay:
             "`meshslo doctor` says what is missing"
         )
     ready = _with_whole(_numbered(_completed(timed, rows)), rows)
-    return _as_arrays(ready, _parents(ready), chosen.height - timed.height)
+    return _as_arrays(ready, chosen.height - timed.height)
 
 
 def _best_vantage(rows: pl.DataFrame) -> pl.DataFrame:
@@ -72,21 +72,17 @@ def _completed(chosen: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _numbered(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows by request and time, with `trace` (a number), `request` (from 0) and `number` (from 1).
+    """Rows by request and time, with `trace` and `place` as numbers, and `begins`, true of each first attempt.
 
     Attempts of one request share trace, hop and parent, and count up; a call without a trace is a request of its own.
     """
     number = pl.col("attempt").fill_null(1)
     alone = pl.int_range(pl.len(), dtype=pl.UInt64)
     trace = pl.when(pl.col("trace_id").is_null()).then(alone).otherwise(pl.col("trace_id").hash())
-    place = ["trace", "parent_span_id", "hop"]
-    ordered = rows.with_columns(trace.alias("trace")).sort(*place, "start", "attempt")
-    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in place)
-    begins = ~(same & (number > number.shift())).fill_null(value=False)
-    with_request = ordered.with_columns((begins.cum_sum().cast(pl.Int64) - 1).alias("request"))
-    return with_request.with_columns(
-        (pl.int_range(pl.len()).over("request") + 1).alias("number"), pl.int_range(pl.len()).alias("row")
-    )
+    place = pl.col("trace") ^ pl.col("parent_span_id").hash(1) ^ pl.col("hop").hash(2)
+    ordered = rows.with_columns(trace.alias("trace")).with_columns(place.alias("place")).sort("place", "start", "attempt")
+    same = pl.col("place") == pl.col("place").shift()
+    return ordered.with_columns((~(same & (number > number.shift())).fill_null(value=False)).alias("begins"))
 
 
 def _with_whole(rows: pl.DataFrame, every: pl.DataFrame) -> pl.DataFrame:
@@ -96,21 +92,27 @@ def _with_whole(rows: pl.DataFrame, every: pl.DataFrame) -> pl.DataFrame:
         "trace_id", "hop", pl.col("span_id").alias("parent_span_id"), KIND.alias("whole_kind"), TIMER.alias("whole_timer"),
         pl.col("duration_s").alias("whole_s"),
     )  # fmt: skip
+    if received.is_empty():
+        return judged.with_columns(
+            pl.lit(None, dtype=kind).alias(name) for name, kind in received.schema.items() if "whole" in name
+        )
     received = received.unique(["trace_id", "hop", "parent_span_id"], maintain_order=True)
     return judged.join(received, on=["trace_id", "hop", "parent_span_id"], how="left", maintain_order="left")
 
 
-def _parents(rows: pl.DataFrame) -> Ints:
+def _parents(rows: pl.DataFrame, request_of: Ints) -> Ints:
     """The attempt that made each request, -1 where none is known: the last of its caller that began before it in its trace."""
-    firsts = rows.filter(pl.col("number") == 1).select("request", "trace", "start", pl.col("caller").alias("who"))
-    makers = rows.filter(pl.col("trace_id").is_not_null()).select(
-        "trace", "start", pl.col("callee").alias("who"), "row", pl.col("request").alias("of")
-    )
-    asked, makers = firsts.drop_nulls("who").sort("start"), makers.drop_nulls("who").sort("start")
-    parent = np.full(firsts.height, -1, np.int64)
+    numbered = rows.select(
+        "start", "begins", pl.col("trace_id").is_not_null().alias("traced"), pl.int_range(pl.len()).alias("row"),
+        *((pl.col("trace") ^ pl.col(side).hash()).alias(side) for side in ("caller", "callee")),
+        pl.Series("request", request_of),
+    )  # fmt: skip
+    asked = numbered.filter("begins").select("request", "start", pl.col("caller").alias("who")).sort("start")
+    makers = numbered.filter("traced").select("start", "row", pl.col("callee").alias("who"), pl.col("request").alias("of"))
+    parent = np.full(asked.height, -1, np.int64)
     # A clock that runs late puts a call before the one that made it: then the first that follows.
     for strategy in ("forward", "backward"):
-        found = asked.join_asof(makers, on="start", by=["trace", "who"], strategy=strategy, check_sortedness=False)
+        found = asked.join_asof(makers.sort("start"), on="start", by="who", strategy=strategy, check_sortedness=False)
         found = found.filter(pl.col("row").is_not_null(), pl.col("of") != pl.col("request"))
         parent[found["request"].to_numpy()] = found["row"].to_numpy()
     return parent
@@ -126,15 +128,22 @@ def _levels(parent: Ints, request_of: Ints) -> tuple[Ints, Ints]:
     return np.where(circles, 0, level), np.where(circles, -1, parent)
 
 
-def _as_arrays(rows: pl.DataFrame, parent: Ints, ignored: int) -> Replay:
-    request_of = rows["request"].to_numpy()
-    level, parent = _levels(parent, request_of)
-    leveled = rows.with_columns(pl.Series("level", level[request_of]))
-    groups = leveled.select(GROUP).unique().sort(GROUP, nulls_last=False).with_row_index("group")
-    grouped = leveled.join(groups, on=GROUP, how="left", nulls_equal=True, maintain_order="left")
-    attempts = _attempts(grouped)
-    firsts = grouped.filter(pl.col("number") == 1)
-    return Replay(attempts, _requests(grouped, attempts, parent, level), groups.drop("group"), firsts.select(KEYS), ignored)
+def _as_arrays(rows: pl.DataFrame, ignored: int) -> Replay:
+    first = np.flatnonzero(rows["begins"].to_numpy())
+    request_of = np.cumsum(rows["begins"].to_numpy()) - 1
+    level, parent = _levels(_parents(rows, request_of), request_of)
+    groups, group = _groups(rows.with_columns(pl.Series("level", level[request_of])))
+    attempts = _attempts(rows, first, request_of, group)
+    return Replay(attempts, _requests(rows, attempts, first, parent, level), groups, rows.select(KEYS)[first], ignored)
+
+
+def _groups(rows: pl.DataFrame) -> tuple[pl.DataFrame, Ints]:
+    """Every group there is, in order, and the number of each row's."""
+    mixed = rows.select(pl.col("level").hash() ^ pl.col("hop").hash(1) ^ pl.col("route").hash(2) ^ pl.col("model").hash(3))
+    _, first, group = np.unique(mixed.to_series().to_numpy(), return_index=True, return_inverse=True)
+    found = rows.select(GROUP)[first].with_row_index("was").sort(GROUP, nulls_last=False)
+    place = np.argsort(found["was"].to_numpy())
+    return found.drop("was"), place[group]
 
 
 _SILENCE: Final = pl.max_horizontal(pl.col("first_token_s") - pl.col("first_byte_s").fill_null(0.0), "max_gap_s", "open_gap_s")
@@ -142,26 +151,35 @@ _AT_ONCE: Final = ~pl.col("streaming").fill_null(value=True) | (pl.col("chunks")
 _TOKENS: Final = pl.coalesce("output_tokens", pl.when(pl.col("chunks") > 1).then("chunks"))
 
 
-def _attempts(rows: pl.DataFrame) -> Attempts:
-    begin = pl.col("start").first().over("request")
+def _attempts(rows: pl.DataFrame, first: Ints, request_of: Ints, group: Ints) -> Attempts:
     silence = pl.when(_AT_ONCE & (pl.col("outcome") == "ok")).then(pl.coalesce(_SILENCE, pl.lit(0.0))).otherwise(_SILENCE)
-    repeated = (pl.col("number") < pl.len().over("request")) & (pl.col("kind") == Kind.CUT)
     ready = rows.select(
-        "request", "number", "kind", pl.col("group").cast(pl.Int64), pl.col("duration_s").fill_null(0.0),
-        ((pl.col("start") - begin).dt.total_nanoseconds() / 1e9).alias("offset_s"),
+        "kind", "timer", pl.col("duration_s").fill_null(0.0), pl.col("start").cast(pl.Int64),
         pl.col("first_byte_s").fill_null(float("nan")), pl.col("first_token_s").fill_null(float("nan")),
-        silence.fill_null(float("nan")).alias("silence_s"),
-        _TOKENS.fill_null(0).cast(pl.Float64).alias("tokens"),
-        # A call that was cut and repeated was cut by the timer of one try.
-        pl.when(repeated).then(Timer.PER_TRY).otherwise("timer").cast(pl.Int8).alias("timer"),
+        silence.fill_null(float("nan")).alias("silence_s"), _TOKENS.fill_null(0).cast(pl.Float64).alias("tokens"),
         pl.col("status_code").fill_null(0).cast(pl.Int64), pl.col("grpc_status").fill_null(0).cast(pl.Int64),
     )  # fmt: skip
-    names = {"headers_s": "first_byte_s", "code": "status_code", "grpc": "grpc_status"}
-    return Attempts(**{name: ready[names.get(name, name)].to_numpy() for name in Attempts.__annotations__})
+    start, kind, timer = (ready[name].to_numpy() for name in ("start", "kind", "timer"))
+    # A call that was cut and repeated was cut by the timer of one try.
+    repeated = np.append(request_of[1:] == request_of[:-1], [False])
+    return Attempts(
+        request=request_of,
+        number=np.arange(len(rows)) - first[request_of] + 1,
+        offset_s=(start - start[first][request_of]) / 1e9,
+        duration_s=ready["duration_s"].to_numpy(),
+        headers_s=ready["first_byte_s"].to_numpy(),
+        first_token_s=ready["first_token_s"].to_numpy(),
+        silence_s=ready["silence_s"].to_numpy(),
+        tokens=ready["tokens"].to_numpy(),
+        kind=kind,
+        timer=np.where(repeated & (kind == Kind.CUT), Timer.PER_TRY, timer).astype(np.int8),
+        code=ready["status_code"].to_numpy(),
+        grpc=ready["grpc_status"].to_numpy(),
+        group=group,
+    )
 
 
-def _requests(rows: pl.DataFrame, attempts: Attempts, parent: Ints, level: Ints) -> Requests:
-    first = np.flatnonzero(attempts.number == 1)
+def _requests(rows: pl.DataFrame, attempts: Attempts, first: Ints, parent: Ints, level: Ints) -> Requests:
     last = np.append(first[1:], len(attempts)) - 1
     start = rows["start"].cast(pl.Int64).to_numpy()
     whole = rows.select("whole_kind", "whole_timer", "whole_s")[first]
@@ -171,9 +189,10 @@ def _requests(rows: pl.DataFrame, attempts: Attempts, parent: Ints, level: Ints)
     ended_s = attempts.offset_s[last] + attempts.duration_s[last]
     duration_s = np.where(told, whole["whole_s"].fill_null(0.0).to_numpy(), ended_s)
     own = pl.col("streaming").fill_null(value=False) | (pl.col("chunks") > 1).fill_null(value=False)
-    streamed = rows.select(own.any().over("trace"))["streaming"].to_numpy()[first]
+    trace = rows["trace"].to_numpy()
+    streamed = np.isin(trace[first], np.unique(trace[rows.select(own)["streaming"].to_numpy()]))
     return Requests(
-        start_s=(start[first] - start.min(initial=start[0] if len(start) else 0)) / 1e9,
+        start_s=(start[first] - start.min()) / 1e9,
         first=first,
         parent=parent,
         level=level,
