@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from meshslo.analysis.check.authorization import action
 from meshslo.analysis.check.rule import Hit, Rule, Subject, each
 from meshslo.analysis.policy.manifest import Manifest
-from meshslo.analysis.policy.node import entries
+from meshslo.analysis.policy.node import child, entries
 from meshslo.analysis.policy.readers.istio_security import ANYBODY, GROUP, principals
 
 
@@ -29,7 +29,7 @@ def _inspect(manifest: Manifest, subject: Subject) -> Iterator[Hit]:  # noqa: AR
 def _by_namespace(rule: object) -> bool:
     """Whether every source of it asks for something else instead: a namespace, an address, a token."""
     asked = ("namespaces", "ipBlocks", "remoteIpBlocks", "requestPrincipals", "principals", "serviceAccounts")
-    sources = [source.get("source") or {} for source in entries(rule, "from")]
+    sources = [child(source, "source") for source in entries(rule, "from")]
     return bool(sources) and all(any(source.get(name) not in (None, ["*"]) for name in asked) for source in sources)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from meshslo.analysis.check.rule import Hit, Rule, Subject
 from meshslo.analysis.policy.manifest import Manifest
+from meshslo.analysis.policy.node import child
 from meshslo.analysis.policy.values import is_default
 
 
@@ -32,7 +33,7 @@ def _replicas(subject: Subject) -> Iterator[tuple[str, int]]:
 
 
 def _names(manifest: Manifest) -> set[str]:
-    labels = manifest.body.get("metadata", {}).get("labels") or {}
+    labels = child(manifest.body, "metadata", "labels")
     return {manifest.name, str(labels.get("app", manifest.name))}
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from meshslo.analysis.check.rule import Hit, Rule, Subject
 from meshslo.analysis.policy.manifest import Manifest
-from meshslo.analysis.policy.node import entries
+from meshslo.analysis.policy.node import child, entries
 from meshslo.analysis.policy.readers.linkerd import is_linkerds
 from meshslo.analysis.policy.versions import FIELDS, Field, has_field
 from meshslo.telemetry.errors import BadInputError
@@ -54,7 +54,7 @@ def _at(node: Any, path: list[str]) -> Iterator[Any]:
 
 def _linkerd(manifest: Manifest) -> Iterator[Hit]:
     for rule in entries(manifest.spec, "rules"):
-        for holder, key in ((rule, "retry"), (rule.get("timeouts") or {}, "backendRequest")):
+        for holder, key in ((rule, "retry"), (child(rule, "timeouts"), "backendRequest")):
             if holder.get(key) is not None:
                 message = f"Linkerd reads `{key}` of a route and does nothing with it"
                 yield Hit(manifest.place(holder, key), message, instead="the annotations retry.linkerd.io/... of the route")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from meshslo.analysis.check.rule import Hit, Rule, Subject, each
 from meshslo.analysis.policy.manifest import Manifest
-from meshslo.analysis.policy.node import child
+from meshslo.analysis.policy.node import child, scalars
 
 
 def _inspect(manifest: Manifest, subject: Subject) -> Iterator[Hit]:
@@ -25,7 +25,7 @@ def _policies(subject: Subject, manifest: Manifest) -> Iterator[Manifest]:
 
 
 def _limits_egress(manifest: Manifest) -> bool:
-    return "Egress" in (manifest.spec.get("policyTypes") or ()) or manifest.spec.get("egress") is not None
+    return "Egress" in scalars(manifest.spec, "policyTypes") or manifest.spec.get("egress") is not None
 
 
 RULE = Rule(

@@ -6,7 +6,7 @@ from typing import Any, Final
 from meshslo.analysis.check.rule import Hit, Rule, Subject
 from meshslo.analysis.policy.kinds import is_envoys
 from meshslo.analysis.policy.manifest import Manifest
-from meshslo.analysis.policy.node import child, entries
+from meshslo.analysis.policy.node import child, entries, scalars
 from meshslo.telemetry.errors import BadInputError
 
 FLAG: Final = "--allow-l5d-request-headers"
@@ -25,7 +25,7 @@ def _find(subject: Subject) -> Iterator[Hit | BadInputError]:
 
 def _linkerd(manifest: Manifest) -> Iterator[Hit]:
     for container in entries(manifest.spec, "template", "spec", "containers"):
-        if any(str(argument).startswith(FLAG) for argument in container.get("args") or ()):
+        if any(str(argument).startswith(FLAG) for argument in scalars(container, "args")):
             yield Hit(manifest.place(container, "args"), f"with {FLAG} every caller chooses its own timeouts and retries")
 
 

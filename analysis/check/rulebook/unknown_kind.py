@@ -1,9 +1,10 @@
 """MS920: resources of a mesh's group, or of none, that nobody here knows."""
 
+import difflib
 from collections.abc import Iterator
 
 from meshslo.analysis.check.rule import Hit, Rule, Subject
-from meshslo.analysis.policy.kinds import is_a_meshs, is_known
+from meshslo.analysis.policy.kinds import MESH, is_a_meshs, is_known
 
 
 def _find(subject: Subject) -> Iterator[Hit]:
@@ -11,7 +12,10 @@ def _find(subject: Subject) -> Iterator[Hit]:
         if is_known(manifest):
             continue
         if is_a_meshs(manifest):
-            message = f"{manifest.group} has no kind {manifest.kind or '(none)'} that is known here: it is not checked"
+            kinds = [kind for group, kind in MESH if group == manifest.group]
+            near = difflib.get_close_matches(manifest.kind, kinds, n=1)
+            meant = f"; is it {near[0]}?" if near else ""
+            message = f"{manifest.group} has no kind {manifest.kind or '(none)'} that is known here: it is not checked{meant}"
             yield Hit(manifest.place(manifest.body, "kind"), message)
         elif not manifest.kind:
             yield Hit(

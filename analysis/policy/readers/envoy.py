@@ -36,7 +36,7 @@ def find_routes(body: Any) -> Iterator[FoundRoute]:
     for manager, config in _route_configs(body):
         for host in entries(config, "virtual_hosts"):
             for route in entries(host, "routes"):
-                if "route" in route:
+                if child(route, "route"):
                     yield FoundRoute(route, host["routes"], host, manager)
 
 
@@ -115,7 +115,7 @@ def _headers(match: Any, model_header: str) -> tuple[list[str], bool]:
 
 
 def _timeouts(manifest: Manifest, found: FoundRoute) -> dict[str, Placed]:
-    action, manager = found.route["route"], found.manager or {}
+    action, manager = child(found.route, "route"), found.manager or {}
     total = _duration(manifest, action, "timeout", ROUTE_TIMEOUT_S)
     idle_holder, key = (action, "idle_timeout") if "idle_timeout" in action else (manager, "stream_idle_timeout")
     idle = _duration(manifest, idle_holder, key, STREAM_IDLE_TIMEOUT_S)

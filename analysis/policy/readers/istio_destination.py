@@ -82,10 +82,16 @@ def _locality(manifest: Manifest, policy: Any) -> Iterator[tuple[str, Placed]]:
         yield "locality_failover_priority", Placed(",".join(labels), "names", place)
     if entries(locality, "distribute"):
         weights = {
-            _zone(each.get("from")): {_zone(to): int(part) for to, part in child(each, "to").items()}
-            for each in entries(locality, "distribute")
+            _zone(each.get("from")): dict(_parts(manifest, child(each, "to"))) for each in entries(locality, "distribute")
         }
         yield "locality_distribute", Placed(write_weights(weights), "names", manifest.place(locality, "distribute"))
+
+
+def _parts(manifest: Manifest, to: Any) -> Iterator[tuple[str, int]]:
+    for locality in to:
+        part = manifest.amount(to, locality)
+        if part is not None:
+            yield _zone(locality), int(part.value)
 
 
 def _zone(locality: Any) -> str:
