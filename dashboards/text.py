@@ -64,11 +64,14 @@ def amount_text(value: float | str, unit: str) -> str:
 
     >>> amount_text(0.31, "s"), amount_text(2, "1"), amount_text(0.0012, "ratio"), amount_text("a,b", "conditions")
     ('310 ms', '2', '0.12 %', 'a, b')
+    >>> amount_text(0.5, "per_s"), amount_text(34, "percent")
+    ('0.5/s', '34 %')
     """
+    from meshslo.analysis.policy.settings import UNIT_SUFFIX
     from meshslo.analysis.recommend.words import seconds, share
 
     if isinstance(value, str):
         return value.replace(",", ", ")
     if unit == "s":
         return seconds(float(value))
-    return share(float(value)) if unit == "ratio" else f"{float(value):g}{'/s' if unit == 'per_s' else ''}"
+    return share(float(value)) if unit == "ratio" else f"{float(value):g}{UNIT_SUFFIX.get(unit, '')}"

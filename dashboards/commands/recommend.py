@@ -57,7 +57,7 @@ def recommend(
     until: _Until = None,
     output: FormOption = "table",
 ) -> None:
-    """Say which timeouts and retries the observed calls justify, how sure that is, and what it costs.
+    """Say which timeouts, retries, breakers and other settings calls justify, how sure that is, and what it costs.
 
     Each answer is change, explore (a cap hides the tail: set this to see it), keep, not identifiable (so many more
     calls are needed) or not expressible (no field of the mesh does it). With --emit the values are written as policies,
