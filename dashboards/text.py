@@ -74,4 +74,5 @@ def amount_text(value: float | str, unit: str) -> str:
         return value.replace(",", ", ")
     if unit == "s":
         return seconds(float(value))
-    return share(float(value)) if unit == "ratio" else f"{float(value):g}{UNIT_SUFFIX.get(unit, '')}"
+    suffix = next((text for name, text in UNIT_SUFFIX.items() if name == unit), "")
+    return share(float(value)) if unit == "ratio" else f"{float(value):g}{suffix}"
