@@ -4,7 +4,7 @@ One function a code, all of the same shape: from what was examined to findings. 
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
@@ -12,6 +12,7 @@ import polars as pl
 
 from .agreement import QUANTILES, Comparison, compare
 from .answer import Answer
+from .bursty import Bursty, bursty_hops
 from .coverage import Coverage, Metered, coverage, metered
 from .deadlines import Pile, find_piles
 from .rollup import Rollup
@@ -91,6 +92,7 @@ def examine(calls: pl.LazyFrame, rollup: Rollup, series: pl.LazyFrame | None = N
     found = [finding for check in CHECKS for finding in check(seen, comparisons)]
     found += _nothing(seen, metrics)
     found += _hidden_deadlines(find_piles(rollup))
+    found += _together(bursty_hops(calls, rollup))
     found.sort(key=lambda finding: (-SEVERITIES.index(finding.severity), finding.code, finding.subject))
     return Diagnosis(seen, comparisons, tuple(found), metrics)
 
@@ -228,6 +230,12 @@ def _hidden_deadlines(piles: tuple[Pile, ...]) -> Iterator[Finding]:
     for pile in piles:
         way = "find that timer and let it say so (response flags, error type); recommend reads it as the one in use meanwhile"
         yield Finding("MS915", "warning", pile.hop, f"seen by {pile.vantage}, {pile}", way)
+
+
+def _together(hops: Iterable[Bursty]) -> Iterator[Finding]:
+    for each in hops:
+        way = "rely on recommend and compare, whose intervals have it in them; look for what slows whole minutes (load, caches)"
+        yield Finding("MS916", "note", each.hop, str(each), way)
 
 
 def _percent(share: float) -> str:
