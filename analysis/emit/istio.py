@@ -13,7 +13,7 @@ from typing import Any, Final
 from meshslo.analysis.policy.deployed import RouteRule
 from meshslo.analysis.policy.durations import decimal_duration
 from meshslo.analysis.policy.manifest import Manifest, dump, first_label, load_editable
-from meshslo.analysis.policy.node import entries
+from meshslo.analysis.policy.node import child, entries
 from meshslo.analysis.policy.readers.istio import GROUP, read_route
 from meshslo.analysis.policy.versions import BUDGET_SUBSET, Version, has_field
 from meshslo.analysis.recommend.recommendation import Recommendation
@@ -55,6 +55,8 @@ class _Files:
 
     policy: CalleePolicy
     plan: Plan
+    home: Manifest | None
+    """The callee's VirtualService in use: what is added stands beside it and names the callee as it does."""
     bodies: list[Any] = field(default_factory=list)
     filters: list[dict[str, Any]] = field(default_factory=list)
     unexpressed: list[Recommendation] = field(default_factory=list)
@@ -85,9 +87,9 @@ class IstioEmitter:
 
 
 def _callee(policy: CalleePolicy, plan: Plan, current: list[Manifest]) -> _Files:
-    files = _Files(policy, plan)
+    files = _Files(policy, plan, _find(current, "VirtualService", policy.callee))
     if policy.routes:
-        files.bodies.append(_virtual_service(files, _find(current, "VirtualService", policy.callee)))
+        files.bodies.append(_virtual_service(files, files.home))
     files.unexpressed += unexpressed(policy, ISTIO_LACKS)
     if policy.budget or policy.others:
         _add_destination_rule(files, _find(current, "DestinationRule", policy.callee))
@@ -130,8 +132,20 @@ def _new_virtual_service(files: _Files) -> dict[str, Any]:
 
 
 def _resource(kind: str, api: str, files: _Files, spec: dict[str, Any], suffix: str = "") -> dict[str, Any]:
-    metadata = {"name": f"{files.policy.callee}{suffix}", "namespace": files.plan.settings.namespace}
+    metadata = {"name": f"{files.policy.callee}{suffix}", "namespace": _namespace(files)}
     return {"apiVersion": f"{GROUP}/{api}", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def _namespace(files: _Files) -> str:
+    own = files.home and child(files.home.body, "metadata").get("namespace")
+    return str(own or files.plan.settings.namespace)
+
+
+def _host(files: _Files) -> str:
+    """The callee's host as its routes in use name it, else as the config does."""
+    routes = [route for http in entries(files.home.spec, "http") for route in entries(http, "route")] if files.home else []
+    hosts = [str(child(route, "destination").get("host", "")) for route in routes]
+    return next((host for host in hosts if first_label(host) == files.policy.callee), files.plan.host(files.policy.callee))
 
 
 def _entry_for(manifest: Manifest, http: Any, wanted: RoutePolicy, files: _Files) -> Any | None:
@@ -238,8 +252,7 @@ def _envoy_filter(files: _Files) -> dict[str, Any]:
 
 
 def _add_destination_rule(files: _Files, current: Manifest | None) -> None:
-    host = files.plan.host(files.policy.callee)
-    body = copy.deepcopy(current.body) if current else _resource("DestinationRule", "v1", files, {"host": host})
+    body = copy.deepcopy(current.body) if current else _resource("DestinationRule", "v1", files, {"host": _host(files)})
     policy = body["spec"].setdefault("trafficPolicy", {})
     budgeted = bool(files.policy.budget) and _set_budget(policy, entries(body, "spec", "subsets"), files)
     placed, lacking = set_locality(policy, files.policy, files.plan.settings)

@@ -141,6 +141,15 @@ def test_what_a_manifest_in_use_holds_beyond_the_settings_stays() -> None:
     assert problems(body, "istio", "1.30.3") == []
 
 
+def test_what_is_added_stands_beside_what_is_in_use() -> None:
+    """In another namespace, or under a shorter host, it would hold for nobody."""
+    advice = advice_of(timeout(45.0), timeout(0.4, setting="idle_gap_timeout"), *retries(1))
+    emission = emit("istio", advice, manifests={"vs.yaml": CURRENT})
+    rule = find(emission, "DestinationRule")
+    assert rule["spec"]["host"] == "generator.rag.svc.cluster.local"
+    assert {rule["metadata"]["namespace"], find(emission, "EnvoyFilter")["metadata"]["namespace"]} == {"rag"}
+
+
 def test_the_longest_of_several_callers_serves_all() -> None:
     other = replace(timeout(80.0), target=replace(timeout(80.0).target, hop="batch>generator"))
     http = find(emit("istio", advice_of(timeout(45.0), other)), "VirtualService")["spec"]["http"]
