@@ -49,8 +49,8 @@ def dashboard(
 ) -> None:
     """Serve the dashboard: the chain, latency, streams, recommendations with their price, objectives, data quality.
 
-    It reads the store while a collector writes it. Ctrl-C ends it. With `[dashboard] login = "default"` in the config people
-    log in (OpenID Connect), and see the tenants that `[dashboard.users]` and `[dashboard.groups]` give them.
+    It reads the store while a collector writes it. Ctrl-C ends it. With `dashboard.login` in the config people log in (OpenID
+    Connect), and see the tenants that `dashboard.users` and `dashboard.groups` give them: docs/dashboard.md.
 
     Example: meshslo dashboard --store ./meshslo-store --port 8501
     """
@@ -115,16 +115,25 @@ def _check(store: str, config: Path | None, current: list[Path]) -> "Config":
 def guard(login: str | None, host: str, secrets: Path | None) -> None:
     """Whoever is asked to log in must be able to; who opens the dashboard to others without a login is told what that means."""
     from meshslo.dashboards.provider import require_provider
-    from meshslo.telemetry.collect.settings import Address
     from meshslo.telemetry.errors import BadConfigError
 
     if login is not None:
         require_provider(login, secrets)
     elif secrets is not None:
         raise BadConfigError('--secrets is for a login: set [dashboard] login = "default" in the config, or leave it out')
-    elif not Address(host, port=0).is_loopback:
+    elif not _is_loopback(host):
         sentence = f"nobody logs in, so whoever reaches {host} sees every tenant: [dashboard] login in the config changes that"
         err().print(sentence, markup=False, soft_wrap=True)
+
+
+def _is_loopback(host: str) -> bool:
+    # As telemetry.collect.settings has it, which would bring the whole collector along.
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _has_display() -> bool:

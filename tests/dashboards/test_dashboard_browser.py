@@ -13,6 +13,7 @@ import yaml
 from meshslo.dashboards.app.shell import pages
 from tests.support import identity
 from tests.support.browser import chromium, complaints, found, metric, opened, settled, wait
+from tests.support.calls import make_call, make_calls
 from tests.support.dashboard import Served, filled, running
 from tests.support.net import free_port
 from tests.support.scenes import chain_calls
@@ -121,6 +122,7 @@ def test_who_logs_in_sees_their_tenant_until_they_log_out(browser: Any, tmp_path
             assert "zebra" not in browser.page_source
             press(browser, "Log out")
             wait(lambda: "Log in to see" in browser.page_source, "the door")
+            browser.get("about:blank")
 
 
 def press(browser: Any, words: str) -> None:
@@ -128,3 +130,39 @@ def press(browser: Any, words: str) -> None:
         return next((each for each in found(browser, "button") if words in each.text), None)
 
     wait(button, f"the button {words}").click()
+
+
+@pytest.mark.parametrize(
+    "calls", [None, [make_call()], [make_call(tenant="t") for _ in range(40)]], ids=["no", "one", "a tenant's"]
+)
+def test_next_to_nothing_is_a_page_that_helps(browser: Any, tmp_path: Path, calls: list[dict[str, Any]] | None) -> None:
+    browser.set_window_size(1400, 1000)
+    store = filled(tmp_path / "store", None if calls is None else make_calls(calls))
+    with running(store, tmp_path / "log") as served:
+        for page in pages():
+            complaints(browser)
+            opened(browser, served.url, "" if page is pages()[0] else page.path)
+            assert not found(browser, "[data-testid=stException]")
+            assert complaints(browser) == []
+            assert calls is not None or "meshslo collect" in browser.page_source
+        # A page whose server is gone complains.
+        browser.get("about:blank")
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_a_store_that_goes_while_it_is_looked_at_is_named(browser: Any, tmp_path: Path) -> None:
+    browser.set_window_size(1400, 1000)
+    store = filled(tmp_path / "store", make_calls([make_call()]))
+    with running(store, tmp_path / "log") as served:
+        opened(browser, served.url, "")
+        assert found(browser, "[data-testid=stDataFrame]")
+        shutil.rmtree(store)
+        for page in pages():
+            opened(browser, served.url, "" if page is pages()[0] else page.path)
+            wait(lambda: "does not exist" in browser.page_source, "the store's name")
+            assert not found(browser, "[data-testid=stException]")
+        filled(store, make_calls([make_call()]))
+        press(browser, "Look again")
+        wait(lambda: found(browser, "[data-testid=stDataFrame], [data-testid=stAlert]"), "the page")
+        browser.get("about:blank")
+    assert "Traceback" not in (tmp_path / "log").read_text()
