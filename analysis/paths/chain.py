@@ -18,7 +18,7 @@ from meshslo.telemetry.vocabulary import CENSORED
 
 from .critical import Path, Repair, critical_path, repair
 from .result import Chain, HopTime, Share, Slow, Way
-from .shares import Shares, slow_shares
+from .shares import Shares, Spent, slow_shares
 from .traces import ENTRY_KEYS, Traces, read_traces
 
 BETWEEN: Final = "(between repetitions)"
@@ -159,9 +159,8 @@ def _shares(part: pl.DataFrame, times: pl.DataFrame, hops: list[str], asked: Ask
     place = part.select("trace").with_row_index("place")
     at = times.join(place, on="trace").select("place", pl.col("hop").replace_strict(hops, list(range(len(hops)))), "own_s")
     own_s[at["place"].to_numpy(), at["hop"].to_numpy()] = at["own_s"].to_numpy()
-    total_s, weight = part["total_s"].to_numpy(), part["weight"].to_numpy()
-    block = time_blocks(part["start"])
-    return [slow_shares(total_s, own_s, weight, block, q, asked.rng, asked.confidence) for q in asked.quantiles]
+    spent = Spent(part["total_s"].to_numpy(), own_s, part["weight"].to_numpy(), time_blocks(part["start"]))
+    return [slow_shares(spent, q, asked.rng, asked.confidence) for q in asked.quantiles]
 
 
 def _share(found: Shares, place: int) -> Share | None:

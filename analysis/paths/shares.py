@@ -36,35 +36,35 @@ class Shares:
     high: Floats
 
 
-def slow_shares(
-    duration_s: Floats,
-    own_s: Floats,
-    weight: Floats,
-    block: NDArray[np.int64],
-    q: float,
-    rng: np.random.Generator,
-    confidence: float = 0.95,
-) -> Shares:
+class Spent(NamedTuple):
+    """Seconds of each trace: in all, and a column for each hop's own, which add up to that; weight and time block of each."""
+
+    total_s: Floats
+    own_s: Floats
+    weight: Floats
+    block: NDArray[np.int64]
+
+
+def slow_shares(spent: Spent, q: float, rng: np.random.Generator, confidence: float = 0.95) -> Shares:
     """Each hop's share of the time of the slowest 1 - `q` of the traces.
 
-    own_s: a row a trace, a column a hop; it adds up to `duration_s`. block: number of the minute (or whatever hangs together)
-    of each trace: whole blocks are resampled, and in every resample the slow traces are chosen anew. rng: for the resamples.
+    Whole blocks are resampled with `rng`, and in every resample the slow traces are chosen anew.
     """
-    slow = int(np.floor((1.0 - q) * len(duration_s) + 1e-9))
-    nothing = np.full(own_s.shape[1], np.nan)
+    slow = int(np.floor((1.0 - q) * len(spent.total_s) + 1e-9))
+    nothing = np.full(spent.own_s.shape[1], np.nan)
     if slow < FEWEST_SLOW:
-        missing = int(np.ceil((FEWEST_SLOW - 1e-9) / (1.0 - q))) - len(duration_s)
+        missing = int(np.ceil((FEWEST_SLOW - 1e-9) / (1.0 - q))) - len(spent.total_s)
         return Shares(slow, max(missing, 1), nothing, nothing, nothing)
-    cells = _cells(duration_s, own_s, weight, block, int(slow * _WITHIN))
-    total = np.bincount(block, weights=weight)
+    cells = _cells(spent, int(slow * _WITHIN))
+    total = np.bincount(spent.block, weights=spent.weight)
 
     def of(times: Floats) -> Floats:
         """The shares where each block is taken so many times."""
         taken = times[cells.block] * cells.weight
         left = (1.0 - q) * float(times @ total) - (np.cumsum(taken) - taken)
         used = times[cells.block] * np.clip(left / np.maximum(taken, 1e-300), 0.0, 1.0)
-        spent: Floats = used @ cells.own_s
-        return spent / max(float(spent.sum()), 1e-300)
+        taking: Floats = used @ cells.own_s
+        return taking / max(float(taking.sum()), 1e-300)
 
     found = np.array([of(times) for times in resample(len(total), TIMES, rng)])
     tail = (1.0 - confidence) / 2.0
@@ -80,15 +80,15 @@ class _Cells(NamedTuple):
     own_s: Floats
 
 
-def _cells(duration_s: Floats, own_s: Floats, weight: Floats, block: NDArray[np.int64], most: int) -> _Cells:
+def _cells(spent: Spent, most: int) -> _Cells:
     """At least the `most` slowest traces in cells, which are far fewer."""
-    bucket = -histogram.index_of(duration_s)
+    bucket = -histogram.index_of(spent.total_s)
     slowest = np.flatnonzero(bucket <= np.sort(bucket)[: most + 1][-1])
-    blocks = int(block.max()) + 1
-    key, cell = np.unique((bucket[slowest] - bucket.min()) * blocks + block[slowest], return_inverse=True)
+    blocks = int(spent.block.max()) + 1
+    key, cell = np.unique((bucket[slowest] - bucket.min()) * blocks + spent.block[slowest], return_inverse=True)
 
     def add(values: Floats) -> Floats:
-        return np.bincount(cell, weights=values * weight[slowest], minlength=len(key)).astype(np.float64)
+        return np.bincount(cell, weights=values * spent.weight[slowest], minlength=len(key)).astype(np.float64)
 
-    own = np.stack([add(own_s[slowest, hop]) for hop in range(own_s.shape[1])], axis=1)
+    own = np.stack([add(spent.own_s[slowest, hop]) for hop in range(spent.own_s.shape[1])], axis=1)
     return _Cells(key % blocks, add(np.ones(len(slowest))), own)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from meshslo.analysis.interval import wilson
-from meshslo.analysis.paths.shares import slow_shares
+from meshslo.analysis.paths.shares import Spent, slow_shares
 from meshslo.analysis.recommend.bursts import Minutes, largest_effect
 from meshslo.analysis.survival import LifeTable
 
@@ -67,7 +67,7 @@ def test_shares_of_slow_traces_are_held(spread: float) -> None:
     held = np.zeros(3)
     for seed in range(1, SAMPLES + 1):
         total, own, minute = traces(np.random.default_rng(seed), MINUTES, spread)
-        found = slow_shares(total, own, np.ones(len(total)), minute, 0.95, np.random.default_rng(seed))
+        found = slow_shares(Spent(total, own, np.ones(len(total)), minute), 0.95, np.random.default_rng(seed))
         held += (found.low <= truth) & (truth <= found.high)
     # Resampling sixty blocks is a little narrow, as bootstraps of few blocks are.
     assert (held / SAMPLES >= 0.90).all()
