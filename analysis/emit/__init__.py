@@ -48,7 +48,7 @@ class Emitter(Protocol):
 
 
 def emitters() -> dict[str, Emitter]:
-    """Every emitter there is, by name: those in this folder and those of the entry points `meshslo.emit`."""
+    """Every emitter there is, by name: those in this folder and those of the entry points `meshslo.emitters`."""
     found: list[Emitter] = list(members(sys.modules[__name__], "EMITTER"))  # type: ignore[arg-type]  # the contract suite holds it
     return {emitter.name: emitter for emitter in found}
 
