@@ -101,9 +101,8 @@ def show(answer: "Report", console: "Console") -> None:
     console.print(f"{answer.phase} of calls that started from {_when(answer.start)} to {_when(answer.end)}")
     same = {key: answer.frame[key][0] for key in (*answer.by, "vantage") if answer.frame[key].n_unique() == 1}
     if same:
-        console.print(
-            "all: " + ", ".join(f"{'seen by' if key == 'vantage' else key} {value or '-'}" for key, value in same.items())
-        )
+        words = (f"{'seen by' if key == 'vantage' else key} {value or '-'}" for key, value in same.items())
+        console.print("all: " + ", ".join(words), markup=False, highlight=False)
     tables.show(console, _table(answer, [key for key in (*answer.by, "vantage") if key not in same], console))
     if (answer.frame["status"] == "at_least").any():
         console.print(">= : calls were cut before they could end; the true value lies beyond.")

@@ -66,6 +66,14 @@ def test_what_is_missing_is_named(tmp_path: Path, store: Path) -> None:
         asked("--store", store, "--config", tmp_path / "none.toml")
 
 
+def test_brackets_in_names_stay(tmp_path: Path) -> None:
+    rows = [make_call(route="/v1/[id]/chat", model=model) for model in ("m[0]", "m[1]")]
+    open_store(tmp_path / "store", create=True).append(make_calls(rows), source="test")
+    table = asked("--store", tmp_path / "store")
+    assert "all: hop gateway>generator, route /v1/[id]/chat" in table
+    assert "m[0]" in table
+
+
 def test_help_ends_in_an_example() -> None:
     assert "Example: meshslo report" in asked("--help")
 
