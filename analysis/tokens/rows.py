@@ -6,7 +6,12 @@ from typing import Final
 import polars as pl
 
 from meshslo.analysis.streams import outermost
+from meshslo.telemetry.errors import BadInputError
+from meshslo.telemetry.schema import WORDS
 from meshslo.telemetry.vocabulary import CENSORED
+
+KEYS: Final = tuple(sorted(WORDS - {"vantage", "outcome"}))
+"""What groups may be told apart by."""
 
 _CUT: Final = pl.col("outcome").is_in(sorted(CENSORED))
 _OK: Final = pl.col("outcome") == "ok"
@@ -21,7 +26,11 @@ def token_rows(calls: pl.LazyFrame, by: Sequence[str]) -> pl.DataFrame:
     Columns: `by`, start, weight, cut, tokens (output; null where nobody knows), input_tokens (null likewise), total_s (until
     the end, or the last token of a cut call), first_token_s, per_token_s (of streams: mean time of a token after the first).
     A cut stream that only counted chunks has as many tokens to a chunk as the finished streams of its group and model.
+    BadInputError for keys that calls do not have.
     """
+    wrong = [key for key in by if key not in KEYS]
+    if wrong or not by:
+        raise BadInputError(f"not keys of calls: {', '.join(wrong) or '(none)'}; there are {', '.join(KEYS)}")
     known = pl.col("output_tokens").is_not_null() | pl.col("chunks").is_not_null()
     chosen = outermost(calls.filter(pl.col("model").is_not_null()), known.any())
     keys = list(dict.fromkeys([*by, "model"]))

@@ -45,10 +45,10 @@ def compare(
 ) -> None:
     """Say what differs between two sides beyond noise, with intervals, and which hop's own time moved.
 
-    Sides are told apart by what calls say of themselves (--a, --b), by when they were made (--baseline-since/-until against
-    --since/--until), or both. Cut calls count as longer than seen, calls of one minute as hanging together. Of all that is
-    compared at most 5 % of comparisons without any true difference call anything different (Holm). Exit 1 where something is
-    slower or worse.
+    Sides are told apart by what calls say of themselves (--a, --b), by when they were made (--baseline-since and
+    --baseline-until against --since and --until), or both. Cut calls count as longer than seen, calls of one minute as hanging
+    together. Where nothing differs at most one comparison in twenty calls anything different (Holm, over all that it compares).
+    Exit 1 where something is slower or worse.
 
     Example: meshslo compare --store ./meshslo-store --a version=v1 --b version=v2 --since 24h
     """

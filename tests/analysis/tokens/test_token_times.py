@@ -9,6 +9,7 @@ from meshslo.analysis.api import from_calls
 from meshslo.analysis.config import parse_config
 from meshslo.analysis.tokens import PerToken, TokenTimes, timeout_for_tokens
 from meshslo.analysis.tokens.rows import token_rows
+from meshslo.telemetry.errors import BadInputError
 from tests.support.llmperf import llmperf_calls
 from tests.support.token_streams import streams
 
@@ -102,6 +103,12 @@ def test_json_and_frame_say_the_same() -> None:
     (read,) = json.loads(found.to_json())["items"]
     assert read["timeout"]["value_s"] == found.frame["timeout_s"][0]
     assert read["per_output_token_s"]["estimate"] == found.frame["per_output_token_s_estimate"][0]
+
+
+@pytest.mark.parametrize("by", [["nope"], ["vantage"], []])
+def test_keys_that_calls_have_not_are_named(by: list[str]) -> None:
+    with pytest.raises(BadInputError, match="not keys of calls"):
+        from_calls(streams(9, n=50)).tokens(by=by)
 
 
 def test_calls_without_models_or_tokens_have_none() -> None:
