@@ -94,7 +94,8 @@ def test_a_full_disk_makes_senders_wait_loses_nothing_and_mends_itself(small_dis
         for begin in range(0, 1000 * ROUNDS, 1000):
             # Bulky and hard to squeeze, so that the disk is soon full.
             bulk = [make_batch([make_span(begin + n, name=os.urandom(100_000).hex())]) for n in range(1, 100)]
-            ballast = fill(small_disk, 6 * MIB)
+            # Little enough that the worker cannot make room as fast as even a slow machine sends.
+            ballast = fill(small_disk, (min_free_mib + 2) * MIB)
             answers = [send(collector, body) for body in bulk]
             kept += [begin + n for n, answer in enumerate(answers, 1) if answer.status_code == 200]
             assert {answer.status_code for answer in answers} == {200, 429}
