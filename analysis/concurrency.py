@@ -2,6 +2,7 @@
 
 import heapq
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +44,9 @@ class Concurrency:
         met = (self._area_until(end_s) - self._area_until(start_s)) / np.where(length_s > 0, length_s, 1.0)
         return np.where(length_s > 0, met, self.before(start_s))
 
-    @property
+    @cached_property
     def _area(self) -> Floats:
+        """Calls in progress, added up over time until each of `at_s`."""
         return np.concatenate([[0.0], np.cumsum(self.level[:-1] * np.diff(self.at_s))])
 
     def _area_until(self, moments_s: Floats) -> Floats:

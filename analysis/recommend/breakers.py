@@ -161,7 +161,7 @@ class _Run:
     # What it would have done
 
     @cached_property
-    def refused(self) -> tuple[int, int]:
+    def turned_away(self) -> tuple[int, int]:
         """Calls it would have refused had the others waited as at low load, and at most: had they taken as long as they did."""
         load = self.load
         ends = (load.unloaded_end_s(self.total), load.end_s)
@@ -169,11 +169,11 @@ class _Run:
         return min(few, most), most
 
     def _refusals(self) -> str:
-        (few, most), calls = self.refused, self.load.rows.height
+        (few, most), calls = self.turned_away, self.load.rows.height
         return f"it would have refused {count(few)} of {count(calls)} calls ({share(few / calls)}), at most {count(most)}"
 
     def _effects(self) -> Mapping[str, Effect]:
-        (few, most), calls = self.refused, self.load.rows.height
+        (few, most), calls = self.turned_away, self.load.rows.height
         low, high = float(proportion(few, calls, self._confidence)[0]), float(proportion(most, calls, self._confidence)[1])
         wait_s = self.load.wait_s
         known = np.isfinite(wait_s)
