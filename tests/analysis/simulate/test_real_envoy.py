@@ -29,8 +29,8 @@ POLICIES: dict[str, dict[str, Any]] = {
 }
 
 
-BUSY_S = (0.01, 0.06)
-"""A twentieth of the shortest timer, and a quarter: where a machine stalls for longer, calls seem longer than their timers."""
+BUSY_S = (0.015, 0.08)
+"""A sixteenth of the shortest timer, and a third: where a machine stalls for longer, calls seem longer than their timers."""
 TRIES = 3
 
 
