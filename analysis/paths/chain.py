@@ -157,8 +157,9 @@ def _with_between(times: pl.DataFrame, part: pl.DataFrame) -> pl.DataFrame:
 def _shares(part: pl.DataFrame, times: pl.DataFrame, hops: list[str], asked: Asked) -> list[Shares]:
     own_s = np.zeros((part.height, len(hops)))
     place = part.select("trace").with_row_index("place")
-    at = times.join(place, on="trace").select("place", pl.col("hop").replace_strict(hops, list(range(len(hops)))), "own_s")
-    own_s[at["place"].to_numpy(), at["hop"].to_numpy()] = at["own_s"].to_numpy()
+    column = pl.DataFrame({"hop": hops, "column": range(len(hops))}, schema={"hop": pl.String, "column": pl.Int64})
+    at = times.join(place, on="trace").join(column, on="hop")
+    own_s[at["place"].to_numpy(), at["column"].to_numpy()] = at["own_s"].to_numpy()
     spent = Spent(part["total_s"].to_numpy(), own_s, part["weight"].to_numpy(), time_blocks(part["start"]))
     return [slow_shares(spent, q, asked.rng, asked.confidence) for q in asked.quantiles]
 

@@ -111,3 +111,12 @@ def test_keys_that_calls_in_clickhouse_do_not_have(spans: tuple[str, pl.DataFram
 def test_buckets_without_a_fixed_length(bucket: Any) -> None:
     with pytest.raises(BadInputError, match="has no fixed length"):
         bucket_ns(bucket)
+
+
+def test_chains_and_comparisons_in_place_are_those_of_the_calls(spans: tuple[str, pl.DataFrame]) -> None:
+    url, calls = spans
+    in_place, local = open_store(url), from_calls(calls)
+    assert in_place.chain().to_json() == local.chain().to_json()
+    zones = [{"zone": zone} for zone in calls["zone"].drop_nulls().unique().sort()[:2]]
+    (here, there) = (store.compare(*zones, by=["hop"]) for store in (in_place, local))
+    assert here.differences == there.differences

@@ -124,6 +124,12 @@ def test_failed_traces_are_no_latency_of_success() -> None:
     assert (way.traces, way.failed) == (100, 1)
 
 
+def test_a_way_in_on_which_all_traces_failed_has_no_latency() -> None:
+    (way,) = asked(request(1, 0.5, 1.0, outcome="error")).ways
+    assert (way.traces, way.failed, way.hops) == (0, 1, ())
+    assert way.total[0].status == "not_identifiable"
+
+
 def test_a_call_whose_parent_is_lost_goes_under_its_caller() -> None:
     rows = trace(
         1,
