@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from meshslo.telemetry.errors import SourceError
@@ -29,6 +30,9 @@ class TooMuchError(SourceError):
     """The server will not answer so large a question; a shorter window may do."""
 
 
+Points = NDArray[np.float64]
+
+
 class Native(msgspec.Struct):
     """A native histogram's counts; each bucket is (which edges belong to it, left, right, count)."""
 
@@ -45,19 +49,38 @@ class Series(msgspec.Struct):
     histograms: list[tuple[float, Native]] = []
 
     @property
-    def points(self) -> NDArray[np.float64]:
-        """Times (seconds since the epoch) and values, a row a point; SourceError where they are anything but numbers.
+    def points(self) -> Points:
+        """Times (seconds since the epoch) and values, a row a point; SourceError where they are anything but numbers."""
+        return points_of([self])[0]
 
-        Millions of them: read at a third of the cost of one object a number.
-        """
-        text = bytes(self.values)
-        try:
-            numbers = np.fromstring(text.translate(None, b'[]"'), sep=",")
-        except ValueError:
-            numbers = np.empty(0)
-        if len(numbers) != 2 * (text.count(b"[") - 1):
-            raise SourceError(f"a series came with values that are no pairs of time and number: {text[:60]!r}")
-        return numbers.reshape(-1, 2)
+
+def points_of(series: Sequence[Series]) -> list[Points]:
+    """The points of each series, as `Series.points`.
+
+    Millions of numbers: read together, as one long line of text, at a seventh of the cost of one object a number.
+    """
+    if not series:
+        return []
+    texts = [bytes(one.values) for one in series]
+    # Each point is a list in a list.
+    counts = [text.count(b"[") - 1 for text in texts]
+    numbers = _numbers(texts, sum(counts))
+    if numbers is None:
+        odd = next((text for text, count in zip(texts, counts, strict=True) if _numbers([text], count) is None), b"")
+        raise SourceError(f"a series came with values that are no pairs of time and number: {odd[:60]!r}")
+    return np.split(numbers.reshape(-1, 2), np.cumsum(counts)[:-1])
+
+
+def _numbers(texts: list[bytes], points: int) -> Points | None:
+    """All numbers one after the other, two a point; None where anything is none."""
+    line = b",".join(text for text in texts if text != b"[]").translate(None, b'[]" \t\r\n')
+    if not line:
+        return None if points else np.empty(0)
+    try:
+        found = pl.read_csv(line, has_header=False, separator=";", eol_char=",", schema={"number": pl.Float64})["number"]
+    except pl.exceptions.PolarsError:
+        return None
+    return found.to_numpy() if len(found) == 2 * points and not found.null_count() else None
 
 
 class Sample(msgspec.Struct):

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from .api import Prometheus, Sample, Series, Steps, equals, matches
+from .api import Points, Prometheus, Sample, Series, Steps, equals, matches, points_of
 from .increase import Bools, Floats, Increase, Ints, increase
 
 LOOKBACK_S: Final = 300
@@ -45,7 +45,8 @@ class Matrix:
 def at_steps(api: Prometheus, selector: str, steps: Steps) -> Matrix:
     """The series of `selector` at `steps`; what is missing at the first of them is its latest value of the hour before."""
     times = steps.since_s + steps.step_s * np.arange(steps.count + 1, dtype=np.float64)
-    matrix = _matrix(api.range(selector, steps), times)
+    series = api.range(selector, steps)
+    matrix = _matrix(series, points_of(series), times)
     if np.isnan(matrix.values[:, 0]).any():
         _recall(matrix, api.at(f"last_over_time({selector}[{MEMORY_S}s])", steps.since_s))
     return matrix
@@ -53,8 +54,8 @@ def at_steps(api: Prometheus, selector: str, steps: Steps) -> Matrix:
 
 def as_scraped(series: Sequence[Series]) -> Matrix:
     """Raw samples: a column for each time that any of the series was scraped at."""
-    times = [one.points[:, 0] for one in series]
-    return _matrix(series, np.unique(np.concatenate([np.empty(0), *times])))
+    points = points_of(series)
+    return _matrix(series, points, np.unique(np.concatenate([np.empty(0), *(one[:, 0] for one in points)])))
 
 
 def targets(groups: Sequence[Labels]) -> Ints:
@@ -87,16 +88,17 @@ def process_matchers(labels: Labels) -> tuple[str, ...]:
     return tuple(equals(label, labels[label]) for label in TARGET if label in labels)
 
 
-def _matrix(series: Sequence[Series], times_s: Floats) -> Matrix:
+def _matrix(series: Sequence[Series], points: Sequence[Points], times_s: Floats) -> Matrix:
     identities = [_identity(one.metric) for one in series]
     number = {identity: place for place, identity in enumerate(dict.fromkeys(identities))}
     edges = [float(one.metric.get("le", "nan")) for one in series]
     # An edge that was once written "1" and later "1.0" makes two series of one row.
     rows = {key: row for row, key in enumerate(dict.fromkeys(zip(identities, map(_key, edges), strict=True)))}
     values = np.full((len(rows), len(times_s)), np.nan)
-    for identity, edge, one in zip(identities, edges, series, strict=True):
-        points = one.points
-        values[rows[identity, _key(edge)], np.searchsorted(times_s, points[:, 0] - 1e-3)] = points[:, 1]
+    for identity, edge, one in zip(identities, edges, points, strict=True):
+        # A series with a point at every time needs no search; most are.
+        column = slice(None) if len(one) == len(times_s) else np.searchsorted(times_s, one[:, 0] - 1e-3)
+        values[rows[identity, _key(edge)], column] = one[:, 1]
     group = np.array([number[identity] for identity, _ in rows], dtype=np.int64)
     edge_of = np.array([np.nan if edge is None else edge for _, edge in rows])
     order = np.lexsort((edge_of, group))

@@ -116,11 +116,12 @@ def test_one_sentence_and_the_store_as_it_was(path: str, reply: Reply, sentence:
     assert not (tmp_path / "store").exists()
 
 
-def test_points_that_are_no_numbers(tmp_path: Path) -> None:
-    odd = matrix({"metric": LABELS, "values": [[T0, {"value": 1}]]})
+@pytest.mark.parametrize("points", [[[T0, {"value": 1}]], [[T0, "one"]], [[T0]], [[T0, "1", "2"]], [T0, "1"], [[T0, ""]]])
+def test_points_that_are_no_numbers(points: list[Any], tmp_path: Path) -> None:
+    odd = matrix({"metric": LABELS, "values": [[T0, "1"]]}, {"metric": LABELS | {"le": "1"}, "values": points})
     with answering(broken_at(RANGE, odd)) as running:
         code, said = pull(running.url, tmp_path / "store")
-    assert (code, "no pairs of time and number" in said) == (2, True)
+    assert (code, "no pairs of time and number" in said) == (2, True), said
 
 
 def test_a_slow_server(tmp_path: Path) -> None:
