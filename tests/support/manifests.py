@@ -143,6 +143,26 @@ metadata: {name: default, namespace: rag}
 spec: {outboundTrafficPolicy: {mode: REGISTRY_ONLY}}
 """
 
+LINKERD_SECURITY = """\
+apiVersion: policy.linkerd.io/v1beta3
+kind: Server
+metadata: {name: generator-http, namespace: rag}
+spec: {podSelector: {matchLabels: {app: generator}}, port: 80}
+---
+apiVersion: policy.linkerd.io/v1alpha1
+kind: MeshTLSAuthentication
+metadata: {name: callers, namespace: rag}
+spec:
+  identityRefs: [{kind: ServiceAccount, name: gateway}, {kind: Namespace, name: batch}]
+---
+apiVersion: policy.linkerd.io/v1alpha1
+kind: AuthorizationPolicy
+metadata: {name: generator, namespace: rag}
+spec:
+  targetRef: {group: policy.linkerd.io, kind: Server, name: generator-http}
+  requiredAuthenticationRefs: [{group: policy.linkerd.io, kind: MeshTLSAuthentication, name: callers}]
+"""
+
 EVERY_MESH = {
     "envoy.yaml": ENVOY,
     "istio.yaml": ISTIO,
@@ -151,5 +171,6 @@ EVERY_MESH = {
     "envoy-gateway.yaml": ENVOY_GATEWAY,
     "ai-gateway.yaml": AI_GATEWAY,
     "security.yaml": ISTIO_SECURITY,
+    "linkerd-security.yaml": LINKERD_SECURITY,
 }
 """File name -> text."""

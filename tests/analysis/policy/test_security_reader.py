@@ -1,7 +1,7 @@
 import pytest
 
 from meshslo.analysis.policy.deployed import read_deployed
-from tests.support.manifests import ISTIO_SECURITY
+from tests.support.manifests import ISTIO_SECURITY, LINKERD_SECURITY
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,20 @@ def test_a_block_without_a_mode_is_registry_only() -> None:
     found = read_deployed({"s.yaml": text}).find("outbound_mode", "gateway")
     assert found is not None
     assert found.value == "REGISTRY_ONLY"
+
+
+def allowed(text: str) -> object:
+    found = read_deployed({"l.yaml": text}).find("allowed_principals", "generator")
+    return None if found is None else found.value
+
+
+def test_linkerds_identities_are_written_out_as_proxies_report_them() -> None:
+    domain = "serviceaccount.identity.linkerd.cluster.local"
+    assert allowed(LINKERD_SECURITY) == f"*.batch.{domain},gateway.rag.{domain}"
+
+
+def test_a_linkerd_server_without_a_policy_lets_in_nobody_and_an_empty_list_everybody() -> None:
+    alone = LINKERD_SECURITY.partition("---")[0]
+    assert allowed(alone) == ""
+    whole = LINKERD_SECURITY.partition("  requiredAuthenticationRefs")[0] + "  requiredAuthenticationRefs: []\n"
+    assert allowed(whole) == "*"
