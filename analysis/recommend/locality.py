@@ -19,7 +19,7 @@ from meshslo.analysis.policy.settings import SETTINGS
 from meshslo.analysis.policy.zones import write_weights
 from meshslo.analysis.quantile import calls_needed
 
-from .load import CalleeLoad, loads_by_callee
+from .load import CalleeLoad, loads_by_callee, seen_by_one
 from .observed import Observed
 from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target
 from .words import count, share
@@ -197,9 +197,9 @@ class _Run:
         self, setting: str, value: str | None, status: Status, reason: str, effect: Mapping[str, Effect] | None = None
     ) -> Recommendation:
         known = SETTINGS[setting]
+        seen = self.pairs.height or seen_by_one(self.observed.calls, self.target.hop)
         placed = self.observed.deployed.find(setting, self.target.callee)
         current = None if placed is None else Current(placed.value, placed.unit, placed.source)
-        every = self.observed.calls.filter(pl.col("hop") == self.target.hop).select(pl.len()).collect().item()
         return Recommendation(
             kind=known.kind,
             setting=setting,
@@ -210,7 +210,7 @@ class _Run:
             status="keep" if current is not None and current.value == value else status,
             confidence=self.observed.config.objectives.confidence,
             reason=reason,
-            evidence=Evidence(self.pairs.height or every, 0, self.observed.window_s),
+            evidence=Evidence(seen, 0, self.observed.window_s),
             effect=dict(effect or {}),
         )
 

@@ -21,6 +21,7 @@ from meshslo.analysis.ejection.unlike import Broken, Slow, broken_pods, slow_pod
 from meshslo.analysis.interval import goes_on
 from meshslo.analysis.policy.settings import SETTINGS
 
+from .load import seen_by_one
 from .observed import Observed
 from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target, Value
 from .words import count, seconds, share
@@ -229,7 +230,7 @@ class _Run:
         self, setting: str, value: Value | None, reason: str, effect: Mapping[str, Effect] | None = None
     ) -> Recommendation:
         known, current = SETTINGS[setting], self._current(setting)
-        calls = self.calls.height or self._seen_at_all()
+        calls = self.calls.height or seen_by_one(self.observed.calls, self.target.hop)
         cut = int(self.calls["outcome"].is_in(["timeout", "cancelled"]).sum())
         return Recommendation(
             kind=known.kind,
@@ -244,10 +245,6 @@ class _Run:
             evidence=Evidence(calls, cut, self.observed.window_s),
             effect=dict(effect or {}),
         )
-
-    def _seen_at_all(self) -> int:
-        """Calls of the hop, whoever saw them."""
-        return int(self.observed.calls.filter(pl.col("hop") == self.target.hop).select(pl.len()).collect().item())
 
     def _current(self, setting: str) -> Current | None:
         placed = self.observed.deployed.find(setting, self.target.callee)
