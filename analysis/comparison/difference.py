@@ -34,8 +34,8 @@ def difference(a: Limits, b: Limits) -> Limits:
     Where an estimate is not known but its limits are, the difference lies between the differences of the limits.
     Sources: Zou and Donner 2008 (MOVER); for shares it is Newcombe 1998, method 10, given Wilson's limits.
 
-    >>> [float(part.round(4)[0]) for part in difference(shares([29], [80]), shares([56], [80]))]
-    [0.3375, 0.1853, 0.4646]
+    >>> [float(part.round(4)[0]) for part in difference(shares([48], [80]), shares([56], [70]))]
+    [0.2, 0.0524, 0.3339]
     """
     estimate = b.estimate - a.estimate
     with np.errstate(invalid="ignore"):
