@@ -23,7 +23,7 @@ _COLUMNS: Final = {
 
 
 def token_rates(calls: pl.LazyFrame, by: Sequence[str] = ("hop",), slower: Sequence[float] = SLOWER) -> pl.DataFrame:
-    """Of each group `by` the rates that a share `q` of its streams stay below; each hop as the outermost that counts tokens saw.
+    """Of each group `by` the rates that a share `q` of its streams stay below, as the outermost that counts tokens saw them.
 
     A stream's rate is output_tokens / (duration - first token); streams that were cut have one up to there. Columns: the keys,
     vantage, streams, q, tokens_per_s with a 95 % interval low to high (null where open), status and needs_calls as a quantile

@@ -108,8 +108,8 @@ GATEWAY_API: Final = {
         "(Istio: PeerAuthentication and AuthorizationPolicy; Linkerd: Server and AuthorizationPolicy)"
     ),
     "egress": (
-        "the Gateway API says nothing of hosts outside a mesh. The closest is the implementation's own policy (Istio: ServiceEntry "
-        "and Sidecar; Linkerd: EgressNetwork)"
+        "the Gateway API says nothing of hosts outside a mesh. The closest is the implementation's own policy (Istio: "
+        "ServiceEntry and Sidecar; Linkerd: EgressNetwork)"
     ),
 }
 """Why the Gateway API holds none of it, and the closest there is."""
