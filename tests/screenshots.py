@@ -15,6 +15,8 @@ import polars as pl
 from PIL import Image
 
 from meshslo.dashboards.app.shell import pages
+from meshslo.dashboards.figures.theme import COLOURS as PALETTE
+from meshslo.dashboards.figures.theme import OUTCOME_COLOURS
 from tests.support.browser import chromium, found, settled, wait
 from tests.support.dashboard import filled, running
 from tests.support.scenes import chain_calls
@@ -24,6 +26,7 @@ SCRATCH = Path("build") / "screenshots"
 THEMES = ("light", "dark")
 WIDTH, HEIGHT = 1400, 1000
 COLOURS = 255
+PATCH = 40
 MOST_BYTES = 150_000
 MOST_HEIGHT = 1800
 """Pixels: what is further down a page is more of the same."""
@@ -97,10 +100,16 @@ def picture(browser: Any, address: str, width: int = WIDTH) -> Image.Image:
 
 
 def small(image: Image.Image) -> bytes:
-    """A PNG of few colours; of fewer where it is large."""
+    """A PNG of few colours; of fewer where it is large. The colours that mean something are among them as they are."""
+    meant = [*PALETTE, *OUTCOME_COLOURS.values()]
+    patches = Image.new("RGB", (image.width, image.height + PATCH * len(meant)))
+    patches.paste(image)
+    for place, colour in enumerate(meant):
+        patches.paste(colour, (0, image.height + PATCH * place, image.width, image.height + PATCH * (place + 1)))
     for colours in (COLOURS, 128, 64, 32):
         target = io.BytesIO()
-        image.quantize(colours, dither=Image.Dither.NONE).save(target, "PNG", optimize=True)
+        palette = patches.quantize(colours)
+        image.quantize(palette=palette, dither=Image.Dither.NONE).save(target, "PNG", optimize=True)
         if target.tell() < MOST_BYTES:
             break
     return target.getvalue()

@@ -13,7 +13,7 @@ from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.vocabulary import INGRESS
 
 from . import Page
-from .drawing import card, draw, sentences, table, tell_piles
+from .drawing import Card, cards, draw, sentences, table, tell_piles
 from .paths import path_rows, path_table, way_text
 from .shell import choose
 from .view import View
@@ -72,13 +72,15 @@ def _headline(report: pl.DataFrame) -> None:
         return
     rows = entry.filter(pl.col("hop") == entry["hop"][0]).sort("q")
     first = rows.row(0, named=True)
-    cells = st.columns(2 + rows.height)
-    card(cells[0], f"calls of {first['hop']}", f"{first['calls']:,}")
-    card(cells[1], "ended well", share_text(first["ok"], first["calls"]), f"{first['ok']:,} calls")
-    for cell, row in zip(cells[2:], rows.iter_rows(named=True), strict=True):
+    shown: list[Card] = [
+        (f"calls of {first['hop']}", f"{first['calls']:,}", ""),
+        ("ended well", share_text(first["ok"], first["calls"]), f"{first['ok']:,} calls"),
+    ]
+    for row in rows.iter_rows(named=True):
         text = quantile_text(row)
-        value, _, interval = ("not known", "", text) if row["value_s"] is None else text.partition(" (")
-        card(cell, f"p{100 * row['q']:g}", value, interval.rstrip(")"))
+        value, _, interval = ("?", "", text) if row["value_s"] is None else text.partition(" (")
+        shown.append((f"p{100 * row['q']:g}", value, interval.rstrip(")")))
+    cards(shown)
 
 
 def _clicked() -> None:

@@ -1,12 +1,15 @@
 """How figures and tables stand on a page."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 import streamlit as st
 
 from meshslo.analysis.deadlines import Pile
+
+CARD_WIDTH: Final = 170
+"""Pixels: five stand side by side on a page of common width."""
 
 
 def draw(figure: Any, key: str, *, clicked: Callable[[], None] | None = None) -> None:
@@ -27,9 +30,24 @@ def sentences(told: Iterable[str]) -> str:
     return " ".join(f"{clause[:1].upper()}{clause[1:]}." for clause in told)
 
 
-def card(cell: Any, label: str, value: str, below: str = "") -> None:
-    """A figure in a frame, with what is to be known of it below; all cards of a row are as high."""
-    cell.metric(label, value, below or None, delta_color="off", delta_arrow="off", border=True, height="stretch")
+Card = tuple[str, str, str]
+"""Label, figure, and what is to be known of it."""
+
+
+def cards(row: Sequence[Card]) -> None:
+    """Figures in frames of equal height, side by side, on further lines where the page is narrow."""
+    with st.container(horizontal=True):
+        for label, value, below in row:
+            st.metric(
+                label,
+                value,
+                below or None,
+                delta_color="off",
+                delta_arrow="off",
+                border=True,
+                height="stretch",
+                width=CARD_WIDTH,
+            )
 
 
 def tell_piles(piles: Sequence[Pile]) -> None:

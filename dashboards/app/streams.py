@@ -12,7 +12,7 @@ from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.vocabulary import INGRESS, Phase
 
 from . import Page
-from .drawing import card, draw, table
+from .drawing import cards, draw, table
 from .view import View
 
 CLOCKS: Final[tuple[Phase, ...]] = ("first_token", "max_gap")
@@ -68,12 +68,15 @@ def _headline(costs: pl.DataFrame) -> None:
     sizes = costs.group_by("hop", entry).agg(pl.col("calls").sum())
     hop = sizes.sort("entry", "calls", "hop", descending=[True, True, False])["hop"][0]
     whole = costs.filter(pl.col("hop") == hop).select(pl.col(pl.Int64, pl.Float64).sum()).row(0, named=True)
-    cells = st.columns(4)
-    card(cells[0], f"streams of {hop}", f"{whole['calls']:,}")
-    card(cells[1], "cut by a timer", share_text(whole["timeout"], whole["calls"]), f"{whole['timeout']:,} streams")
     vain = f"{whole['tokens_in_vain']:,} of {whole['tokens']:,}"
-    card(cells[2], "tokens in vain", share_text(whole["tokens_in_vain"], whole["tokens"]), vain)
-    card(cells[3], "held in vain", seconds_text(whole["held_in_vain_s"]), f"of {seconds_text(whole['held_s'])}")
+    cards(
+        [
+            ("streams", f"{whole['calls']:,}", hop),
+            ("cut by a timer", share_text(whole["timeout"], whole["calls"]), f"{whole['timeout']:,} streams"),
+            ("tokens in vain", share_text(whole["tokens_in_vain"], whole["tokens"]), vain),
+            ("held in vain", seconds_text(whole["held_in_vain_s"]), f"of {seconds_text(whole['held_s'])}"),
+        ]
+    )
 
 
 def _endings(view: View, costs: pl.DataFrame, keys: list[str]) -> None:

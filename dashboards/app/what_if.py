@@ -57,7 +57,7 @@ def _rows(title: str, figures: Mapping[str, Contrast], now: str) -> list[dict[st
     return [
         {
             "hop": title,
-            "what": NAMES[name].strip(),
+            "what": NAMES[name].replace("  ", "… "),
             now: amount(name, contrast.before),
             "proposed": amount(name, contrast.after),
             "change": amount(name, contrast.change, signed=True),
