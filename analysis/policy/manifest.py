@@ -17,10 +17,10 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from meshslo.telemetry.errors import BadInputError
 
 from .durations import parse_duration_s
-from .node import Node, child, entries, first_label, items, line_suffix
+from .node import Node, child, entries, first_label, line_suffix
 from .values import Placed
 
-__all__ = ["WIDTH", "Manifest", "dump", "first_label", "items", "load", "load_editable"]
+__all__ = ["WIDTH", "Manifest", "dump", "first_label", "load", "load_editable"]
 
 WIDTH: Final = 4096
 """Lines are not folded: a manifest in use keeps those it has."""

@@ -1,6 +1,6 @@
 """Mappings of a manifest that know their lines, and careful ways into what people may have written otherwise."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from meshslo.telemetry.errors import BadInputError
@@ -78,11 +78,6 @@ def scalars(node: Any, key: str) -> list[str]:
 
 def _named(node: Any, key: str) -> str:
     return f"{getattr(node, 'file', '')}{line_suffix(node, key)}: {key}"
-
-
-def items(node: Any) -> Iterator[Any]:
-    """The members of a list in a manifest; nothing where it is absent."""
-    yield from node or ()
 
 
 def first_label(host: str) -> str:
