@@ -10,7 +10,8 @@ import pytest
 
 from meshslo.analysis import from_calls, open_store
 from meshslo.analysis.api import CallStore
-from meshslo.analysis.config import parse_config
+from meshslo.analysis.config import Limits, parse_config
+from meshslo.analysis.directory import open_directory
 from meshslo.analysis.doctor import examine
 from meshslo.analysis.tenants import of_tenants
 from meshslo.telemetry import store as files
@@ -31,9 +32,12 @@ def calls() -> pl.DataFrame:
     return chain_calls(300, cap_s=6.0).with_columns(names)
 
 
-@pytest.fixture(scope="module")
-def stored(calls: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> CallStore:
-    return open_store(filled(tmp_path_factory.mktemp("tenants") / "store", calls))
+@pytest.fixture(scope="module", params=["from calls", "folded"])
+def stored(calls: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> CallStore:
+    store = open_directory(filled(tmp_path_factory.mktemp("tenants") / "store", calls), Limits(), create=False)
+    if request.param == "folded":
+        assert store.fold(EPOCH + timedelta(days=60))
+    return store
 
 
 VERBS: dict[str, Callable[[CallStore], Any]] = {
