@@ -67,13 +67,11 @@ class CallTable:
 
     def _unknown(self, names: list[str]) -> str:
         """What to do about columns that nobody knows."""
-        name, meant = names[0], nearest_column(names[0])
-        hint = f"; is {name} meant as {meant}?" if meant else f"; allowed are {', '.join(COLUMNS)}."
-        # A unit that the file's name does not tell must be told: milliseconds taken for seconds would pass for data.
-        unit = ":UNIT" if meant in SECONDS_COLUMNS and name.rpartition("_")[2] not in SECONDS_PER else ""
+        maps = [f"--map {name}={_meant(name)}" for name in names]
+        allowed = f"; allowed are {', '.join(COLUMNS)}" if any(each.endswith("=NAME") for each in maps) else ""
         return (
-            f"{self.tally.name}: unknown column{'s' * (len(names) > 1)} {', '.join(names)}{hint} "
-            f"Rename with --map {name}={meant or 'NAME'}{unit}, leave out with --map {name}="
+            f"{self.tally.name}: unknown column{'s' * (len(names) > 1)} {', '.join(names)}{allowed}. "
+            f"Rename with {' '.join(maps)}, leave out with --map {names[0]}="
         )
 
     def read(self, table: pl.DataFrame, targets: Mapping[str, Target], lines: Lines) -> pl.DataFrame:
@@ -103,6 +101,14 @@ class CallTable:
             self.tally.refuse(int(lines[place]), _reason(raw.row(place, named=True), parsed.row(place, named=True)))
         self.tally.refuse(int(lines[places[-1]]), "and others", count - min(count, _TOLD))
         return ~bad
+
+
+def _meant(name: str) -> str:
+    """What `--map` may say of a file's column that nobody knows: the column it is likely meant as, else NAME."""
+    meant = nearest_column(name)
+    # A unit that the file's name does not tell must be told: milliseconds taken for seconds would pass for data.
+    untold = meant in SECONDS_COLUMNS and name.rpartition("_")[2] not in SECONDS_PER
+    return f"{meant or 'NAME'}{':UNIT' if untold else ''}"
 
 
 def _reason(raw: Mapping[str, object], parsed: Mapping[str, object]) -> str:

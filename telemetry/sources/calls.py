@@ -18,12 +18,14 @@ from meshslo.telemetry.errors import BadInputError
 
 from . import Gives, Reading
 from .call_table import CallTable, Lines
+from .column_map import nearest_column
 from .inputs import Stream
 from .json_calls import json_calls
 
 PARQUET: Final = b"PAR1"
 _BATCH_ROWS: Final = 2**18
 _DELIMITERS: Final = ",;\t|"
+_TIMES: Final = frozenset({"start", "duration_s"})
 
 
 class Calls:
@@ -33,7 +35,7 @@ class Calls:
     gives: Gives = "calls"
 
     def sniff(self, head: bytes) -> bool:
-        """Parquet, JSON objects that have a `start`, or a first line that reads like a header with one."""
+        """Parquet, JSON objects that have a `start`, or a first line that reads like a header with one, or with other names."""
         if head.startswith(PARQUET):
             return True
         first = head.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0]
@@ -45,7 +47,8 @@ class Calls:
             names = _header(first)
         except BadInputError:
             return False
-        return len(names) > 1 and bool({"start", "duration_s"} & set(names))
+        meant = {nearest_column(name) for name in names}
+        return len(names) > 1 and (bool(_TIMES & set(names)) or meant >= _TIMES)
 
     def read(self, stream: Stream, reading: Reading) -> Iterator[pl.DataFrame]:
         """Frames of call rows."""

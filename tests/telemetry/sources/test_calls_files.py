@@ -19,7 +19,7 @@ from meshslo.telemetry.sources.column_map import ColumnMap
 from meshslo.telemetry.sources.inputs import Stream
 from meshslo.telemetry.store import open_store
 from tests.support.calls import make_call, make_calls
-from tests.telemetry.sources.reading import read
+from tests.telemetry.sources.reading import read, sniffed
 
 NINE = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 
@@ -184,8 +184,13 @@ def test_times_that_were_rounded_apart_do_not_contradict() -> None:
     [("latency_ms", "duration_s"), ("modle", "model"), ("latency", "duration_s:UNIT"), ("ttft_ms", "first_token_s")],
 )
 def test_an_unknown_column_is_told_what_it_may_be(column: str, meant: str) -> None:
-    with pytest.raises(BadInputError, match=f"unknown column {column}; is {column} meant as .*--map {column}={meant},"):
+    with pytest.raises(BadInputError, match=f"unknown column {column}. Rename with --map {column}={meant},"):
         read(f"start,duration_s,{column}\n1793610000,1,1\n".encode())
+
+
+def test_a_header_with_other_names_is_one_of_calls() -> None:
+    assert sniffed(b"timestamp,latency_ms,service\n2026-11-02T09:00:00Z,12,generator\n") == "calls"
+    assert sniffed(b"time,colour\n2026-11-02T09:00:00Z,red\n") is None
 
 
 GOOD = "2026-11-02T09:00:00Z,1,ok\n"
