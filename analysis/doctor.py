@@ -106,7 +106,7 @@ def _nothing(seen: Coverage, metrics: tuple[Metered, ...]) -> Iterator[Finding]:
     if not seen.calls and metrics:
         why = "there are metrics and no single calls: hops and quantiles can be reported, tenants only where a label names them"
         way = "collect or pull traces too: recommend, backtest and the chain follow from single calls"
-        yield Finding("MS916", "note", "store", why, way)
+        yield Finding("MS917", "note", "store", why, way)
 
 
 def _callers(seen: Coverage, _: tuple[Comparison, ...]) -> Iterator[Finding]:

@@ -60,7 +60,7 @@ def test_a_store_of_metrics_alone_lists_their_profiles(tmp_path: Path) -> None:
     assert code == 0
     assert "metrics of istio from http://prometheus: 1 hop, total; 2026-11-02 09:00 to 2026-11-02 09:03 UTC" in printed
     assert "metrics of vllm from http://prometheus: 1 hop, first_token" in printed
-    assert "note MS916 store: there are metrics and no single calls" in printed
+    assert "note MS917 store: there are metrics and no single calls" in printed
     document = json.loads(run("--store", str(store.path), "--output", "json")[1])
     assert [(one["profile"], one["hops"]) for one in document["metrics"]] == [("istio", 1), ("vllm", 1)]
 
