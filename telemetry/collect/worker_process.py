@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -30,6 +31,8 @@ _STEP_COUNTS: Final = (
     "metric_baselines",
     "metric_surplus",
 )
+_MEMORY: Final = {"MALLOC_TRIM_THRESHOLD_": str(2**20), "ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""Makes the allocators give memory back after each step, not keep the most they ever needed: 88 MiB of 534 under load."""
 _NEWS: Final = frozenset({"failed", "set_aside", "kept"})
 
 
@@ -78,7 +81,9 @@ class WorkerProcess:
         # The worker inherits the mask: a Ctrl-C meant for the collector must not end it before it has said to ignore it.
         old = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         try:
-            return subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603  our own module
+            return subprocess.Popen(  # noqa: S603  our own module
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_MEMORY | os.environ
+            )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
