@@ -1,4 +1,4 @@
-"""A new version with 20 % of the calls fails one in six and is slow: it is rolled back as soon as that is sure."""
+"""A new version with 20 % of the calls fails one in three and is slow: it is rolled back as soon as that is sure."""
 
 from meshslo.analysis.canary import CanarySettings, Rollout, judge, parse_arms, route_documents, select_arms
 from meshslo.analysis.config import Config
@@ -35,11 +35,11 @@ def holds(before: Figures, after: Figures) -> bool:
 
 SCENARIO = Scenario(
     name="bad-canary",
-    story="a new version with 20 % of the calls fails one in six and takes half as long again",
+    story="a new version with 20 % of the calls fails one in three and takes half as long again",
     stands=(
         Stand("generator-0"),
         Stand("generator-1"),
-        Stand("generator-2", "v2", {"fails_ratio": 1 / 6, "slow_factor": 1.5}),
+        Stand("generator-2", "v2", {"fails_ratio": 1 / 3, "slow_factor": 1.5}),
     ),
     load=load,
     mend=mend,

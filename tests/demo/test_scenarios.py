@@ -4,12 +4,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from meshslo.dashboards.cli import build
+from meshslo.demo.flow import BUSY_S
 from meshslo.demo.processes import DemoError
 from meshslo.demo.scenarios import scenario_of, scenarios
 from meshslo.demo.scenarios.play import MARK, play
@@ -44,12 +46,23 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def played(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
+    command = [*DEMO, "--scenario", name, "--out", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+def runs(folder: Path, name: str) -> list[dict[str, Any]]:
+    summary = folder / name / "scenario.json"
+    return json.loads(summary.read_text())["runs"] if summary.exists() else []
+
+
 @pytest.mark.system
 @pytest.mark.parametrize("name", sorted(scenarios()))
 def test_the_second_run_is_better_as_meant(tmp_path: Path, name: str) -> None:
-    done = subprocess.run(
-        [*DEMO, "--scenario", name, "--out", str(tmp_path)], capture_output=True, text=True, timeout=240, check=False
-    )
+    done = played(tmp_path, name)
+    if any(run["lag_s"] > BUSY_S for run in runs(tmp_path, name)):
+        # A machine that stalls stretches every simulated duration: its runs do not compare. One more try.
+        done = played(tmp_path, name)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     folder = tmp_path / name
     summary = json.loads((folder / "scenario.json").read_text())

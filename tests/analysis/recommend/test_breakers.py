@@ -16,7 +16,7 @@ from meshslo.analysis.recommend.breakers import RECOMMENDER
 from tests.support.calls import make_calls
 from tests.support.envoy import Envoy, bootstrap, running
 from tests.support.net import free_port
-from tests.support.pods import Answer, Pod, ask_at, serving
+from tests.support.pods import Answer, Pod, ask_at, lateness_s, serving
 from tests.support.queues import queued_calls
 
 
@@ -91,7 +91,9 @@ def test_what_lies_within_the_interval_is_kept(deployed: int, status: str) -> No
     assert item.current.source.startswith("envoy.yaml")
 
 
-SLOTS, WAIT_S, STREAM_S = 5, 0.15, 0.25
+BUSY_S = 0.1
+"""A machine that is later than this to send what it was told to is tried once more."""
+SLOTS, WAIT_S, STREAM_S = 12, 0.4, 0.4
 RAMP = np.cumsum(1.0 / np.concatenate([np.linspace(4, 30, 200), np.linspace(30, 4, 160)]))
 
 
@@ -99,10 +101,14 @@ RAMP = np.cumsum(1.0 / np.concatenate([np.linspace(4, 30, 200), np.linspace(30, 
 def test_on_a_real_envoy_calls_over_the_limit_are_refused_at_once_and_the_others_keep_their_wait(tmp_path: Path) -> None:
     """Learned from a run without a breaker; the same load then, under what was emitted for the same bootstrap."""
     before, _ = played(tmp_path, None)
+    if lateness_s(before, RAMP.tolist()) > BUSY_S:
+        before, _ = played(tmp_path, None)
     assert before.filter(outcome="rejected").height == 0
     limit = answers(before)["max_concurrent_requests"]
-    assert SLOTS - 1 <= value(limit) <= SLOTS + 3
+    assert SLOTS - 3 <= value(limit) <= SLOTS + 6
     after, overflows = played(tmp_path, before)
+    if lateness_s(after, RAMP.tolist()) > BUSY_S:
+        after, overflows = played(tmp_path, before)
     refused, answered = after.filter(outcome="rejected"), after.filter(outcome="ok")
     assert refused.height > 20
     assert overflows == refused.height
