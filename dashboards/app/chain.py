@@ -73,7 +73,7 @@ def _headline(report: pl.DataFrame) -> None:
     rows = entry.filter(pl.col("hop") == entry["hop"][0]).sort("q")
     first = rows.row(0, named=True)
     shown: list[Card] = [
-        (f"calls of {first['hop']}", f"{first['calls']:,}", ""),
+        ("calls", f"{first['calls']:,}", first["hop"]),
         ("ended well", share_text(first["ok"], first["calls"]), f"{first['ok']:,} calls"),
     ]
     for row in rows.iter_rows(named=True):

@@ -84,7 +84,15 @@ def test_a_page_shows_no_other_tenant(start: Start, path: str) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
-    "query", [{"tenant": "zebra"}, {"tenant": ["acme", "zebra"]}, {"model": "large-zebra"}, {"by": "tenant"}], ids=str
+    "query",
+    [
+        {"tenant": "zebra"},
+        {"tenant": ["acme", "zebra"]},
+        {"model": "large-zebra"},
+        {"by": "tenant"},
+        {"compare": "model", "replay": "true"},
+    ],
+    ids=str,
 )
 def test_no_address_leads_to_another_tenant(start: Start, path: str, query: dict[str, Any]) -> None:
     asked = str(query)

@@ -97,9 +97,9 @@ def test_live_mode_shows_calls_that_come_meanwhile(browser: Any, tmp_path: Path)
     half = calls.filter(pl.col("trace_id").is_in(calls["trace_id"].unique(maintain_order=True).head(100).implode()))
     with running(filled(tmp_path / "store", half), tmp_path / "log") as served:
         opened(browser, served.url, "?live=1")
-        assert metric(browser, "calls of ingress>gateway") == "100"
+        assert metric(browser, "calls") == "100 ingress>gateway"
         filled(tmp_path / "store", calls)
-        wait(lambda: metric(browser, "calls of ingress>gateway") == "400", "the new calls")
+        wait(lambda: metric(browser, "calls") == "400 ingress>gateway", "the new calls")
 
 
 def test_who_logs_in_sees_their_tenant_until_they_log_out(browser: Any, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_who_logs_in_sees_their_tenant_until_they_log_out(browser: Any, tmp_path
             opened(browser, served.url, "latency?tenant=zebra")
             assert not found(browser, "[data-testid=stPlotlyChart]")
             press(browser, "Log in")
-            wait(lambda: metric(browser, "calls of ingress>gateway") == "200", "half of the calls")
+            wait(lambda: metric(browser, "calls") == "200 ingress>gateway", "half of the calls")
             opened(browser, served.url, "latency?by=tenant")
             assert "zebra" not in browser.page_source
             press(browser, "Log out")

@@ -73,11 +73,11 @@ def found(browser: Any, selector: str) -> list[Any]:
 
 
 def metric(browser: Any, label: str) -> str:
-    """The value under a label; empty while the page is being drawn."""
+    """The value under a label, and what is below it; empty while the page is being drawn."""
     script = """for (const each of document.querySelectorAll('[data-testid=stMetric]'))
         if (each.innerText.startsWith(arguments[0])) return each.innerText.split('\\n').slice(1).join(' ').trim();
         return '';"""
-    return str(browser.execute_script(script, label))
+    return " ".join(str(browser.execute_script(script, label)).split())
 
 
 def complaints(browser: Any) -> list[str]:
