@@ -38,7 +38,8 @@ demo: setup ## The main job on a real chain behind real Envoy: report, recommend
 
 test: system lint types ## Everything: lint, types, all tests, branch coverage
 	COVERAGE_FILE=.coverage $(PYTEST) -n 2 --dist loadgroup -m 'not system' --cov --cov-report=
-	COVERAGE_FILE=.coverage $(PYTEST) -m system --cov --cov-append --cov-report=term
+	COVERAGE_FILE=.coverage $(PYTEST) -n 2 --dist loadgroup -m 'system and not alone' --cov --cov-append --cov-report=
+	COVERAGE_FILE=.coverage $(PYTEST) -m alone --cov --cov-append --cov-report=term
 
 check: lint types fast ## Lint, types, fast tests: under a minute
 

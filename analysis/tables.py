@@ -37,7 +37,8 @@ def life_tables(rollup: Rollup, phase: Phase) -> tuple[pl.DataFrame, LifeTables]
     longest = used.group_by("group").agg(pl.col("max_s").max())
     longest_s = np.full(groups.height, np.nan)
     longest_s[longest["group"].to_numpy()] = longest["max_s"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    return groups.drop("group"), build(rows.filter(pl.col("group") >= 0), longest_s, rollup.scale)
+    unused = len(used) < rollup.totals.height
+    return groups.drop("group"), build(rows.filter(pl.col("group") >= 0) if unused else rows, longest_s, rollup.scale)
 
 
 def build(rows: pl.DataFrame, longest_s: NDArray[np.float64], scale: int) -> LifeTables:
@@ -47,25 +48,32 @@ def build(rows: pl.DataFrame, longest_s: NDArray[np.float64], scale: int) -> Lif
     """
     ordered = _ordered(rows)
     starts = _starts(ordered)
-    group, event = ordered["group"].to_numpy()[starts], ordered["event"].to_numpy()
+    apart = len(starts) == ordered.height
+    event = ordered["event"].to_numpy()
+    whole = bool(event.all())
     count, weight = ordered["count"].to_numpy().astype(np.int64), ordered["weight"].to_numpy()
 
-    def total(values: NDArray[Any]) -> NDArray[Any]:
-        return np.add.reduceat(values, starts) if len(starts) else values[:0]
+    def first(name: str) -> NDArray[Any]:
+        values = ordered[name].to_numpy()
+        return values if apart else values[starts]
 
+    def total(values: NDArray[Any]) -> NDArray[Any]:
+        return values if apart else np.add.reduceat(values, starts)
+
+    group = first("group")
     number = len(longest_s)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=number))])
     tables = LifeTables(
         offsets=offsets,
-        index=ordered["index"].to_numpy()[starts].astype(np.int64),
-        events=total(weight * event),
-        censored=total(weight * ~event),
-        event_counts=total(count * event),
-        censored_counts=total(count * ~event),
+        index=first("index").astype(np.int64),
+        events=total(weight if whole else weight * event),
+        censored=np.zeros(len(starts)) if whole else total(weight * ~event),
+        event_counts=total(count if whole else count * event),
+        censored_counts=np.zeros(len(starts), np.int64) if whole else total(count * ~event),
         weight_sq=np.bincount(group, weights=total(ordered["weight_sq"].to_numpy()), minlength=number).astype(np.float64),
         longest_s=longest_s,
         scale=scale,
-        **{edge: ordered[edge].fill_null(float("nan")).to_numpy()[starts] for edge in edges_in(ordered)},
+        **{edge: first(edge).astype(np.float64) for edge in edges_in(ordered)},
     )
     last = np.where(np.diff(offsets) > 0, offsets[1:] - 1, -1)
     return replace(tables, longest_s=np.where(np.isnan(longest_s), np.nan_to_num(tables.high[last]), longest_s))
@@ -102,6 +110,10 @@ def _ordered(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _starts(ordered: pl.DataFrame) -> NDArray[np.int64]:
     """The first row of each run of equal group and bucket."""
+    if not edges_in(ordered):
+        group, index = ordered["group"].to_numpy(), ordered["index"].to_numpy()
+        again = (group[1:] == group[:-1]) & (index[1:] == index[:-1])
+        return np.flatnonzero(np.concatenate([np.ones(min(len(group), 1), dtype=bool), ~again]))
     changed = pl.any_horizontal(
         pl.col(name).ne_missing(pl.col(name).shift()) for name in ("group", "index", *edges_in(ordered))
     )

@@ -18,7 +18,7 @@ from meshslo.demo.processes import validate_bootstrap
 from meshslo.demo.settings import QUICK, ROUTES
 from tests.support.net import wait_for
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 DEMO = [sys.executable, "-c", "from meshslo.dashboards.cli import main; main()", "demo", "--quick"]
 

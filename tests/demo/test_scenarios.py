@@ -57,7 +57,7 @@ def runs(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("name", sorted(scenarios()))
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in sorted(scenarios())])
 def test_the_second_run_is_better_as_meant(tmp_path: Path, name: str) -> None:
     done = played(tmp_path, name)
     if any(run["lag_s"] > BUSY_S for run in runs(tmp_path, name)):

@@ -125,6 +125,7 @@ FILE_LOG = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAcce
 
 
 @pytest.mark.system
+@pytest.mark.alone
 def test_the_replay_ejects_whom_the_real_envoy_ejected_and_when(tmp_path: Path) -> None:
     """The calls are those of Envoy's own access log, the ejections those of its event log."""
     pods = [

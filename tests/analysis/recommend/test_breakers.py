@@ -98,6 +98,7 @@ RAMP = np.cumsum(1.0 / np.concatenate([np.linspace(4, 30, 200), np.linspace(30, 
 
 
 @pytest.mark.system
+@pytest.mark.alone
 def test_on_a_real_envoy_calls_over_the_limit_are_refused_at_once_and_the_others_keep_their_wait(tmp_path: Path) -> None:
     """Learned from a run without a breaker; the same load then, under what was emitted for the same bootstrap."""
     before, _ = played(tmp_path, None)

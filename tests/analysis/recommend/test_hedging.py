@@ -100,6 +100,7 @@ def test_no_other_mesh_does(mesh: str) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.alone
 def test_on_a_real_envoy_the_second_call_answers_where_the_first_is_slow(tmp_path: Path) -> None:
     """Every other call takes 3 s and the rest 50 ms: with a second one sent after 0.3 s nobody waits 3 s."""
     pod, envoy = (

@@ -10,7 +10,7 @@ from meshslo.analysis.simulate import Simulation, read_mesh
 from tests.support.proposals import breaker, retries
 from tests.support.scripted import Run, play, script
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.alone]
 
 SCRIPT = script(200, 3.3, failing=0.15, seed=3)
 POLICIES: dict[str, dict[str, Any]] = {
