@@ -3,7 +3,7 @@
 import json
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -59,7 +59,9 @@ def answering(answer: Callable[[Question], Reply]) -> Iterator[Answering]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             question = Question(parts.path, parse_qs(parts.query, keep_blank_values=True), headers)
             running.asked.append(question)
-            self.send(answer(question))
+            # Who asked may have gone meanwhile, for a failure of another answer.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self.send(answer(question))
 
         def send(self, reply: Reply) -> None:
             self.send_response(reply.status)

@@ -14,8 +14,6 @@ from meshslo.telemetry.store.snapshot import take
 from meshslo.telemetry.vocabulary import hop
 from tests.support.calls import EPOCH, make_call, make_calls
 
-NOW = datetime.now(UTC)
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
@@ -33,7 +31,7 @@ def append(store: Store, *at_s: float) -> None:
 
 def ago_s(**age: float) -> float:
     """`at_s` of a call so long ago."""
-    return (NOW - timedelta(**age) - EPOCH).total_seconds()
+    return (datetime.now(UTC) - timedelta(**age) - EPOCH).total_seconds()
 
 
 def rows(store: Store) -> pl.DataFrame:
@@ -117,7 +115,7 @@ def test_calls_older_than_the_retention_go_hour_by_hour(store: Store) -> None:
     assert kept.retired_files == 2
     assert kept.retired_bytes > 0
     assert kept.retired_until is not None
-    assert datetime.fromisoformat(kept.retired_until) < NOW - timedelta(days=30)
+    assert datetime.fromisoformat(kept.retired_until) < datetime.now(UTC) - timedelta(days=30)
     assert rows(store).height == 2
     assert len(list(store.layout.calls.glob("date=*/hour=*"))) == 2, "emptied folders go too"
 
