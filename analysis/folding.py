@@ -90,11 +90,7 @@ class Rollup:
                 f"a rollup by {self.keys} in {self.bucket} does not merge with one by {other.keys} in {other.bucket}: "
                 "use .by(...) and .coarsen(...) on the finer one first"
             )
-        scale = min(self.scale, other.scale)
-        left, right = self.downscale(scale), other.downscale(scale)
-        shifted = right.counts.with_columns(pl.col("group") + left.totals.height)
-        both = replace(left, counts=pl.concat([left.counts, shifted], how="diagonal"))
-        return both.renamed(pl.concat([left.totals, right.totals]))
+        return piled([self, other], self.keys, self.bucket)
 
     def by(self, keys: Sequence[str]) -> "Rollup":
         """Only told apart by `keys`, which must be among the present ones."""

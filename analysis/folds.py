@@ -116,13 +116,13 @@ def _folded(folds: Folds, level: Level, files: list[Path], phase: Phase) -> Roll
     """The rollup of the span that `files` are of: from their calls, or of a long span from its parts one after the other."""
     shorter = LEVELS[LEVELS.index(level) + 1 :]
     if not shorter:
-        return count(Found(files, pl.DataFrame(), None, None), KEYS, level.bucket, [phase])
+        return count(_all_of(files), KEYS, level.bucket, [phase])
     parts: list[Rollup] = []
     for _, part in _spans(files, shorter[0]):
-        kept = read(folds, Found(part, pl.DataFrame(), None, None), [phase], shorter)
+        kept = read(folds, _all_of(part), [phase], shorter)
         parts += kept.rollups
         if kept.files:
-            parts.append(count(Found(kept.files, pl.DataFrame(), None, None), KEYS, level.bucket, [phase]))
+            parts.append(count(_all_of(kept.files), KEYS, level.bucket, [phase]))
         if sum(rollup.counts.height for rollup in parts) > _MOST_ROWS:
             parts = [piled(parts, KEYS, level.bucket)]
     return piled(parts, KEYS, level.bucket)
@@ -151,6 +151,11 @@ def told(
     rollup = piled(parts, keys, bucket)
     # An answer must not depend on what was kept.
     return rollup if extremes else rollup.without_extremes()
+
+
+def _all_of(files: list[Path]) -> Found:
+    """All calls of `files`, and no others."""
+    return Found(files, pl.DataFrame(), None, None)
 
 
 def _spans(files: Sequence[Path], level: Level) -> list[tuple[datetime, list[Path]]]:

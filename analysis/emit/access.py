@@ -1,6 +1,6 @@
 """Who may call whom, and which hosts outside: what of a plan is no route's or cluster's, but policies of their own.
 
-One table a mesh (`ISTIO_ACCESS`, ...) of functions that write them, in the files beside this one.
+How a mesh writes them is in a file beside this one, `access_istio` and so on.
 """
 
 from collections.abc import Iterable, Iterator
@@ -81,7 +81,9 @@ def outwards(recommendations: Recommendations) -> tuple[Outward, ...]:
     found = []
     for item in _wanted(recommendations, "egress"):
         caller = item.target.caller
-        inside = {other.target.callee for other in recommendations.items if other.target.caller == caller and _is_hop(other)}
+        inside = {
+            other.target.callee for other in recommendations.items if other.target.caller == caller and other.kind != "egress"
+        }
         found.append(Outward(caller, tuple(split_hosts(str(item.wanted))), tuple(sorted(inside)), (item,)))
     return tuple(sorted(found, key=lambda outward: outward.caller))
 
@@ -91,10 +93,6 @@ def _wanted(recommendations: Recommendations, kind: str) -> Iterator[Recommendat
     for item in recommendations.items:
         if item.setting in SETTINGS and SETTINGS[item.setting].kind == kind and item.proposed is not None:
             yield item
-
-
-def _is_hop(item: Recommendation) -> bool:
-    return item.kind not in KINDS or item.kind == "identity"
 
 
 def routed(items: Iterable[Recommendation]) -> list[Recommendation]:

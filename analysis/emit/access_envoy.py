@@ -13,7 +13,7 @@ from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document
 from .access import Access, Rule
-from .plan import COMMENT, Plan, evidence, not_expressible, route_regex
+from .plan import Plan, comments_of, not_expressible, route_regex
 
 TYPE: Final = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
 
@@ -28,7 +28,7 @@ def access_documents(plan: Plan) -> Iterator[Document]:
     """A file with the filter for each service whose callers are known: it stands before the router."""
     for access in plan.accesses:
         if access.rules:
-            comments = sorted(f"{COMMENT}{evidence(item)}" for item in access.items)
+            comments = comments_of(access.items)
             yield Document(f"{access.callee}-rbac.yaml", "\n".join([*comments, dump(_filter(access, plan))]))
 
 

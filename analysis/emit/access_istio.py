@@ -13,7 +13,7 @@ from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document
 from .access import Access, Outward, Rule
-from .plan import COMMENT, NAME_PREFIX, Plan, evidence
+from .plan import COMMENT, NAME_PREFIX, Plan, comments_of, resource
 
 SECURITY: Final = "security.istio.io/v1"
 NETWORKING: Final = "networking.istio.io/v1"
@@ -38,13 +38,8 @@ def access_documents(plan: Plan) -> Iterator[Document]:
 
 
 def _document(path: str, items: tuple[Recommendation, ...], bodies: list[Any], more: list[str] | None = None) -> Document:
-    comments = [*sorted(f"{COMMENT}{evidence(item)}" for item in items), *(more or [])]
+    comments = [*comments_of(items), *(more or [])]
     return Document(path, "\n".join([*comments, "---\n".join(map(dump, bodies))]))
-
-
-def _resource(api: str, kind: str, name: str, plan: Plan, spec: dict[str, Any]) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": plan.settings.namespace}
-    return {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}
 
 
 def _selector(service: str) -> dict[str, Any]:
@@ -54,7 +49,7 @@ def _selector(service: str) -> dict[str, Any]:
 def _peer_authentication(access: Access, plan: Plan) -> Iterator[dict[str, Any]]:
     if access.strict:
         spec = {"selector": _selector(access.callee), "mtls": {"mode": "STRICT"}}
-        yield _resource(SECURITY, "PeerAuthentication", access.callee, plan, spec)
+        yield resource(SECURITY, "PeerAuthentication", access.callee, plan, spec)
 
 
 def _authorization_policy(access: Access, plan: Plan) -> Iterator[dict[str, Any]]:
@@ -62,7 +57,7 @@ def _authorization_policy(access: Access, plan: Plan) -> Iterator[dict[str, Any]
         return
     rules = [_rule(rule) for rule in access.rules]
     spec = {"selector": _selector(access.callee), "action": "ALLOW", "rules": rules}
-    body = _resource(SECURITY, "AuthorizationPolicy", access.callee, plan, spec)
+    body = resource(SECURITY, "AuthorizationPolicy", access.callee, plan, spec)
     if plan.settings.dry_run:
         body["metadata"]["annotations"] = dict(DRY_RUN)
     yield body
@@ -86,7 +81,7 @@ def _service_entry(host: str, plan: Plan) -> dict[str, Any]:
         "resolution": "DNS",
         "ports": [{"number": HTTPS_PORT, "name": "tls", "protocol": "TLS"}],
     }
-    return _resource(NETWORKING, "ServiceEntry", f"{NAME_PREFIX}{re.sub(r'[^a-z0-9]+', '-', host).strip('-')}", plan, spec)
+    return resource(NETWORKING, "ServiceEntry", f"{NAME_PREFIX}{re.sub(r'[^a-z0-9]+', '-', host).strip('-')}", plan, spec)
 
 
 def _sidecar(outward: Outward, plan: Plan) -> dict[str, Any]:
@@ -97,7 +92,7 @@ def _sidecar(outward: Outward, plan: Plan) -> dict[str, Any]:
         "egress": [{"hosts": hosts}],
         "outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"},
     }
-    return _resource(NETWORKING, "Sidecar", outward.caller, plan, spec)
+    return resource(NETWORKING, "Sidecar", outward.caller, plan, spec)
 
 
 def _full(host: str, plan: Plan) -> str:
@@ -112,4 +107,4 @@ def _network(outward: Outward, plan: Plan) -> Iterator[dict[str, Any]]:
             "policyTypes": ["Egress"],
             "egress": [{"to": [{"namespaceSelector": {}}]}],
         }
-        yield _resource("networking.k8s.io/v1", "NetworkPolicy", f"{outward.caller}-egress", plan, spec)
+        yield resource("networking.k8s.io/v1", "NetworkPolicy", f"{outward.caller}-egress", plan, spec)

@@ -12,7 +12,7 @@ from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document
 from .access import Access
-from .plan import COMMENT, NAME_PREFIX, Plan, evidence, not_expressible
+from .plan import COMMENT, NAME_PREFIX, Plan, comments_of, not_expressible, resource
 
 POLICY: Final = "policy.linkerd.io"
 HTTPS_PORT: Final = 443
@@ -33,11 +33,11 @@ def access_documents(plan: Plan) -> Iterator[Document]:
     for access in plan.accesses:
         accounts = sorted({account for rule in access.rules for account in rule.accounts})
         if accounts:
-            comments = sorted(f"{COMMENT}{evidence(item)}" for item in access.items)
+            comments = comments_of(access.items)
             yield Document(f"{access.callee}-access.yaml", "\n".join([*comments, "---\n".join(_of(access, accounts, plan))]))
     if plan.outwards:
         items = [item for outward in plan.outwards for item in outward.items]
-        comments = [*sorted(f"{COMMENT}{evidence(item)}" for item in items), f"{COMMENT}{HOSTS}"]
+        comments = [*comments_of(items), f"{COMMENT}{HOSTS}"]
         yield Document("egress.yaml", "\n".join([*comments, "---\n".join(map(dump, _egress(plan)))]))
 
 
@@ -54,11 +54,6 @@ def unexpressed_access(plan: Plan) -> list[Recommendation]:
     return found
 
 
-def _resource(api: str, kind: str, name: str, plan: Plan, spec: dict[str, Any]) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": plan.settings.namespace}
-    return {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}
-
-
 def _of(access: Access, accounts: list[tuple[str, str]], plan: Plan) -> Iterator[str]:
     name = access.callee
     server = {
@@ -73,18 +68,18 @@ def _of(access: Access, accounts: list[tuple[str, str]], plan: Plan) -> Iterator
         "targetRef": {"group": POLICY, "kind": "Server", "name": name},
         "requiredAuthenticationRefs": [{"group": POLICY, "kind": "MeshTLSAuthentication", "name": f"{name}-callers"}],
     }
-    yield dump(_resource(f"{POLICY}/v1beta3", "Server", name, plan, server))
-    yield dump(_resource(f"{POLICY}/v1alpha1", "MeshTLSAuthentication", f"{name}-callers", plan, authentication))
-    yield dump(_resource(f"{POLICY}/v1alpha1", "AuthorizationPolicy", f"{name}-callers", plan, policy))
+    yield dump(resource(f"{POLICY}/v1beta3", "Server", name, plan, server))
+    yield dump(resource(f"{POLICY}/v1alpha1", "MeshTLSAuthentication", f"{name}-callers", plan, authentication))
+    yield dump(resource(f"{POLICY}/v1alpha1", "AuthorizationPolicy", f"{name}-callers", plan, policy))
 
 
 def _egress(plan: Plan) -> Iterator[dict[str, Any]]:
     hosts = sorted({host for outward in plan.outwards for host in outward.hosts})
     name = f"{NAME_PREFIX}egress"
     policy = "Allow" if plan.settings.dry_run else "Deny"
-    yield _resource(f"{POLICY}/v1alpha1", "EgressNetwork", name, plan, {"trafficPolicy": policy})
+    yield resource(f"{POLICY}/v1alpha1", "EgressNetwork", name, plan, {"trafficPolicy": policy})
     if hosts:
         parent = {"group": POLICY, "kind": "EgressNetwork", "name": name, "port": HTTPS_PORT}
         backend = {"group": POLICY, "kind": "EgressNetwork", "name": name, "port": HTTPS_PORT}
         spec = {"parentRefs": [parent], "hostnames": hosts, "rules": [{"backendRefs": [backend]}]}
-        yield _resource("gateway.networking.k8s.io/v1alpha2", "TLSRoute", name, plan, spec)
+        yield resource("gateway.networking.k8s.io/v1alpha2", "TLSRoute", name, plan, spec)

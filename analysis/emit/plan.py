@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from meshslo.analysis.config import Emit
 from meshslo.analysis.policy.deployed import is_default
@@ -199,6 +199,17 @@ def evidence(item: Recommendation) -> str:
     now = f" (was {item.current.value}, {item.current.source})" if item.current else ""
     value = item.proposed.value if item.proposed else item.wanted
     return f"{item.target}: {item.setting} {value}{now} [{item.status}]: {item.reason}".replace("\n", " ")
+
+
+def comments_of(items: Iterable[Recommendation]) -> list[str]:
+    """The evidence of recommendations as comment lines in a stable order."""
+    return sorted(f"{COMMENT}{evidence(item)}" for item in items)
+
+
+def resource(api: str, kind: str, name: str, plan: Plan, spec: dict[str, Any]) -> dict[str, Any]:
+    """A Kubernetes resource in the namespace that policies are emitted for."""
+    metadata = {"name": name, "namespace": plan.settings.namespace}
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}
 
 
 def strip_comments(text: str) -> str:

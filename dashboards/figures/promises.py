@@ -7,7 +7,8 @@ import polars as pl
 
 from meshslo.dashboards.text import share_text
 
-from .theme import COLOURS, GREY, faded, styled
+from .dots import Look, dots
+from .theme import COLOURS, GREY, styled
 
 LOWEST = 0.0001
 """Rates below are drawn here: of a logarithmic axis nothing has no place."""
@@ -21,29 +22,11 @@ def promises(rows: pl.DataFrame) -> go.Figure:
     figure = go.Figure()
     for is_kept, name, colour in ((True, "kept", COLOURS[2]), (False, "broken", COLOURS[5])):
         some = rows.filter(pl.col("kept") == is_kept)
-        shown = some.with_columns(pl.col("observed", "low", "high").clip(LOWEST, 1.0))
-        ends = shown.select(high=pl.col("high") - pl.col("observed"), low=pl.col("observed") - pl.col("low"))
-        figure.add_trace(
-            go.Scatter(
-                x=shown["observed"].to_list(),
-                y=shown["name"].to_list(),
-                name=name,
-                mode="markers",
-                marker={"color": colour, "size": 10},
-                error_x={
-                    "array": ends["high"].to_list(),
-                    "arrayminus": ends["low"].to_list(),
-                    "color": faded(colour, 0.6),
-                    "thickness": 2,
-                    "width": 4,
-                },
-                text=[
-                    f"{share_text(row['observed'], 1)} ({share_text(row['low'], 1)} to {share_text(row['high'], 1)})"
-                    for row in some.iter_rows(named=True)
-                ],
-                hovertemplate="%{y}: %{text}<extra></extra>",
-            )
-        )
+        text = [
+            f"{share_text(row['observed'], 1)} ({share_text(row['low'], 1)} to {share_text(row['high'], 1)})"
+            for row in some.iter_rows(named=True)
+        ]
+        figure.add_trace(dots(some, "observed", (LOWEST, 1.0), text, Look(name, colour, 10)))
     marker = {"color": GREY, "symbol": "line-ns-open", "size": 16, "line": {"width": 2}}
     figure.add_trace(
         go.Scatter(
