@@ -4,7 +4,6 @@ A model provider that nobody approved is where prompts leave the house. Without 
 are proposed, for a person to strike out of.
 """
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
@@ -13,8 +12,8 @@ import polars as pl
 
 from meshslo.analysis.policy.deployed import EVERY
 from meshslo.analysis.policy.settings import SETTINGS
-from meshslo.telemetry.vocabulary import INGRESS
 
+from .callers import PASSTHROUGH, outside_calls
 from .observed import Observed
 from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target
 from .words import count, share
@@ -24,7 +23,9 @@ FEWEST_CALLS: Final = 300
 NONE: Final = "none"
 """The value of no host at all."""
 
-_INSIDE: Final = (".svc", ".cluster.local", ".local", ".internal", ".localdomain")
+EVERYTHING: Final = ("*",)
+"""What is taken for approved where there is no list."""
+
 _SETTING: Final = SETTINGS["allowed_egress_hosts"]
 
 
@@ -33,46 +34,26 @@ class EgressRecommender:
 
     kind = "egress"
     plural = "egress"
+    from_metrics = True
 
     def recommend(self, observed: Observed) -> Sequence[Recommendation]:
         """One answer a calling service, in order."""
-        named = pl.col("hop").str.split(">").list.first().alias("caller")
-        counted = (
-            observed.calls.group_by(named, "vantage", "peer", "model").agg(pl.len().cast(pl.Int64).alias("calls")).collect()
-        )
-        callers = sorted(name for name in counted["caller"].unique() if name not in (INGRESS, ""))
-        return [_answer(observed, caller, counted.filter(pl.col("caller") == caller)) for caller in callers]
+        counted = outside_calls(observed.calls, observed.series).partition_by("caller", as_dict=True, maintain_order=True)
+        return [_answer(observed, str(caller), rows) for (caller,), rows in counted.items()]
 
 
-def is_outside(host: str) -> bool:
-    """Whether a peer's name is of a host outside the mesh.
+def is_approved(host: str, approved: Sequence[str]) -> bool:
+    """Whether a host is on the list; what the mesh cannot name never is.
 
-    >>> [is_outside(host) for host in ("api.openai.com", "generator", "generator.chat.svc:80", "10.0.0.7", "8.8.8.8")]
-    [True, False, False, False, True]
+    >>> [is_approved(host, ["*.openai.com"]) for host in ("api.openai.com", "openai.com", "PassthroughCluster")]
+    [True, False, False]
     """
-    name = bare(host)
-    try:
-        return ipaddress.ip_address(name).is_global
-    except ValueError:
-        return "." in name and not name.endswith(_INSIDE)
-
-
-def bare(host: str) -> str:
-    """A host's name without its port, in lower case.
-
-    >>> bare("API.openai.com.:443"), bare("[2001:db8::1]:443")
-    ('api.openai.com', '2001:db8::1')
-    """
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    name = host.rpartition(":")[0] if host.count(":") == 1 else host
-    return name.rstrip(".").lower()
+    return host != PASSTHROUGH and any(fnmatchcase(host, pattern.lower()) for pattern in approved)
 
 
 def _answer(observed: Observed, caller: str, counted: pl.DataFrame) -> Recommendation:
-    told = counted.filter(pl.col("peer").is_not_null())
     calls = int(counted["calls"].sum())
-    hosts = _hosts(told)
+    hosts = _hosts(counted)
     evidence = Evidence(calls, 0, observed.window_s)
     target = Target(f"{caller}>{EVERY}")
     placed = observed.deployed.find(_SETTING.name, caller)
@@ -99,7 +80,7 @@ def _answer(observed: Observed, caller: str, counted: pl.DataFrame) -> Recommend
     if not hosts:
         return item(None, "keep", f"none of the {count(calls)} calls of {caller} was seen to leave the mesh")
     approved = observed.config.egress.approved_hosts
-    allowed = [host for host in hosts if not approved or any(fnmatchcase(host, pattern.lower()) for pattern in approved)]
+    allowed = [host for host in hosts if is_approved(host, approved or EVERYTHING)]
     value = ",".join(allowed) or NONE
     refused = sum(sum(hosts[host].values()) for host in hosts if host not in allowed)
     status: Status = "keep" if current is not None and set(str(current.value).split(",")) == set(value.split(",")) else "change"
@@ -107,14 +88,12 @@ def _answer(observed: Observed, caller: str, counted: pl.DataFrame) -> Recommend
     return item(value, status, reason, {"refused_rate": Effect(before=0.0, after=refused / calls)})
 
 
-def _hosts(told: pl.DataFrame) -> dict[str, dict[str, int]]:
+def _hosts(counted: pl.DataFrame) -> dict[str, dict[str, int]]:
     """Calls of each host outside by model, in order of the hosts."""
     hosts: dict[str, dict[str, int]] = {}
-    for peer, model, calls in told.group_by("peer", "model").agg(pl.col("calls").sum()).sort("peer", "model").iter_rows():
-        if is_outside(peer):
-            of_host = hosts.setdefault(bare(peer), {})
-            of_host[model or ""] = of_host.get(model or "", 0) + calls
-    return dict(sorted(hosts.items()))
+    for host, model, calls in counted.filter(pl.col("host").is_not_null()).select("host", "model", "calls").iter_rows():
+        hosts.setdefault(host, {})[model or ""] = calls
+    return hosts
 
 
 def _list(hosts: dict[str, dict[str, int]], only: Sequence[str] | None = None) -> str:

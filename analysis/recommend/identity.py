@@ -12,9 +12,8 @@ from typing import Final
 import polars as pl
 
 from meshslo.analysis.policy.settings import SETTINGS
-from meshslo.telemetry.vocabulary import VANTAGES
 
-from .egress import is_outside
+from .callers import identified_calls
 from .observed import Observed
 from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target
 from .words import count, share
@@ -24,8 +23,6 @@ FEWEST_CALLS: Final = 300
 RARE_CALLS: Final = 30
 """A caller or method seen less often is set apart: it may be a person's attempt, a script, or an attack."""
 STRICT: Final = "STRICT"
-
-_KEYS: Final = ("hop", "route", "method", "caller_identity", "callee_identity", "mtls")
 
 
 class IdentityRecommender:
@@ -37,52 +34,9 @@ class IdentityRecommender:
 
     def recommend(self, observed: Observed) -> Sequence[Recommendation]:
         """Mutual TLS for each hop, principals and methods for each hop and route, in order."""
-        seen = _seen(observed)
-        callees = seen.with_columns(callee=pl.col("hop").str.split(">").list.last()).partition_by("callee", as_dict=True)
+        callees = identified_calls(observed.calls, observed.series).partition_by("callee", as_dict=True)
         found = [item for (callee,), part in callees.items() for item in _Callee(observed, str(callee), part).answers()]
         return sorted(found, key=lambda item: (item.target.hop, item.target.route or "", SETTINGS[item.setting].code))
-
-
-def _seen(observed: Observed) -> pl.DataFrame:
-    """Number of calls by `_KEYS`, each hop from where most is said of its connections; `principal` without its scheme.
-
-    Calls and metrics are never added up: a vantage of calls is one witness, each instrument of metrics on one side another.
-    """
-    counted = pl.concat([_of_calls(observed.calls), *([] if observed.series is None else [_of_series(observed.series)])])
-    said = pl.col("mtls").is_not_null() | pl.col("caller_identity").is_not_null()
-    best = (
-        counted.group_by("hop", "witness")
-        .agg(pl.col("calls").filter(said).sum().alias("said"))
-        .sort("hop", "said", "witness", descending=[False, True, False])
-        .unique("hop", keep="first", maintain_order=True)
-    )
-    principal = pl.col("caller_identity").str.strip_prefix("spiffe://")
-    return counted.join(best.select("hop", "witness"), on=["hop", "witness"], how="semi").with_columns(principal=principal)
-
-
-def _of_calls(calls: pl.LazyFrame) -> pl.DataFrame:
-    outside = [peer for peer in calls.select("peer").unique().collect()["peer"] if peer is not None and is_outside(peer)]
-    # Who is outside the mesh has no identity in it.
-    inside = calls.filter(~pl.col("peer").is_in(outside).fill_null(value=False))
-    witness = pl.format("{} {}", pl.col("vantage").cast(pl.Enum(VANTAGES)).to_physical(), "vantage").alias("witness")
-    return inside.group_by(witness, *_KEYS).agg(pl.len().cast(pl.Int64).alias("calls")).collect()
-
-
-def _of_series(series: pl.LazyFrame) -> pl.DataFrame:
-    """Calls as metrics count them: by their own counter, or as the buckets of a histogram of whole calls together."""
-    counts = (pl.col("measure") == "calls") | ((pl.col("measure") == "bucket") & (pl.col("phase") == "total"))
-    known = pl.col("caller").is_not_null() & pl.col("callee").is_not_null()
-    witness = pl.format("metric {} {} {} {}", "source", "profile", "instrument", pl.col("reporter").fill_null("")).alias(
-        "witness"
-    )
-    keys = [pl.lit(None, dtype=pl.String).alias("method") if name == "method" else pl.col(name) for name in _KEYS]
-    return (
-        series.filter(counts & known)
-        .group_by(witness, *keys)
-        .agg(pl.col("value").list.sum().sum().round().cast(pl.Int64).alias("calls"))
-        .filter(pl.col("calls") > 0)
-        .collect()
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +59,7 @@ class _Callee:
     @cached_property
     def plain(self) -> dict[str, int]:
         """Calls that came without a certificate, by caller."""
-        rows = self.seen.filter(pl.col("mtls").eq(other=False)).with_columns(caller=pl.col("hop").str.split(">").list.first())
+        rows = self.seen.filter(pl.col("mtls").eq(other=False))
         return dict(rows.group_by("caller").agg(pl.col("calls").sum()).sort("calls", "caller", descending=[True, False]).rows())
 
     def _strict(self, target: Target) -> Recommendation:

@@ -6,7 +6,7 @@ import pytest
 
 from meshslo.analysis.config import Config, Egress
 from meshslo.analysis.recommend import Recommendation, observe, recommend
-from meshslo.analysis.recommend.egress import bare, is_outside
+from meshslo.analysis.recommend.callers import bare, is_outside
 from tests.support.calls import make_call, make_calls
 
 
