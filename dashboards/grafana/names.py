@@ -160,7 +160,7 @@ class Names(Expressions):
         if self.name not in {producer.name for producer in producers()}:
             self._cannot("rules: `meshslo rules` makes none of its metrics")
         hops = [f"{one.label}=~{quoted(f'${one.variable}')}" for one in self.filters if one.variable == "hop"]
-        return selector([series], [*matchers, *hops])
+        return selector([series], [f"producer={quoted(self.name)}", *matchers, *hops])
 
     def _events(self, view: View, measure: Measure, by: tuple[str, ...]) -> str:
         expr = view.summed(Ask(view.counter(measure), by=by))

@@ -59,17 +59,15 @@ class _Alerts:
     def _cut(self) -> Iterator[Rule]:
         producer = self._producer
         cut = self._sum([producer.cut_streams]) if producer.cut_streams else self._ended(["timeout"])
-        yield {"record": f"meshslo:cut:increase{WINDOW}", "expr": cut}
-        yield {"record": f"meshslo:cut:ratio{WINDOW}", "expr": f"meshslo:cut:increase{WINDOW} / ({self._ended()} > 0)"}
+        yield self._record("cut:increase", cut)
+        yield self._record("cut:ratio", self._share("cut:increase", self._ended()))
         usual = self._config.objectives.false_timeout_ratio
         ratios = {hop: self._config.false_timeout_ratio(hop) for hop in self._config.hops}
         own = {hop: ratio for hop, ratio in ratios.items() if ratio != usual}
-        apart = "".join(f" unless meshslo:cut:ratio{WINDOW}{{{matcher_of_hop(producer, hop)}}}" for hop in own)
-        yield self._cut_alert(f"(meshslo:cut:ratio{WINDOW}{apart}) > {usual:g}", usual)
+        apart = "".join(f" unless {self._of('cut:ratio', matcher_of_hop(producer, hop))}" for hop in own)
+        yield self._cut_alert(f"({self._of('cut:ratio')}{apart}) > {usual:g}", usual)
         for ratio in sorted(set(own.values())):
-            hops = (
-                f"meshslo:cut:ratio{WINDOW}{{{matcher_of_hop(producer, hop)}}}" for hop, each in own.items() if each == ratio
-            )
+            hops = (self._of("cut:ratio", matcher_of_hop(producer, hop)) for hop, each in own.items() if each == ratio)
             yield self._cut_alert(f"({' or '.join(hops)}) > {ratio:g}", ratio)
 
     def _cut_alert(self, expr: str, ratio: float) -> Rule:
@@ -78,18 +76,18 @@ class _Alerts:
             f"{{{{ $value | humanizePercentage }}}} of the calls in the last {WINDOW} were ended by a timer; the false-timeout "
             f"budget is {ratio:g}. Some may have hung: then the callee is at fault, not the timer."
         )
-        some = f"({expr}) and meshslo:cut:increase{WINDOW} {SOME}"
-        alert = _alert("MeshsloStreamsCut", some, summary, description, STREAMS_CUT)
+        some = f"({expr}) and {self._of('cut:increase')} {SOME}"
+        alert = self._alert("MeshsloStreamsCut", some, summary, description, STREAMS_CUT)
         # Rules of one name must differ in a label.
         return {**alert, "labels": {**alert["labels"], "budget": f"{ratio:g}"}}
 
     def _hidden(self) -> Iterator[Rule]:
         cut, known = self._ended(["timeout", "cancelled"]), self._ended(["ok", "timeout", "cancelled"])
-        yield {"record": f"meshslo:censored:increase{WINDOW}", "expr": cut}
-        yield {"record": f"meshslo:censored:ratio{WINDOW}", "expr": f"meshslo:censored:increase{WINDOW} / ({known} > 0)"}
-        yield _alert(
+        yield self._record("censored:increase", cut)
+        yield self._record("censored:ratio", self._share("censored:increase", known))
+        yield self._alert(
             "MeshsloTailHidden",
-            f"meshslo:censored:ratio{WINDOW} > {HIDES_P99:g} and meshslo:censored:increase{WINDOW} {SOME}",
+            f"{self._of('censored:ratio')} > {HIDES_P99:g} and {self._of('censored:increase')} {SOME}",
             f"p99 of {self._place()} cannot be read from its histogram",
             "{{ $value | humanizePercentage }} of calls were cut or left before they ended, more than 1 %: any p99 from the "
             "histogram is a lower bound, and falls when a timeout is shortened.",
@@ -99,13 +97,13 @@ class _Alerts:
     def _amplified(self, retries: Retries) -> Iterator[Rule]:
         again, calls = (self._sum([metric], retries.by, retries.match) for metric in (retries.retries, retries.attempts))
         cap = self._config.chain.amplification
-        yield {"record": f"meshslo:retries:increase{WINDOW}", "expr": again}
+        yield self._record("retries:increase", again)
         # Each retry is one call more than was asked for.
-        asked = f"({calls} - meshslo:retries:increase{WINDOW} > 0)"
-        yield {"record": f"meshslo:amplification:ratio{WINDOW}", "expr": f"{calls} / {asked}"}
-        yield _alert(
+        asked = f"({calls} - ignoring (producer) {self._of('retries:increase')} > 0)"
+        yield self._record("amplification:ratio", f"{calls} / {asked}")
+        yield self._alert(
             "MeshsloAmplification",
-            f"meshslo:amplification:ratio{WINDOW} > {cap:g} and meshslo:retries:increase{WINDOW} {SOME}",
+            f"{self._of('amplification:ratio')} > {cap:g} and {self._of('retries:increase')} {SOME}",
             f"{_labels(retries.by)} makes over {cap:g} calls for each one asked",
             f"{{{{ $value | humanize }}}} calls for each request in the last {WINDOW}; "
             f"the whole chain may make {cap:g}, and hops multiply.",
@@ -113,13 +111,33 @@ class _Alerts:
         )
 
     def _refused(self, retries: Retries, metric: str) -> Rule:
-        return _alert(
+        return self._alert(
             "MeshsloRetryBudgetExhausted",
             f"{self._sum([metric], retries.by, retries.match, window='15m')} {SOME}",
             f"Retries from {_labels(retries.by)} are refused: the retry budget is spent",
             "{{ $value | humanize }} retries were refused in 15 minutes, so their calls failed at once.",
             REFUSED,
         )
+
+    def _record(self, name: str, expr: str) -> Rule:
+        return {"record": f"meshslo:{name}{WINDOW}", "expr": expr, "labels": {"producer": self._producer.name}}
+
+    def _of(self, name: str, *matchers: str) -> str:
+        """What was recorded under a name, of this producer alone."""
+        told = ",".join([f'producer="{self._producer.name}"', *matchers])
+        return f"meshslo:{name}{WINDOW}{{{told}}}"
+
+    def _share(self, part: str, whole: str) -> str:
+        return f"{self._of(part)} / ignoring (producer) ({whole} > 0)"
+
+    def _alert(self, name: str, expr: str, summary: str, description: str, runbook: str) -> Rule:
+        return {
+            "alert": name,
+            "expr": expr,
+            "for": "5m",
+            "labels": {"severity": "ticket", "producer": self._producer.name},
+            "annotations": {"summary": summary, "description": description, "runbook": runbook},
+        }
 
     def _place(self) -> str:
         return _labels(self._producer.by_labels)
@@ -143,13 +161,3 @@ class _Alerts:
 
 def _labels(names: Iterable[str]) -> str:
     return " ".join(f"{{{{ $labels.{name} }}}}" for name in names)
-
-
-def _alert(name: str, expr: str, summary: str, description: str, runbook: str) -> Rule:
-    return {
-        "alert": name,
-        "expr": expr,
-        "for": "5m",
-        "labels": {"severity": "ticket"},
-        "annotations": {"summary": summary, "description": description, "runbook": runbook},
-    }

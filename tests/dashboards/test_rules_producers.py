@@ -33,7 +33,7 @@ def rules_of(text: str, producer: str) -> Rules:
 
 
 def written(folder: Path, text: str, producer: str) -> Path:
-    path = folder / "rules.yaml"
+    path = folder / f"{producer}.yaml"
     path.write_text(rules_of(text, producer).to_yaml())
     return path
 
@@ -99,6 +99,22 @@ def retried(per_minute: int, refused: int, cluster: str = CLUSTER) -> dict[str, 
         f"envoy_cluster_upstream_rq_retry{{{cluster}}}": f"0+{per_minute}x90",
         f"envoy_cluster_upstream_rq_retry_overflow{{{cluster}}}": f"0+{refused}x90",
     }
+
+
+@pytest.mark.system
+def test_rules_of_two_producers_stand_beside_each_other(tmp_path: Path) -> None:
+    # Istio has no word of the calls that our collector saw fail: half of them, of which each producer's budget tells alone.
+    ours = {
+        f'meshslo_calls_total{{vantage="client",hop="gateway>generator",outcome="{end}"}}': "0+5x90" for end in ("ok", "error")
+    }
+    theirs = {f'istio_requests_total{{{ISTIO},response_code="200",response_flags="-"}}': "0+10x90"}
+    expected = [
+        ('sum(meshslo:slo_broken:ratio1h{producer="meshslo"})', "80m", 0.5),
+        ('sum(meshslo:slo_broken:ratio1h{producer="istio"})', "80m", 0.0),
+        (firing("MeshsloBudgetBurn", producer="meshslo", severity="page", window="1h"), "80m", 1),
+        (firing("MeshsloBudgetBurn", producer="istio"), "80m", 0),
+    ]
+    run_rules(written(tmp_path, WORKS, "meshslo"), ours | theirs, expected, beside=[written(tmp_path, WORKS, "istio")])
 
 
 @pytest.mark.system

@@ -19,10 +19,13 @@ def check_rules(file: Path) -> None:
     assert "SUCCESS" in result.stdout
 
 
-def run_rules(file: Path, series: Mapping[str, str], expected: Sequence[Expected]) -> None:
-    """Fail with promtool's words unless the rules, over `series` (a sample a minute), come to what is expected."""
+def run_rules(file: Path, series: Mapping[str, str], expected: Sequence[Expected], *, beside: Sequence[Path] = ()) -> None:
+    """Fail with promtool's words unless the rules, over `series` (a sample a minute), come to what is expected.
+
+    `beside`: further rule files that are loaded with it.
+    """
     test = {
-        "rule_files": [str(file)],
+        "rule_files": [str(each) for each in (file, *beside)],
         "evaluation_interval": "1m",
         "tests": [
             {

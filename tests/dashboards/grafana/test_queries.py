@@ -102,7 +102,7 @@ def recorded_history() -> str:
     times = [NOW_S - STEP_S * (STEPS - step) for step in range(STEPS + 1)]
     held = [(at, 0.02) for at in times]
     names = {rule["record"]: rule.get("labels", {}) for rule in rules if "record" in rule}
-    alert = {"alertname": "MeshsloBudgetBurn", "alertstate": "firing", "slo": "works", "hop": "gateway>generator"}
+    alert = {"alertname": "MeshsloBudgetBurn", "alertstate": "firing", **names["meshslo:slo_budget:ratio"]}
     return "".join(series(name, labels, held) for name, labels in names.items()) + series("ALERTS", alert, held)
 
 
