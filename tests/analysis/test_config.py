@@ -1,6 +1,7 @@
 import pytest
 
-from meshslo.analysis.config import Config, line_of, parse_config
+from meshslo.analysis.config import Config, parse_config
+from meshslo.analysis.config_text import line_of
 from meshslo.telemetry.errors import BadConfigError
 
 WHOLE = """
