@@ -15,6 +15,9 @@ max_tokens = 2048
 [hops."gateway>retriever"]
 idempotent = true               # repeating a call that may have begun does no harm
 
+[prices]
+crossing_per_call = 0.00002     # money for a call that leaves its caller's zone
+
 [[slo]]                         # what is promised of calls: see `slo.objective`
 name = "chat-first-token"
 hop = "gateway>generator"
@@ -36,6 +39,7 @@ from .access import Access
 from .boundary import Boundary
 from .checking import Check
 from .config_text import sentence
+from .prices import Money, Prices
 from .slo.objective import Objective, contradictions
 
 Ratio = Annotated[float, Field(gt=0, lt=1)]
@@ -78,9 +82,9 @@ class Model(_Table):
 
     max_tokens: PositiveInt | None = None
     """The longest answer it may give; bounds a stream whose end no data shows."""
-    input_price: Annotated[float, Field(ge=0)] | None = None
-    output_price: Annotated[float, Field(ge=0)] | None = None
-    """Money per million tokens."""
+    input_price: Money | None = None
+    output_price: Money | None = None
+    """Money per million tokens; what else is paid stands in `prices`."""
 
 
 class Hop(_Table):
@@ -95,6 +99,8 @@ class Hop(_Table):
     """The longest a caller waits on this hop."""
     client_proxies: PositiveInt | None = None
     """Proxies of the caller that share the callee: each enforces its own breaker. Counted from calls where absent."""
+    failover: tuple[str, str] | None = None
+    """Clusters, providers or callees that can answer: the one that is preferred, and the one for when it cannot."""
 
 
 class Retries(_Table):
@@ -138,6 +144,7 @@ class Config(_Table):
     chain: Chain = Chain()
     retries: Retries = Retries()
     egress: Egress = Egress()
+    prices: Prices = Prices()
     boundary: Boundary = Boundary()
     emit: Emit = Emit()
     check: Check = Check()
@@ -180,6 +187,8 @@ class Config(_Table):
         for name, hop in self.hops.items():
             if not re.fullmatch(r"[^>]+>[^>]+", name):
                 yield f'[hops."{name}"] is no hop; write it as caller>callee, such as "gateway>retriever"'
+            if hop.failover is not None and hop.failover[0] == hop.failover[1]:
+                yield f'hops."{name}".failover names {hop.failover[0]} twice; name another one that can answer in its place'
             if whole_s is not None and hop.deadline_s is not None and hop.deadline_s > whole_s:
                 yield (
                     f'hops."{name}".deadline_s = {hop.deadline_s:g} is longer than chain.deadline_s = {whole_s:g}, '
