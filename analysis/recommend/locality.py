@@ -16,16 +16,14 @@ import polars as pl
 from meshslo.analysis.concurrency import sweep
 from meshslo.analysis.ejection.unlike import Slow, slow_pods
 from meshslo.analysis.policy.settings import SETTINGS
-from meshslo.analysis.policy.zones import write_weights
+from meshslo.analysis.policy.zones import Weights, write_weights
 from meshslo.analysis.quantile import calls_needed
+from meshslo.analysis.zones import DAY_S, zone_pairs
 
 from .load import CalleeLoad, loads_by_callee, seen_by_one
 from .observed import Observed
 from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target
-from .words import count, share
-
-CLIENT_SIDE: Final = ("client", "proxy_out")
-CALLEE_SIDE: Final = ("server", "proxy_in")
+from .words import amount, count, share
 
 FEWEST_OF_PAIR: Final = calls_needed(0.95)
 """Calls from a zone without which its load is not known."""
@@ -56,23 +54,6 @@ class LocalityRecommender:
         return [run.item() for run in runs]
 
 
-def zone_pairs(calls: pl.LazyFrame) -> pl.DataFrame:
-    """Calls that both sides saw and whose zones both name, as the caller saw them: its row, with `from_zone` and `to_zone`.
-
-    Sides belong together by trace, hop and attempt, where each side has one such row.
-    """
-    key = ("trace_id", "hop", "attempt")
-    named = calls.filter(pl.col("zone").is_not_null() & pl.col("duration_s").is_not_null())
-
-    def side(vantages: tuple[str, ...]) -> pl.LazyFrame:
-        return named.filter(pl.col("vantage").is_in(vantages)).sort("vantage").filter(pl.len().over(*key, "vantage") == 1)
-
-    ours = side(CLIENT_SIDE).unique(key, keep="first", maintain_order=True).rename({"zone": "from_zone"})
-    theirs = side(CALLEE_SIDE).unique(key, keep="last", maintain_order=True)
-    seen = theirs.select(*key, to_zone="zone", callee_pod="pod")
-    return ours.join(seen, on=key, how="inner").sort("start", "span_id").collect()
-
-
 @dataclass(frozen=True, eq=False)
 class _Run:
     """One hop; `pairs` are its calls with both zones."""
@@ -99,13 +80,13 @@ class _Run:
         if set(self.asked) <= set(bears) and all(asked <= bears[zone] for zone, asked in self.asked.items()):
             fits = f"each zone bears what its own callers ask ({self._fit(bears)})"
             reason = f"{self._matrix()}; {fits}: calls stay, and leave when its pods are gone; {NEEDS_EJECTION}"
-            staying = self._effects(dict.fromkeys(self.asked, 1.0))
+            staying = self._effects({zone: {zone: 100} for zone in self.asked})
             return self._answer("locality_failover_priority", PRIORITY, "change", reason, staying)
         kept = {zone: min(1.0, bears.get(zone, 0.0) / max(peak, 1e-9)) for zone, peak in self.asked.items()}
         beyond = f"not every zone bears what its own callers ask ({self._fit(bears)})"
         reason = f"{self._matrix()}; {beyond}: the rest goes where there is room"
-        weights = write_weights(self._weights(kept, bears))
-        return self._answer("locality_distribute", weights, "change", reason, self._effects(kept))
+        weights = self._weights(kept, bears)
+        return self._answer("locality_distribute", write_weights(weights), "change", reason, self._effects(weights))
 
     def _unknown(self) -> str | None:
         if self.pairs.height < FEWEST_OF_PAIR:
@@ -168,7 +149,7 @@ class _Run:
         slower = "crossing shows no surely longer wait"
         if crossing is not None:
             slower = f"crossing takes {crossing.ratio:.2f} times as long ({crossing.low:.2f} to {crossing.high:.2f})"
-        return f"{share(own / calls)} of {count(calls)} calls stay in their zone; {slower}{self._errors()}"
+        return f"{share(own / calls)} of {count(calls)} calls stay in their zone; {slower}{self._errors()}{self._money()}"
 
     def _crossing(self) -> Slow | None:
         """How much slower crossing is, among calls of one kind at one time."""
@@ -187,11 +168,38 @@ class _Run:
         zones = sorted(set(self.pods) | set(self.asked))
         return ", ".join(f"{zone} {self.asked.get(zone, 0.0):.0f} of {bears.get(zone, 0.0):.0f} at a time" for zone in zones)
 
-    def _effects(self, kept: Mapping[str, float]) -> dict[str, Effect]:
-        by_zone = {str(zone): int(calls) for zone, calls in self.pairs.group_by("from_zone").len().iter_rows()}
-        crossed = float((self.pairs["from_zone"] != self.pairs["to_zone"]).mean())  # type: ignore[arg-type]  # a mean of booleans
-        after = sum(calls * (1.0 - kept.get(zone, 0.0)) for zone, calls in by_zone.items()) / max(self.pairs.height, 1)
-        return {"crossing_ratio": Effect(crossed, after)}
+    def _money(self) -> str:
+        now = self._cost_per_day(self._now)
+        return "" if now is None else f"; crossing costs {amount(now)} a day, of the calls whose zones are known"
+
+    @cached_property
+    def _now(self) -> Mapping[str, Mapping[str, float]]:
+        """Calls of each zone to each zone."""
+        counted = (
+            self.pairs.group_by("from_zone", "to_zone").agg(pl.col("weight").fill_null(1.0).sum()).sort("from_zone", "to_zone")
+        )
+        found: dict[str, dict[str, float]] = {}
+        for zone, other, calls in counted.iter_rows():
+            found.setdefault(str(zone), {})[str(other)] = float(calls)
+        return found
+
+    def _cost_per_day(self, calls: Mapping[str, Mapping[str, float]]) -> float | None:
+        """Money for calls between zones; None where the price of any of those that were seen is not known."""
+        prices = self.observed.config.prices
+        if any(prices.crossing(zone, other) is None for zone, parts in self._now.items() for other in parts):
+            return None
+        paid = sum(
+            number * (prices.crossing(zone, other) or 0.0) for zone, parts in calls.items() for other, number in parts.items()
+        )
+        return paid * DAY_S / max(self.observed.window_s, 1.0)
+
+    def _effects(self, weights: Weights) -> dict[str, Effect]:
+        """Calls that cross, and their money, now and under such weights."""
+        asked = {zone: sum(parts.values()) for zone, parts in self._now.items()}
+        after = {z: {other: asked[z] * part / 100.0 for other, part in parts.items()} for z, parts in weights.items()}
+        effects = {"crossing_ratio": Effect(_crossing_ratio(self._now), _crossing_ratio(after))}
+        costs = self._cost_per_day(self._now), self._cost_per_day(after)
+        return effects if costs[0] is None else effects | {"crossing_cost_per_day": Effect(*costs)}
 
     def _answer(
         self, setting: str, value: str | None, status: Status, reason: str, effect: Mapping[str, Effect] | None = None
@@ -213,6 +221,16 @@ class _Run:
             evidence=Evidence(seen, 0, self.observed.window_s),
             effect=dict(effect or {}),
         )
+
+
+def _crossing_ratio(calls: Mapping[str, Mapping[str, float]]) -> float:
+    """Share of the calls that leave their zone.
+
+    >>> _crossing_ratio({"a": {"a": 3.0, "b": 1.0}})
+    0.25
+    """
+    whole = sum(sum(parts.values()) for parts in calls.values())
+    return 1.0 - sum(parts.get(zone, 0.0) for zone, parts in calls.items()) / max(whole, 1e-9)
 
 
 def _peak(calls: pl.DataFrame) -> float:

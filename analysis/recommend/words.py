@@ -31,6 +31,15 @@ def count(number: float) -> str:
     return f"{round(number):,}"
 
 
+def amount(money: float) -> str:
+    """Money, to three significant digits.
+
+    >>> amount(0.00041234), amount(12.5), amount(48210.0)
+    ('0.000412', '12.5', '48,210')
+    """
+    return count(money) if money >= 1000 else _short(money, 3)
+
+
 def _short(value: float, digits: int) -> str:
     """So many significant digits, all those before the point, no zeros at the end."""
     if abs(value) >= 10 ** (digits - 1):

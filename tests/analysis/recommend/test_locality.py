@@ -15,6 +15,7 @@ from meshslo.analysis.policy.deployed import Deployed, read_deployed
 from meshslo.analysis.policy.zones import parse_weights
 from meshslo.analysis.recommend import Recommendation, Recommendations, observe
 from meshslo.analysis.recommend.locality import RECOMMENDER, _percents
+from meshslo.analysis.zones import MATRIX, zone_matrix, zone_pairs
 from tests.support.calls import make_call, make_calls
 from tests.support.crds import problems
 
@@ -43,8 +44,8 @@ def crossing(
     return make_calls(rows)
 
 
-def answer(calls: pl.DataFrame, deployed: Deployed | None = None) -> Recommendation:
-    (item,) = RECOMMENDER.recommend(observe(calls.lazy(), Config(), deployed))
+def answer(calls: pl.DataFrame, deployed: Deployed | None = None, config: Config | None = None) -> Recommendation:
+    (item,) = RECOMMENDER.recommend(observe(calls.lazy(), config, deployed))
     return item
 
 
@@ -65,6 +66,44 @@ def test_what_a_zone_does_not_bear_goes_where_there_is_room() -> None:
     assert 20 <= weights["a"]["a"] <= 50
     assert weights["a"]["b"] == 100 - weights["a"]["a"]
     assert weights["b"] == {"b": 100}
+
+
+PRICED = parse_config("[prices]\ncrossing_per_call = 0.5\n[prices.zones]\n'b>a' = 2.0")
+
+
+@pytest.mark.parametrize("calls", [crossing(), crossing(0.9, pods=(1, 3))], ids=["stay", "weights"])
+def test_what_crossing_costs_is_said_with_what_is_saved(calls: pl.DataFrame) -> None:
+    matrix = {
+        (from_zone, to_zone): number
+        for from_zone, to_zone, number in zone_matrix(zone_pairs(calls.lazy()), PRICED.prices, 3600.0, 0.95)
+        .select("from_zone", "to_zone", "calls")
+        .iter_rows()
+    }
+    item = answer(calls, config=PRICED)
+    days = item.evidence.window_s / 86400
+    cost = item.effect["crossing_cost_per_day"]
+    assert cost.before == pytest.approx((0.5 * matrix["a", "b"] + 2.0 * matrix["b", "a"]) / days)
+    assert item.proposed is not None
+    if item.setting == "locality_distribute":
+        leaving = sum(matrix["a", to] for to in "ab") * parse_weights(str(item.proposed.value))["a"]["b"] / 100
+        assert cost.after == pytest.approx(0.5 * leaving / days)
+    else:
+        assert cost.after == 0.0
+    assert "crossing costs" in item.reason
+    assert "crossing_cost_per_day" not in answer(calls).effect
+
+
+def test_the_matrix_has_each_pair_with_its_waits_failures_and_money() -> None:
+    rows = zone_matrix(zone_pairs(crossing(0.9, slower=1.5).lazy()), PRICED.prices, 86400.0, 0.95)
+    assert rows.schema == MATRIX
+    assert rows["calls"].sum() == 900
+    own, away = rows.row(0, named=True), rows.row(1, named=True)
+    assert (own["from_zone"], own["to_zone"], away["to_zone"]) == ("a", "a", "b")
+    assert own["first_token_p95_high_s"] < away["first_token_p95_low_s"]
+    assert (own["cost_per_day"], away["cost_per_day"]) == (0.0, pytest.approx(0.5 * away["calls"]))
+    assert own["failed_ratio"] == 0.0 < own["failed_high"]
+    unpriced = zone_matrix(zone_pairs(crossing().lazy()), Config().prices, 86400.0, 0.95)
+    assert unpriced.filter(pl.col("from_zone") != pl.col("to_zone"))["cost_per_day"].null_count() == 2
 
 
 def test_as_fast_across_zones_is_said() -> None:
