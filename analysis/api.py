@@ -24,6 +24,7 @@ from .policy.deployed import Deployed
 from .recommend import Recommendations, need_calls, observe, recommend
 from .report import Report, report
 from .rollup import KEYS, Rollup, roll_up
+from .security import Security, security
 from .slo.objective import NO_OBJECTIVES, SELECTION
 from .slo.status import Asked, SloReport, slo
 from .verbs import Scan, Verbs, check_list, check_quantiles
@@ -165,6 +166,16 @@ class CallStore(Verbs):
         """What the calls in [since, until) can bear: who saw each hop, what is set, vantages that contradict each other."""
         rollup = self.rollup(by=("hop",), bucket=None, phases=("total",), since=since, until=until)
         return examine(self.scan(since, until), rollup, None if self.series is None else self.series(since, until))
+
+    def security(
+        self, *, config: Config | None = None, since: datetime | None = None, until: datetime | None = None
+    ) -> Security:
+        """Who called whom in [since, until), encrypted or not, with which identity; hosts outside; what of it is exposed.
+
+        Raises StoreError where the window holds neither calls nor metrics.
+        """
+        series = None if self.series is None else self.series(since, until)
+        return security(self.scan(since, until), config or Config(), self._extent(since, until), series)
 
     def slo(self, config: Config, *, at: datetime | None = None, each: Sequence[str] = ()) -> SloReport:
         """How the objectives of `config` (its `slo` tables) stand at `at`, just after the last call where it is not given.

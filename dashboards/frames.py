@@ -7,9 +7,11 @@ import numpy as np
 import polars as pl
 
 from meshslo.analysis import histogram
+from meshslo.analysis.boundary import WORDS as SIDES
 from meshslo.analysis.policy.settings import SETTINGS
 from meshslo.analysis.recommend import Observed, Recommendation, Recommendations
 from meshslo.analysis.rollup import Rollup
+from meshslo.analysis.security import Security
 from meshslo.analysis.survival import LifeTable
 from meshslo.dashboards.figures import Limit
 from meshslo.dashboards.figures.theme import NOT_SET
@@ -151,3 +153,53 @@ def table_of(observed: Observed, item: Recommendation) -> LifeTable:
     phase = SETTINGS[item.setting].phase or "total"
     tables = observed.silences if phase == "max_gap" else observed.tables(phase)
     return tables.careful(item.target.hop, item.target.route, item.target.model)
+
+
+_EDGE: Final = pl.Schema(
+    dict.fromkeys(("hop", "callee is", "caller proved to be", "callee proved to be", "seen by"), pl.String())
+    | dict.fromkeys(("calls", "mutual TLS", "plain", "not told"), pl.Int64())
+)
+
+
+def edge_table(answer: Security) -> pl.DataFrame:
+    """One row a hop and pair of identities: the callee's side, both identities, calls by connection, who saw them."""
+    rows = [
+        {
+            "hop": f"{edge.caller}>{edge.callee}",
+            "callee is": SIDES[edge.callee_side],
+            "caller proved to be": _identity(edge.caller_identity),
+            "callee proved to be": _identity(edge.callee_identity),
+            "seen by": edge.seen_by,
+            "calls": edge.calls,
+            "mutual TLS": edge.mutual,
+            "plain": edge.plain,
+            "not told": edge.untold,
+        }
+        for edge in answer.edges
+    ]
+    return pl.DataFrame(rows, schema=_EDGE)
+
+
+def _identity(name: str | None) -> str:
+    return "-" if name is None else name.removeprefix("spiffe://")
+
+
+_HOST: Final = pl.Schema(
+    dict.fromkeys(("caller", "host", "models"), pl.String()) | {"calls": pl.Int64(), "approved": pl.String()}
+)
+
+
+def host_table(answer: Security) -> pl.DataFrame:
+    """One row a caller and host outside the mesh: models, calls, whether it is approved."""
+    words = {True: "yes", False: "NO", None: "no list"}
+    rows = [(host.caller, host.host, ", ".join(host.models) or "-", host.calls, words[host.approved]) for host in answer.hosts]
+    return pl.DataFrame(rows, schema=_HOST, orient="row")
+
+
+def security_rows(answer: Security) -> pl.DataFrame:
+    """One row a hop for its picture: hop, caller, callee, calls, mutual, plain, label."""
+    summed = answer.frame.group_by("caller", "callee").agg(pl.col("calls", "mutual", "plain").sum()).sort("caller", "callee")
+    return summed.with_columns(
+        pl.format("{}>{}", "caller", "callee").alias("hop"),
+        pl.Series("label", [f"{calls:,} calls" for calls in summed["calls"]], dtype=pl.String),
+    )

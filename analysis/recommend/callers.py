@@ -51,6 +51,12 @@ def outside_calls(calls: pl.LazyFrame, series: pl.LazyFrame | None = None) -> pl
     return chosen.filter(~pl.col("caller").is_in([INGRESS, ""])).group_by(by).agg(pl.col("calls").sum()).sort(by)
 
 
+def tenant_calls(calls: pl.LazyFrame) -> pl.DataFrame:
+    """Number of calls that name a tenant, by hop, caller, callee, tenant and mtls, each hop from where most is said of mtls."""
+    named = calls.filter(pl.col("tenant").is_not_null()).group_by(_witness(), "hop", "tenant", "mtls").agg(_CALLS).collect()
+    return _from_best(named, pl.col("mtls").is_not_null()).with_columns(_SIDES)
+
+
 def is_outside(host: str) -> bool:
     """Whether a peer's name is of a host outside the mesh.
 

@@ -5,6 +5,7 @@ estimates nothing: what is in the picture was answered by `meshslo.analysis`.
 """
 
 from .budgets import budgets
+from .callers import who_calls_whom
 from .chain import call_graph
 from .differences import differences
 from .endings import endings
@@ -37,4 +38,5 @@ __all__ = [
     "timeouts",
     "trade_off",
     "what_if",
+    "who_calls_whom",
 ]

@@ -1,9 +1,9 @@
 """The call graph: services from the entry to the right, a line for each hop."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import plotly.graph_objects as go
 import polars as pl
@@ -12,30 +12,48 @@ from meshslo.dashboards.text import share_text
 
 from .theme import COLOURS, GREY, styled
 
-GRADES: Final = (
+Place = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Grading:
+    """What colours say: each with its name, and the colour and words of a hop's row."""
+
+    legend: tuple[tuple[str, str], ...]
+    of: Callable[[Mapping[str, Any]], tuple[str, str]]
+
+
+_GRADES: Final = (
     (0.001, "under 0.1 % not ok", COLOURS[0]),
     (0.01, "under 1 %", COLOURS[4]),
     (0.05, "under 5 %", COLOURS[1]),
     (math.inf, "5 % and more", COLOURS[5]),
 )
-"""Colour of a hop by the share of its calls that did not end well."""
-
-Place = tuple[float, float]
 
 
-def call_graph(hops: pl.DataFrame) -> go.Figure:
-    """Services as dots and hops as arrows: the thicker the more calls, coloured by the share that did not end well.
+def _not_ok(row: Mapping[str, Any]) -> tuple[str, str]:
+    calls, failed = row["calls"], row["calls"] - row["ok"]
+    colour = next(colour for limit, _, colour in _GRADES if failed / max(calls, 1) < limit)
+    return colour, f"{share_text(failed, calls)} of {calls:,} calls not ok"
 
-    hops: hop, caller, callee, calls, ok, label (what to write beside the hop). Each hop's marker carries its name as
-    `customdata`, so that a click can tell which it was.
+
+NOT_OK: Final = Grading(tuple((name, colour) for _, name, colour in _GRADES), _not_ok)
+"""By the share of calls that did not end well; rows with `calls` and `ok`."""
+
+
+def call_graph(hops: pl.DataFrame, grading: Grading = NOT_OK) -> go.Figure:
+    """Services as dots and hops as arrows: the thicker the more calls, coloured as `grading` says.
+
+    hops: hop, caller, callee, calls, label (what to write beside the hop), and what the grading looks at. Each hop's marker
+    carries its name as `customdata`, so that a click can tell which it was.
     """
     figure = go.Figure()
     pairs = list(hops.select("caller", "callee").iter_rows())
     at = places(pairs)
-    for row, look in _looks(hops):
+    for row, look in _looks(hops, grading):
         _add_hop(figure, row, at, look)
     _add_services(figure, at)
-    for _, name, colour in GRADES:
+    for name, colour in grading.legend:
         marker = {"color": colour, "symbol": "line-ew", "line": {"color": colour, "width": 4}, "size": 14}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=name))
     hidden = {"visible": False, "fixedrange": True}
@@ -117,17 +135,15 @@ class _Look:
     line: int
 
 
-def _looks(hops: pl.DataFrame) -> Iterator[tuple[dict[str, object], _Look]]:
+def _looks(hops: pl.DataFrame, grading: Grading) -> Iterator[tuple[dict[str, object], _Look]]:
     """Every hop, those with few calls first, with its look."""
     most = max([2, *hops["calls"]])
     before: dict[str, int] = {}
     for row in hops.sort("calls").iter_rows(named=True):
-        calls, failed = row["calls"], row["calls"] - row["ok"]
-        colour = next(colour for limit, _, colour in GRADES if failed / max(calls, 1) < limit)
-        words = f"{share_text(failed, calls)} of {calls:,} calls not ok"
+        colour, words = grading.of(row)
         line = before.get(row["callee"], 0)
         before[row["callee"]] = line + 1
-        yield row, _Look(colour, 1.5 + 6.0 * math.log1p(calls) / math.log1p(most), words, line)
+        yield row, _Look(colour, 1.5 + 6.0 * math.log1p(row["calls"]) / math.log1p(most), words, line)
 
 
 STEPS: Final = 40

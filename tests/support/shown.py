@@ -21,6 +21,7 @@ from meshslo.analysis.recommend import Recommendation, Recommendations
 from meshslo.analysis.recommend.drift import Support, Supports
 from meshslo.analysis.recommend.recommendation import Current, Evidence, Proposed, Target
 from meshslo.analysis.report import Report
+from meshslo.analysis.security import Edge, Exposure, Host, Security
 from meshslo.analysis.simulate.estimates import Figure
 from meshslo.analysis.simulate.result import Contrast, Simulation
 from meshslo.analysis.simulate.result import Row as SimulatedRow
@@ -268,12 +269,34 @@ def token_times() -> TokenTimes:
     return TokenTimes((known, none), (0.5, 0.99))
 
 
+def callers() -> Security:
+    """A hop that is proved in part, a host that nobody approved, and a finding."""
+    gateway, vectors = (f"spiffe://cluster.local/ns/chat/sa/{name}" for name in ("gateway", "vectors"))
+    proved = Edge("gateway", "vectors", "tenants", "internal", gateway, vectors, 12345, 12345, 0, "proxy_in")
+    plain = replace(proved, caller_identity=None, callee_identity=None, calls=60, mutual=0, plain=40)
+    hosts = (
+        Host("generator", "api.openai.com", ("gpt-5",), 900, approved=True),
+        Host("generator", "llm.example.org", (), 7, approved=False),
+    )
+    finding = Exposure(
+        "MS431",
+        "error",
+        "gateway>vectors",
+        "40 of 12,405 calls came without a certificate",
+        "ask for one",
+        40,
+        ("gateway",),
+    )
+    return Security((proved, plain), hosts, (finding,), START, END)
+
+
 ANSWERS: Final = {
     "report": report,
     "recommend": recommendations,
     "support": supports,
     "backtest": backtest,
     "doctor": diagnosis,
+    "security": callers,
     "check": findings,
     "chain": chain,
     "compare": comparison,
