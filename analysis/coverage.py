@@ -11,10 +11,11 @@ import polars as pl
 
 from meshslo.telemetry.vocabulary import VANTAGES
 
+from .streams import STREAMS
+
 SKEW_CALLS: Final = 2_000_000
 """Up to so many calls are looked at for clock skew; of more, the traces are sampled by a hash of their id."""
 
-_STREAMING: Final = pl.col("streaming").fill_null(value=False) | pl.col("first_token_s").is_not_null()
 _OK: Final = pl.col("outcome") == "ok"
 
 
@@ -91,13 +92,13 @@ def coverage(calls: pl.LazyFrame) -> Coverage:
 
 
 def _by_hop(calls: pl.LazyFrame) -> pl.LazyFrame:
-    stream_ok = _STREAMING & _OK
+    stream_ok = STREAMS & _OK
     return calls.group_by("hop", pl.col("vantage").cast(pl.Enum(VANTAGES))).agg(
         calls=pl.len(),
         ok=_OK.sum(),
         **{name: pl.col(name).is_not_null().sum() for name in ("tenant", "model", "caller", "weight")},
         timed=pl.col("duration_s").is_not_null().sum(),
-        streams=_STREAMING.sum(),
+        streams=STREAMS.sum(),
         streams_ok=stream_ok.sum(),
         first_token=(stream_ok & pl.col("first_token_s").is_not_null()).sum(),
         max_gap=(stream_ok & pl.col("max_gap_s").is_not_null()).sum(),

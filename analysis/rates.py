@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from .streams import outermost
+from .streams import STREAMS, outermost
 from .survival import LifeTable
 
 SLOWER: Final = (0.05, 0.5, 0.95)
@@ -25,9 +25,10 @@ _COLUMNS: Final = {
 def token_rates(calls: pl.LazyFrame, by: Sequence[str] = ("hop",), slower: Sequence[float] = SLOWER) -> pl.DataFrame:
     """Of each group `by` the rates that a share `q` of its streams stay below, as the outermost that counts tokens saw them.
 
-    A stream's rate is output_tokens / (duration - first token); streams that were cut have one up to there. Columns: the keys,
-    vantage, streams, q, tokens_per_s with a 95 % interval low to high (null where open), status and needs_calls as a quantile
-    has them. The rates are those of a histogram of seconds a token, so at most 0.55 % off.
+    A stream's rate is output_tokens / (duration - first token); streams that were cut have one up to there, and an answer in
+    one chunk has none: all its tokens came at once. Columns: the keys, vantage, streams, q, tokens_per_s with a 95 % interval
+    low to high (null where open), status and needs_calls as a quantile has them. The rates are those of a histogram of
+    seconds a token, so at most 0.55 % off.
     """
     keys = list(dict.fromkeys(by))
     known = calls.filter(_SECONDS.is_not_null())
@@ -40,7 +41,8 @@ def token_rates(calls: pl.LazyFrame, by: Sequence[str] = ("hop",), slower: Seque
     return pl.DataFrame(rows, schema={**named, **_COLUMNS}, orient="row").sort(*keys, "q", nulls_last=True)
 
 
-_SECONDS: Final = pl.when((pl.col("output_tokens") > 0) & (pl.col("duration_s") > pl.col("first_token_s"))).then(
+_TAKES_TIME: Final = STREAMS & (pl.col("chunks") > 1).fill_null(value=True) & (pl.col("duration_s") > pl.col("first_token_s"))
+_SECONDS: Final = pl.when(_TAKES_TIME & (pl.col("output_tokens") > 0)).then(
     (pl.col("duration_s") - pl.col("first_token_s")) / pl.col("output_tokens")
 )
 """Seconds a token; null where it is not known."""

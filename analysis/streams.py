@@ -8,7 +8,9 @@ import polars as pl
 from meshslo.telemetry.outcome import FLAG_OUTCOMES
 from meshslo.telemetry.vocabulary import OUTCOMES, VANTAGES
 
-_STREAMING: Final = pl.col("streaming").fill_null(value=False) | pl.col("first_token_s").is_not_null()
+STREAMS: Final = pl.coalesce("streaming", pl.col("first_token_s").is_not_null())
+"""Of a call row: whether it streams, as it was told, else by whether somebody saw its first token."""
+
 _TOKENS: Final = pl.coalesce("output_tokens", "chunks", pl.lit(0)).cast(pl.Int64)
 _VAIN: Final = pl.col("outcome") != "ok"
 
@@ -63,7 +65,7 @@ def cut_reasons(calls: pl.LazyFrame, by: Sequence[str] = ("hop",)) -> pl.DataFra
 def _streams(calls: pl.LazyFrame) -> pl.LazyFrame:
     """Calls that stream, of hops and routes of which somebody saw two chunks of one answer: an answer in one is no stream."""
     seen = calls.filter(pl.col("chunks") > 1).select("hop", "route").unique()
-    return calls.filter(_STREAMING).join(seen, on=["hop", "route"], how="semi", nulls_equal=True)
+    return calls.filter(STREAMS).join(seen, on=["hop", "route"], how="semi", nulls_equal=True)
 
 
 def outermost(calls: pl.LazyFrame, seen: pl.Expr) -> pl.LazyFrame:

@@ -35,8 +35,10 @@ def test_few_streams_are_no_slow_tail() -> None:
     assert half["tokens_per_s"] == pytest.approx(20.0, rel=0.01)
 
 
-def test_streams_that_nobody_counted_have_no_rate() -> None:
+def test_streams_that_nobody_counted_and_answers_at_once_have_no_rate() -> None:
     none = [*streams([20.0] * 5, output_tokens=None), *streams([20.0] * 5, output_tokens=0), make_call()]
+    # What comes at once has no rate either: its first token is its last.
+    none += [*streams([1e6] * 5, chunks=1), *streams([1e6] * 5, streaming=False)]
     assert token_rates(make_calls(none).lazy()).is_empty()
 
 

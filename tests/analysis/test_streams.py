@@ -43,6 +43,11 @@ def test_answers_in_one_chunk_are_no_streams() -> None:
     assert costs(stream(chunks=1), make_call(streaming=False, chunks=1)) == []
 
 
+def test_an_answer_told_not_to_stream_is_none_though_its_first_token_was_seen() -> None:
+    (row,) = costs(stream(streaming=True), stream(streaming=None), stream(streaming=False, chunks=1))
+    assert row["calls"] == 2
+
+
 def test_groups_are_told_apart_by_any_key() -> None:
     rows = costs(stream(model="a"), stream(model="b"), stream(model=None), by=("hop", "model"))
     assert [row["model"] for row in rows] == ["a", "b", None]
