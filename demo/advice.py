@@ -35,6 +35,30 @@ idempotent = true
 
 [hops."retriever>reranker"]
 idempotent = true
+
+# What users are promised. `meshslo slo --config` reads it, and the dashboard's page.
+[[slo]]
+name = "chat-works"
+hop = "ingress>gateway"
+sli = "success"
+target = 0.95
+window = "1d"
+
+[[slo]]
+name = "first-token"
+hop = "ingress>gateway"
+sli = "first_token"
+threshold_s = 5.0
+target = 0.9
+window = "1d"
+
+[[slo]]
+name = "search-fast"
+hop = "gateway>retriever"
+sli = "total"
+threshold_s = 2.5
+target = 0.95
+window = "1d"
 """
 
 CUTTING: Final = ("total_timeout", "idle_gap_timeout", "per_try_timeout")
