@@ -19,12 +19,14 @@ def stream_costs(calls: pl.LazyFrame, by: Sequence[str] = ("hop",)) -> pl.DataFr
     """Streams of each group `by`, each hop from the outermost vantage that saw chunks, else from the outermost there is.
 
     Streams are the calls of hops and routes that somebody saw answer in several chunks, as far as they are known to stream.
+    One that its callee saw cancelled was cut by a timer where another vantage saw a timer of that hop fire in its trace: who
+    answers does not learn why the caller's proxy left.
 
     Columns: the keys, vantage, calls (streams), the number of each outcome, tokens and tokens_in_vain (of streams that did
     not end well), held_s and held_in_vain_s. A stream without a token count counts its chunks, one at least a token.
     """
     keys = list(dict.fromkeys(by))
-    streams = outermost(_streams(calls), pl.col("chunks").is_not_null().any())
+    streams = _with_timers(outermost(_streams(calls), pl.col("chunks").is_not_null().any()), calls)
     held_s = pl.col("duration_s").fill_nan(None)
     return (
         streams.group_by(*keys, "vantage")
@@ -66,6 +68,14 @@ def _streams(calls: pl.LazyFrame) -> pl.LazyFrame:
     """Calls that stream, of hops and routes of which somebody saw two chunks of one answer: an answer in one is no stream."""
     seen = calls.filter(pl.col("chunks") > 1).select("hop", "route").unique()
     return calls.filter(STREAMS).join(seen, on=["hop", "route"], how="semi", nulls_equal=True)
+
+
+def _with_timers(streams: pl.LazyFrame, calls: pl.LazyFrame) -> pl.LazyFrame:
+    """`streams`, those that were left as cut by a timer where a vantage of `calls` saw one."""
+    fired = calls.filter(pl.col("outcome") == "timeout").select("trace_id", "hop").unique().with_columns(fired=True)
+    was_cut = (pl.col("outcome") == "cancelled") & pl.col("fired").fill_null(value=False)
+    told = pl.when(was_cut).then(pl.lit("timeout")).otherwise("outcome").alias("outcome")
+    return streams.join(fired, on=["trace_id", "hop"], how="left").with_columns(told).drop("fired")
 
 
 def outermost(calls: pl.LazyFrame, seen: pl.Expr) -> pl.LazyFrame:

@@ -53,6 +53,14 @@ def test_groups_are_told_apart_by_any_key() -> None:
     assert [row["model"] for row in rows] == ["a", "b", None]
 
 
+def test_a_stream_that_its_callee_saw_left_was_cut_where_a_proxy_saw_the_timer() -> None:
+    trace, other = b"1" * 16, b"2" * 16
+    seen = {"vantage": "server", "outcome": "cancelled"}
+    proxy = make_call(vantage="proxy_out", outcome="timeout", chunks=None, trace_id=trace)
+    (row,) = costs(stream(trace_id=trace, **seen), stream(trace_id=other, **seen), proxy)
+    assert (row["vantage"], row["calls"], row["timeout"], row["cancelled"]) == ("server", 2, 1, 1)
+
+
 @pytest.mark.parametrize(
     ("flags", "told"), [("UT", {"UT": "timeout"}), ("SI,URX", {"SI": "timeout"}), ("DC", {"DC": "cancelled"})]
 )
