@@ -1,6 +1,7 @@
 """The span table from Arrow arrays, a column at a time: no Python statement runs once a span.
 
 Nested arrays are flattened, and each inner element knows its outer one by index: attribute -> span -> scope -> resource.
+Of attributes, each distinct one is read once; what follows moves their numbers, and text comes last.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .faults import FAULTS, LATEST_NS, faults
+from .graph import Rows
 from .spans import (
     COMPLETE_EVENTS,
     FAILED,
@@ -26,9 +28,8 @@ from .spans import (
     Rejection,
     assemble,
 )
-from .wire import read_resources
+from .wire import read_attributes, read_resources
 
-_Index = npt.NDArray[np.int64]
 _SILENT: Final = ("", "-")
 _PLAIN: Final = ("text", "truth", "whole", "real")
 
@@ -38,25 +39,24 @@ def decode_columns(payloads: Sequence[bytes]) -> Decoded:
     resources = read_resources(payloads)
     scopes, resource_of_scope = _inner(resources, "scopes")
     spans, scope_of_span = _inner(scopes, "spans")
-    reasons = faults(spans)
-    kept = np.flatnonzero(reasons < 0)
-    row_of_span = np.full(len(spans), -1, dtype=np.int64)
-    row_of_span[kept] = np.arange(len(kept))
-    inherited = _texts(*_inner(resources, "resource", "attributes"), RESOURCE_SLOTS)
+    read = _read(spans, _scope_names(scopes).gather(pl.Series(scope_of_span)))
+    reasons = faults(read)
+    kept = reasons.is_null().to_numpy()
+    row_of_span = np.where(kept, np.cumsum(kept) - 1, -1)
+    inherited = _said(*_inner(resources, "resource", "attributes"), RESOURCE_SLOTS)
     inherited = inherited.spread(resource_of_scope[scope_of_span[kept]])
-    texts = inherited.followed_by(_texts(*_inner(spans, "attributes"), SPAN_SLOTS).moved(row_of_span))
-    fixed = _fixed(spans, _scope_names(scopes).gather(pl.Series(scope_of_span)), pl.Series(kept))
-    fixed = _with_events(fixed, *_inner(spans, "events"), row_of_span)
-    return Decoded(assemble(fixed, texts.rows, texts.slots, texts.values), _rejections(reasons))
+    said = inherited.followed_by(_said(*_inner(spans, "attributes"), SPAN_SLOTS).moved(row_of_span))
+    fixed = _with_events(_tidied(read.filter(kept)), *_inner(spans, "events"), row_of_span)
+    return Decoded(assemble(fixed, said.rows, said.slots, said.texts, which=said.which), _rejections(reasons))
 
 
-def _inner(outer: pa.StructArray, *path: str) -> tuple[pa.StructArray, _Index]:
+def _inner(outer: pa.StructArray, *path: str) -> tuple[pa.Array, Rows]:
     """The elements of the lists at `path` of each of `outer`, and the index of the one each belongs to."""
     lists = pc.struct_field(outer, list(path))
-    return pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy(zero_copy_only=False).astype(np.int64)
+    return pc.list_flatten(lists), _series(pc.list_parent_indices(lists)).to_numpy()
 
 
-def _rejections(reasons: _Index) -> tuple[Rejection, ...]:
+def _rejections(reasons: pl.Series) -> tuple[Rejection, ...]:
     counts = {reason: int((reasons == number).sum()) for number, reason in enumerate(FAULTS)}
     return tuple(Rejection(reason, count) for reason, count in sorted(counts.items()) if count)
 
@@ -70,21 +70,19 @@ def _scope_names(scopes: pa.StructArray) -> pl.Series:
     return names.set(names == "", None)
 
 
-def _fixed(spans: pa.StructArray, scope: pl.Series, kept: pl.Series) -> pl.DataFrame:
-    """The fixed columns of the spans that are `kept`, but for the events' times."""
-    columns = {name: _series(spans.field(name)) for name in ("trace_id", "span_id", "parent_span_id", "name", "kind")}
-    read = pl.DataFrame(
-        {
-            **columns,
-            "start_ns": _series(spans.field("start")),
-            "end_ns": _series(spans.field("end")),
-            "trace_state": _series(spans.field("trace_state")),
-            "status": _series(pc.struct_field(spans, ["status", "code"])),
-            "scope": scope,
-        }
-    )
-    no_parent = pl.col("parent_span_id").is_in([b"", bytes(8)])
-    tidy = read[kept].with_columns(
+_READ: Final = ("trace_id", "span_id", "parent_span_id", "name", "kind", "start", "end", "trace_state")
+
+
+def _read(spans: pa.StructArray, scope: pl.Series) -> pl.DataFrame:
+    """The fields of spans that are columns, as they came."""
+    status = _series(pc.struct_field(spans, ["status", "code"]))
+    return pl.DataFrame({**{name: _series(spans.field(name)) for name in _READ}, "status": status, "scope": scope})
+
+
+def _tidied(read: pl.DataFrame) -> pl.DataFrame:
+    """The fixed columns of the span table, but for the events' times."""
+    no_parent = (pl.col("parent_span_id") == b"") | (pl.col("parent_span_id") == bytes(8))
+    tidy = read.rename({"start": "start_ns", "end": "end_ns"}).with_columns(
         parent_span_id=pl.when(~no_parent).then("parent_span_id"),
         kind=pl.when(pl.col("kind").is_between(0, 5)).then("kind").otherwise(0),
         status=pl.when(pl.col("status").is_between(0, FAILED)).then("status").otherwise(0),
@@ -93,7 +91,7 @@ def _fixed(spans: pa.StructArray, scope: pl.Series, kept: pl.Series) -> pl.DataF
     return tidy.cast({name: FIXED[name] for name in tidy.columns})
 
 
-def _with_events(fixed: pl.DataFrame, events: pa.StructArray, span_of_event: _Index, row_of_span: _Index) -> pl.DataFrame:
+def _with_events(fixed: pl.DataFrame, events: pa.StructArray, span_of_event: Rows, row_of_span: Rows) -> pl.DataFrame:
     """`fixed` with the times of the events that give a moment, the earliest-listed of each name."""
     listed = pl.DataFrame(
         {"row": row_of_span[span_of_event], "at": _series(events.field("time")), "event": _series(events.field("name"))}
@@ -117,57 +115,64 @@ def _scattered(found: pl.DataFrame, height: int) -> pl.Series:
 
 
 @dataclass(frozen=True)
-class _Texts:
-    """Attributes in long form: `values[i]` fills slot `slots[i]` of row `rows[i]`."""
+class _Said:
+    """Attributes in long form: row `rows[i]` has the attribute number `which[i]`, which fills `slots` with `texts`."""
 
-    rows: _Index
-    slots: _Index
-    values: pl.Series
+    rows: Rows
+    which: Rows
+    slots: npt.NDArray[np.int16]
+    texts: pl.Series
 
-    def moved(self, row_of: _Index) -> "_Texts":
+    def moved(self, row_of: Rows) -> "_Said":
         """The same with rows numbered by `row_of`, without those whose row is negative."""
         rows = row_of[self.rows]
-        kept = np.flatnonzero(rows >= 0)
-        return _Texts(rows[kept], self.slots[kept], self.values.gather(pl.Series(kept)))
+        kept = rows >= 0
+        return _Said(rows[kept], self.which[kept], self.slots, self.texts)
 
-    def spread(self, of_row: _Index) -> "_Texts":
+    def spread(self, of_row: Rows) -> "_Said":
         """For each new row, the attributes of the old row `of_row` names; these must be in order of rows."""
         begin = np.searchsorted(self.rows, of_row, side="left")
         sizes = np.searchsorted(self.rows, of_row, side="right") - begin
         rows = np.repeat(np.arange(len(of_row)), sizes)
-        place = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + np.repeat(begin, sizes)
-        return _Texts(rows, self.slots[place], self.values.gather(pl.Series(place)))
+        place = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes - begin, sizes)
+        return _Said(rows, self.which[place], self.slots, self.texts)
 
-    def followed_by(self, other: "_Texts") -> "_Texts":
+    def followed_by(self, other: "_Said") -> "_Said":
         """These, then those of `other`."""
-        rows, slots = np.concatenate([self.rows, other.rows]), np.concatenate([self.slots, other.slots])
-        return _Texts(rows, slots, pl.concat([self.values, other.values]))
+        return _Said(
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.which, other.which + len(self.slots)]),
+            np.concatenate([self.slots, other.slots]),
+            pl.concat([self.texts, other.texts]),
+        )
 
 
-def _texts(attributes: pa.StructArray, rows: _Index, slots: dict[str, int]) -> _Texts:
+def _said(attributes: pa.BinaryArray, rows: Rows, slots: dict[str, int]) -> _Said:
     """The attributes that have a slot and say something, as text."""
-    number = _series(pc.index_in(attributes.field("key"), value_set=pa.array(list(slots), pa.string())))
-    place = number.replace_strict(range(len(slots)), list(slots.values()), return_dtype=pl.Int64)
-    wanted = _as_text(attributes.field("value"), place.is_not_null().arg_true())
-    said = pl.DataFrame({"row": rows, "slot": place})[wanted["at"]].with_columns(wanted["text"])
-    said = said.filter(pl.col("text").is_not_null() & ~pl.col("text").is_in(_SILENT))
-    return _Texts(said["row"].to_numpy(), said["slot"].to_numpy(), said["text"])
+    encoded = attributes.dictionary_encode()
+    distinct = read_attributes(encoded.dictionary)
+    slot = _series(distinct.field("key")).replace_strict(slots, default=None, return_dtype=pl.Int16)
+    text = _as_text(distinct.field("value"))
+    says = slot.is_not_null() & text.is_not_null() & ~text.is_in(_SILENT)
+    which = _series(encoded.indices).to_numpy()
+    kept = says.to_numpy()[which]
+    return _Said(rows[kept], which[kept], slot.fill_null(-1).to_numpy(), text)
 
 
-def _as_text(values: pa.StructArray, at: pl.Series) -> pl.DataFrame:
-    """The attribute values `at` some places, as text: numbers printed, of an array its first item, nested deeper null."""
-    text = _first_items(values).gather(at)
+def _as_text(values: pa.StructArray) -> pl.Series:
+    """Attribute values as text: numbers printed, of an array its first item, nested deeper null."""
+    text = _first_items(values)
     for name in reversed(_PLAIN):
-        plain = _series(pc.struct_field(values, [name])).gather(at)
+        plain = _series(pc.struct_field(values, [name]))
         if plain.null_count() < len(plain):
             text = plain.cast(pl.String).zip_with(plain.is_not_null(), text)
-    return pl.DataFrame({"at": at, "text": text})
+    return text
 
 
 def _first_items(values: pa.StructArray) -> pl.Series:
     """Of each value that is an array its first item, where that is a text; null for all others."""
     lists = pc.struct_field(values, ["array", "values"])
-    owners, place = np.unique(pc.list_parent_indices(lists).to_numpy(zero_copy_only=False), return_index=True)
+    owners, place = np.unique(_series(pc.list_parent_indices(lists)).to_numpy(), return_index=True)
     nothing = pl.repeat(None, len(values), dtype=pl.String, eager=True)
     if not len(owners):
         return nothing

@@ -3,53 +3,29 @@
 In two forms that a test holds together: over columns, where spans are decoded, and for one message, where they are received.
 """
 
-from collections.abc import Callable
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
+import polars as pl
 
 LATEST_NS: Final = 2**63 - 1
-_Flags = npt.NDArray[np.bool_]
+_NO_TRACE: Final = bytes(16)
+_NO_SPAN: Final = bytes(8)
 
-
-def _sized(spans: pa.StructArray, name: str) -> npt.NDArray[np.int32]:
-    return np.asarray(pc.binary_length(spans.field(name)))
-
-
-def _times(spans: pa.StructArray, name: str) -> npt.NDArray[np.uint64]:
-    return np.asarray(spans.field(name))
-
-
-def _is(spans: pa.StructArray, name: str, value: bytes) -> _Flags:
-    return np.asarray(pc.equal(spans.field(name), pa.scalar(value, pa.binary())))
-
-
-FAULTS: Final[dict[str, Callable[[pa.StructArray], _Flags]]] = {
-    "trace_id must be 16 bytes and span_id 8": lambda spans: (
-        (_sized(spans, "trace_id") != 16) | (_sized(spans, "span_id") != 8)
-    ),
-    "trace_id or span_id is all zero": lambda spans: _is(spans, "trace_id", bytes(16)) | _is(spans, "span_id", bytes(8)),
-    "parent_span_id must be 8 bytes or absent": lambda spans: ~np.isin(_sized(spans, "parent_span_id"), (0, 8)),
-    "start_time_unix_nano is missing": lambda spans: _times(spans, "start") == 0,
-    "end_time_unix_nano is missing": lambda spans: _times(spans, "end") == 0,
-    "end_time_unix_nano is before start_time_unix_nano": lambda spans: _times(spans, "end") < _times(spans, "start"),
-    "end_time_unix_nano is beyond the year 2262": lambda spans: _times(spans, "end") > LATEST_NS,
+FAULTS: Final[dict[str, pl.Expr]] = {
+    "trace_id must be 16 bytes and span_id 8": (pl.col("trace_id").bin.size() != 16) | (pl.col("span_id").bin.size() != 8),
+    "trace_id or span_id is all zero": (pl.col("trace_id") == _NO_TRACE) | (pl.col("span_id") == _NO_SPAN),
+    "parent_span_id must be 8 bytes or absent": ~pl.col("parent_span_id").bin.size().is_in([0, 8]),
+    "start_time_unix_nano is missing": pl.col("start") == 0,
+    "end_time_unix_nano is missing": pl.col("end") == 0,
+    "end_time_unix_nano is before start_time_unix_nano": pl.col("end") < pl.col("start"),
+    "end_time_unix_nano is beyond the year 2262": pl.col("end") > LATEST_NS,
 }
 
 
-def faults(spans: pa.StructArray) -> npt.NDArray[np.int64]:
-    """For each span, the number of its reason in `FAULTS`, or -1 where it can be taken."""
-    found = np.full(len(spans), -1, dtype=np.int64)
-    for number, rule in reversed(list(enumerate(FAULTS.values()))):
-        found[rule(spans)] = number
-    return found
-
-
-_NO_TRACE: Final = bytes(16)
-_NO_SPAN: Final = bytes(8)
+def faults(spans: pl.DataFrame) -> pl.Series:
+    """For each span, the number of its reason in `FAULTS`; null where it can be taken."""
+    found = (pl.when(rule).then(pl.lit(number, pl.Int8)) for number, rule in enumerate(FAULTS.values()))
+    return spans.select(fault=pl.coalesce(found))["fault"]
 
 
 def fault(span: Any) -> str | None:

@@ -7,7 +7,8 @@ query gets in.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import pairwise
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -118,34 +119,39 @@ class Decoded:
         return sum(rejection.count for rejection in self.rejected)
 
 
-Numbers = Sequence[int] | npt.NDArray[np.int64]
+Numbers = Sequence[int] | npt.NDArray[np.integer[Any]]
 
 
-def assemble(fixed: pl.DataFrame, rows: Numbers, slots: Numbers, values: Sequence[str] | pl.Series) -> pl.DataFrame:
-    """The span table of `fixed` columns and attributes in long form: `values[i]` fills slot `slots[i]` of row `rows[i]`.
+def assemble(
+    fixed: pl.DataFrame, rows: Numbers, slots: Numbers, values: Sequence[str] | pl.Series, *, which: Numbers | None = None
+) -> pl.DataFrame:
+    """The span table of `fixed` columns and attributes in long form: attribute i is of row `rows[i]`.
 
-    Where several spellings of a column are set, the best one counts.
+    It fills slot `slots[i]` with `values[i]`, or, where the same attributes occur many times, `slots[which[i]]` with
+    `values[which[i]]`. Where several spellings of a column are set, the best one counts.
     """
-    # Slots are small: as 16-bit numbers they are sorted by radix, in linear time.
-    row, slot = np.asarray(rows, dtype=np.int64), np.asarray(slots, dtype=np.int16)
-    # The best spelling is written last, and so stays.
+    row = np.asarray(rows, dtype=np.int64)
+    number = np.arange(len(row)) if which is None else np.asarray(which)
+    slot = np.asarray(slots, dtype=np.int16)[number]
+    # Slots are small: as 16-bit numbers they are sorted by radix, in linear time. The best spelling is last, and so stays.
     order = np.argsort(-slot, kind="stable")
-    row, column = row[order], slot[order] // _RANKS
-    text = pl.Series("value", values, dtype=pl.String).str.slice(0, LONGEST_TEXT).gather(order)
-    starts, stops = (np.searchsorted(-column, -np.arange(len(_COLUMNS)), side=side) for side in ("left", "right"))
+    column = slot[order] // _RANKS
+    text = pl.Series("value", values, dtype=pl.String).str.slice(0, LONGEST_TEXT)
+    bounds = [0, *(np.flatnonzero(np.diff(column)) + 1), len(column)] if len(column) else []
     wide = [
-        _scatter(name, fixed.height, row[start:stop], text.slice(int(start), int(stop - start)))
-        for name, start, stop in zip(_COLUMNS, starts, stops, strict=True)
+        take(text, _place(fixed.height, row[order[start:stop]], number[order[start:stop]])).alias(_COLUMNS[column[start]])
+        for start, stop in pairwise(bounds)
     ]
-    return fixed.with_columns(wide).select(SPANS.names())
+    return widen(fixed.with_columns(wide))
 
 
-def _scatter(name: str, height: int, rows: npt.NDArray[np.int64], values: pl.Series) -> pl.Series:
-    """A column of `height` with values[i] at rows[i]; null elsewhere."""
-    if not len(rows):
-        return pl.repeat(None, height, dtype=pl.String, eager=True).alias(name)
-    if len(rows) == height and (rows[1:] > rows[:-1]).all():
-        return values.alias(name)
+def _place(height: int, rows: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """values[i] at rows[i], the last one where there are several; -1 elsewhere."""
     place = np.full(height, -1, dtype=np.int64)
-    place[rows] = np.arange(len(rows))
-    return take(values, place).alias(name)
+    place[rows] = values
+    return place
+
+
+def widen(spans: pl.DataFrame) -> pl.DataFrame:
+    """`spans` with every column of the span table, those it lacks null, and no other."""
+    return spans.match_to_schema(SPANS, missing_columns="insert", extra_columns="ignore")

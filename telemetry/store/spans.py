@@ -9,9 +9,9 @@ from typing import Final
 import polars as pl
 
 from meshslo.telemetry.errors import BadInputError
-from meshslo.telemetry.normalize import SPANS, resolve, to_calls
+from meshslo.telemetry.normalize import resolve, to_calls
 from meshslo.telemetry.normalize.decode import decode_many
-from meshslo.telemetry.normalize.spans import FIXED
+from meshslo.telemetry.normalize.spans import FIXED, widen
 from meshslo.telemetry.schema import FRAME
 from meshslo.telemetry.sources.otlp_logs import calls_of_logs
 
@@ -21,7 +21,7 @@ ARRIVAL: Final = "arrival_ns"
 """The column of the time each span arrived, in ns since the epoch."""
 
 _IDENTITY: Final = ("trace_id", "span_id", "kind")
-_CHUNK_BYTES: Final = 4 * 2**20
+_CHUNK_BYTES: Final = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,6 @@ def calls_of(spans: pl.DataFrame, logged: pl.DataFrame) -> pl.DataFrame:
     """The call rows of spans and access logs, completed from each other."""
     calls = to_calls(widen(spans))
     return calls if logged.is_empty() else resolve(pl.concat([calls, logged]))
-
-
-def widen(spans: pl.DataFrame) -> pl.DataFrame:
-    """The spans of `Arrived` with every column of the span table, and no other."""
-    return spans.match_to_schema(SPANS, missing_columns="insert", extra_columns="ignore")
 
 
 def _narrow(spans: pl.DataFrame) -> pl.DataFrame:
