@@ -197,9 +197,9 @@ def host_table(answer: Security) -> pl.DataFrame:
 
 
 def security_rows(answer: Security) -> pl.DataFrame:
-    """One row a hop for its picture: hop, caller, callee, calls, mutual, plain, label."""
+    """One row a hop for its picture: hop, caller, callee, calls, mutual, plain, label with the plain calls."""
     summed = answer.frame.group_by("caller", "callee").agg(pl.col("calls", "mutual", "plain").sum()).sort("caller", "callee")
     return summed.with_columns(
         pl.format("{}>{}", "caller", "callee").alias("hop"),
-        pl.Series("label", [f"{calls:,} calls" for calls in summed["calls"]], dtype=pl.String),
+        pl.Series("label", [f"{n:,} plain" if n else "" for n in summed["plain"]], dtype=pl.String),
     )

@@ -7,9 +7,10 @@ import io
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 from PIL import Image
@@ -19,6 +20,8 @@ from meshslo.dashboards.figures.theme import COLOURS as PALETTE
 from meshslo.dashboards.figures.theme import OUTCOME_COLOURS
 from tests.support.browser import chromium, found, settled, wait
 from tests.support.dashboard import filled, running
+from tests.support.guarded import CONFIG as GUARDED
+from tests.support.guarded import guarded_calls
 from tests.support.scenes import chain_calls
 
 OUT = Path("docs")
@@ -55,20 +58,37 @@ ADDRESSES = {page.path: page.path for page in pages()} | {
 }
 """What a page is shown with."""
 
+OTHERS: Final[dict[str, tuple[Callable[[], pl.DataFrame], str]]] = {"security": (guarded_calls, GUARDED)}
+"""Pages that are shown with calls and a config of their own."""
+
 
 def main(store: str | None, *options: str) -> None:
     """Take every picture there is."""
     shutil.rmtree(SCRATCH, ignore_errors=True)
     SCRATCH.mkdir(parents=True)
-    if store is None:
-        store = str(filled(SCRATCH / "store", made_up()))
-        (SCRATCH / "meshslo.toml").write_text(CONFIG)
-        options = ("--config", str(SCRATCH / "meshslo.toml"))
-    with running(Path(store), SCRATCH / "log", *options) as served, chromium(SCRATCH / "profile", SCRATCH) as browser:
-        for theme, page in product(THEMES, pages()):
+    every = [page.path for page in pages()]
+    with chromium(SCRATCH / "profile", SCRATCH) as browser:
+        if store is not None:
+            take(browser, Path(store), options, every)
+            return
+        take(browser, *invented("chain", made_up(), CONFIG), [path for path in every if path not in OTHERS])
+        for path, (calls, config) in OTHERS.items():
+            take(browser, *invented(path, calls(), config), [path])
+
+
+def invented(name: str, calls: pl.DataFrame, config: str) -> tuple[Path, tuple[str, ...]]:
+    """A store of calls, and the options that name its config."""
+    (SCRATCH / f"{name}.toml").write_text(config)
+    return filled(SCRATCH / name, calls), ("--config", str(SCRATCH / f"{name}.toml"))
+
+
+def take(browser: Any, store: Path, options: tuple[str, ...], paths: list[str]) -> None:
+    """Pictures of the pages of a store, light and dark."""
+    with running(store, SCRATCH / "log", *options) as served:
+        for theme, path in product(THEMES, paths):
             prefer(browser, theme)
-            target = OUT / f"dashboard_{page.path.replace('-', '_')}{'_dark' if theme == 'dark' else ''}.png"
-            target.write_bytes(small(picture(browser, f"{served.url}/{ADDRESSES[page.path]}")))
+            target = OUT / f"dashboard_{path.replace('-', '_')}{'_dark' if theme == 'dark' else ''}.png"
+            target.write_bytes(small(picture(browser, f"{served.url}/{ADDRESSES[path]}")))
             sys.stdout.write(f"{target} {target.stat().st_size // 1000} kB\n")
 
 

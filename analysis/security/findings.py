@@ -70,12 +70,12 @@ def _unproved_tenants(seen: Seen) -> Iterator[Exposure]:
     edge = (pl.col("caller") == INGRESS) & pl.col("mtls").is_null()
     unproved = seen.tenants.filter(pl.col("mtls").eq_missing(other=False) | edge)
     for caller, callee, calls, tenants in unproved.group_by("caller", "callee").agg(_CALLS, _TENANTS).sort(_PAIR).iter_rows():
-        said = f"{count(calls)} calls name a tenant ({count(tenants)} of them), and no certificate says who wrote it"
+        said = f"{count(calls)} calls name tenants ({count(tenants)} in all), and no certificate says who wrote the name"
         if seen.side.get(callee) == "internal":
             remedy = f"take tenants from callers with an identity only: meshslo recommend identity for {callee}"
             yield Exposure("MS433", "error", f"{caller}>{callee}", f"{said}: anybody can", remedy, calls, (caller,))
         elif caller == INGRESS:
-            why = f"{said}; whether a token or a key proves the tenant, calls do not tell"
+            why = f"{said}; whether a token or a key proves it, calls do not tell"
             remedy = "let the edge drop the header and set it from what it has verified"
             yield Exposure("MS433", "note", f"{caller}>{callee}", why, remedy, calls, (caller,))
 
@@ -87,8 +87,8 @@ def _made_up_tenants(seen: Seen) -> Iterator[Exposure]:
     made_up = seen.tenants.filter(pl.col("caller").is_in(inner)).join(asked, on=["caller", "tenant"], how="anti")
     for caller, callee, calls, tenants in made_up.group_by("caller", "callee").agg(_CALLS, _TENANTS).sort(_PAIR).iter_rows():
         message = (
-            f"{caller} named a tenant ({count(tenants)} of them) on {count(calls)} calls, and nobody was seen to call {caller} "
-            "for it: a header is what its writer likes"
+            f"{caller} named tenants ({count(tenants)} in all) on {count(calls)} calls, and nobody was seen to call {caller} "
+            "for them: a header is what its writer likes"
         )
         remedy = f"a job may do so: then let {callee} take tenants from its principal and the gateway's alone; else refuse it"
         yield Exposure("MS433", "warning", f"{caller}>{callee}", message, remedy, calls, (caller,))

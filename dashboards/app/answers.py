@@ -21,6 +21,7 @@ from meshslo.analysis.policy.deployed import Deployed, read_deployed
 from meshslo.analysis.rates import token_rates
 from meshslo.analysis.recommend import Observed, Recommendations, observe, recommend
 from meshslo.analysis.rollup import Rollup
+from meshslo.analysis.security import Security
 from meshslo.analysis.simulate import Mesh, Simulation
 from meshslo.analysis.slo.status import SloReport
 from meshslo.analysis.streams import cut_reasons, stream_costs
@@ -227,3 +228,9 @@ def objectives(asked: Asked) -> SloReport:
 def diagnosis(asked: Asked) -> Diagnosis:
     """What `doctor` says."""
     return opened(asked).doctor(since=asked.since, until=asked.until)
+
+
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Looking at callers ...")
+def security(asked: Asked) -> Security:
+    """Who calls whom, and what is exposed."""
+    return opened(asked).security(config=config(asked), since=asked.since, until=asked.until)

@@ -7,6 +7,7 @@ import polars as pl
 import streamlit as st
 
 from meshslo.analysis.deadlines import Pile
+from meshslo.analysis.doctor import Finding, Severity
 
 CARD_WIDTH: Final = 170
 """Pixels: five stand side by side on a page of common width."""
@@ -56,10 +57,42 @@ def tell_piles(piles: Sequence[Pile]) -> None:
         st.warning(f"Hidden deadline: {pile}.", icon=":material/timer_off:")
 
 
+_ICONS: Final[dict[Severity, str]] = {
+    "error": ":material/error:",
+    "warning": ":material/warning:",
+    "note": ":material/info:",
+}
+
+
+def tell_findings(findings: Iterable[Finding]) -> None:
+    """Each finding with its way out, as loud as it is severe; a good word where there is none."""
+    show = {"error": st.error, "warning": st.warning, "note": st.info}
+    told = list(findings)
+    for finding in told:
+        text = f"**{finding.code}** {finding.subject}: {finding.message}.  \nWay out: {finding.remedy}."
+        show[finding.severity](text, icon=_ICONS[finding.severity])
+    if not told:
+        st.success("Nothing to complain of.", icon=":material/check_circle:")
+
+
 def table(frame: pl.DataFrame, key: str, *, wide: tuple[str, ...] = ()) -> None:
     """A frame over the whole width: whole numbers with their thousands apart, the columns `wide` with room to read."""
+    st.dataframe(frame, hide_index=True, width="stretch", key=key, column_config=_columns(frame, wide))
+
+
+def list_to_pick_from(frame: pl.DataFrame, key: str, *, wide: tuple[str, ...] = ()) -> int | None:
+    """A `table` of which the reader can mark a row: its place, None where none is marked."""
+    columns = _columns(frame, wide)
+    marked = st.dataframe(
+        frame, hide_index=True, width="stretch", key=key, column_config=columns, on_select="rerun", selection_mode="single-row"
+    )
+    rows: list[int] = marked["selection"]["rows"]
+    # What is listed may have become less meanwhile.
+    return rows[0] if rows and rows[0] < frame.height else None
+
+
+def _columns(frame: pl.DataFrame, wide: tuple[str, ...]) -> dict[str, Any]:
     whole = {
         name: st.column_config.NumberColumn(format="localized") for name, kind in frame.schema.items() if kind.is_integer()
     }
-    roomy = {name: st.column_config.TextColumn(width="large") for name in wide}
-    st.dataframe(frame, hide_index=True, width="stretch", key=key, column_config=whole | roomy)
+    return whole | {name: st.column_config.TextColumn(width="large") for name in wide}

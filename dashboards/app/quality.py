@@ -5,21 +5,19 @@ from typing import Final
 import polars as pl
 import streamlit as st
 
-from meshslo.analysis.doctor import Diagnosis, Severity
+from meshslo.analysis.doctor import Diagnosis
 from meshslo.dashboards.text import seconds_text, share_text
 
 from . import Page
-from .drawing import table
+from .drawing import table, tell_findings
 from .view import View
-
-ICONS: Final[dict[Severity, str]] = {"error": ":material/error:", "warning": ":material/warning:", "note": ":material/info:"}
 
 
 def render(view: View) -> None:
     """Findings, the worst first; what each vantage saw; how vantages compare."""
     found = view.diagnosis()
     st.caption("The whole window, whatever hops, routes, models or tenants are chosen.")
-    _findings(found)
+    tell_findings(found.findings)
     st.subheader("Who saw what")
     table(coverage(found), "coverage")
     st.caption("Share of calls on which it is known; of streams that ended well for the last two.")
@@ -27,15 +25,6 @@ def render(view: View) -> None:
         st.subheader("One hop, two vantages")
         table(_comparisons(found), "comparisons")
         st.caption("The outer vantage waits at least as long as the inner one: nested is as it should be.")
-
-
-def _findings(found: Diagnosis) -> None:
-    if not found.findings:
-        st.success("Nothing to complain of.", icon=":material/check_circle:")
-    show = {"error": st.error, "warning": st.warning, "note": st.info}
-    for finding in found.findings:
-        text = f"**{finding.code}** {finding.subject}: {finding.message}.  \nWay out: {finding.remedy}."
-        show[finding.severity](text, icon=ICONS[finding.severity])
 
 
 def coverage(found: Diagnosis) -> pl.DataFrame:

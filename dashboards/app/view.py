@@ -17,6 +17,7 @@ from meshslo.analysis.recommend import Observed, Recommendations
 from meshslo.analysis.recommend.recommendation import Target
 from meshslo.analysis.report import report
 from meshslo.analysis.rollup import KEYS, Rollup
+from meshslo.analysis.security import Security
 from meshslo.analysis.simulate import Simulation
 from meshslo.analysis.slo.objective import Objective
 from meshslo.analysis.slo.status import SloReport
@@ -133,6 +134,12 @@ class View:
         """How the config's objectives stand at the window's end, each over its own window; those of what is shown."""
         found = answers.objectives(self.asked)
         return replace(found, standings=tuple(each for each in found.standings if self._shows(each.objective)))
+
+    def security(self) -> Security:
+        """Who calls whom in the whole window, and what is exposed; edges of the hops that are shown."""
+        found = answers.security(self.asked)
+        hops = self.filters.hop
+        return replace(found, edges=tuple(each for each in found.edges if not hops or f"{each.caller}>{each.callee}" in hops))
 
     def diagnosis(self) -> Diagnosis:
         """What `doctor` says of the whole window."""

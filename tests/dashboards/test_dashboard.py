@@ -21,6 +21,8 @@ from meshslo.telemetry.store.metrics import MetricStore
 from meshslo.telemetry.vocabulary import PHASES
 from tests.support.calls import EPOCH, make_call, make_calls
 from tests.support.dashboard import filled
+from tests.support.guarded import CONFIG as GUARDED
+from tests.support.guarded import guarded_calls
 from tests.support.pages import figure, ran, show
 from tests.support.scenes import chain_calls
 from tests.support.series import make_histogram, make_series
@@ -55,7 +57,15 @@ def opened(store: Path, path: str = "chain", **query: str | list[str]) -> AppTes
 
 
 def test_the_menu_is_in_the_order_of_a_reader() -> None:
-    assert [page.title for page in pages()] == ["Chain", "Latency", "Streams", "Recommendations", "SLO", "Data quality"]
+    assert [page.title for page in pages()] == [
+        "Chain",
+        "Latency",
+        "Streams",
+        "Recommendations",
+        "SLO",
+        "Security",
+        "Data quality",
+    ]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -219,6 +229,29 @@ def test_without_objectives_the_page_shows_how_to_write_one(tmp_path: Path) -> N
     app = opened(filled(tmp_path / "store", make_calls([make_call()])), "slo")
     assert "No objectives yet" in app.info[0].value
     assert parse_config(app.code[0].value).slo
+
+
+def test_security_shows_what_the_library_says(tmp_path: Path) -> None:
+    calls = guarded_calls()
+    store, config = filled(tmp_path / "store", calls), tmp_path / "meshslo.toml"
+    config.write_text(GUARDED)
+    answer = from_calls(calls).security(config=parse_config(GUARDED))
+    app = opened(store, "security")
+    told = [box.value for box in (*app.error, *app.warning, *app.info)]
+    assert len(told) == len(answer.findings) >= 6
+    assert all(any(f"**{one.code}** {one.subject}: {one.message}" in text for text in told) for one in answer.findings)
+    edges, hosts = (table.value for table in app.dataframe)
+    assert edges["calls"].sum() == sum(edge.calls for edge in answer.edges)
+    assert hosts[["host", "approved"]].to_numpy().tolist() == [["api.openai.com", "yes"], ["models.example.org", "NO"]]
+    assert [metric.value for metric in app.metric if metric.label == "plain"] == ["640"]
+    only = opened(store, "security", hop="laptop>generator").dataframe[0].value
+    assert only["caller proved to be"].tolist() == ["cluster.local/ns/dev/sa/laptop"]
+
+
+def test_security_says_how_connections_can_be_known(store: Path) -> None:
+    app = opened(store, "security")
+    assert any("access logs" in box.value for box in app.info)
+    assert set(app.dataframe[0].value["caller proved to be"]) == {"-"}
 
 
 def test_new_calls_are_seen_at_the_next_look(tmp_path: Path) -> None:
