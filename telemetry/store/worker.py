@@ -49,13 +49,14 @@ class Worker:
         with write_lock(self.layout):
             commits.settle(self.layout)
         while True:
+            busy = self._has_work()
             try:
-                order = orders.get(timeout=_LOOK_EVERY_S)
+                order = orders.get(timeout=0.0 if busy else _LOOK_EVERY_S)
             except queue.Empty:
-                if self._has_work():
-                    self.step()
-                elif time.time() - self._kept_s >= _KEEP_EVERY_S:
+                if time.time() - self._kept_s >= _KEEP_EVERY_S:
                     self.keep_house()
+                elif busy:
+                    self.step()
                 continue
             if order == FLUSH:
                 self.flush()

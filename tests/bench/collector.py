@@ -12,6 +12,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import struct
 import sys
 import tempfile
 import time
@@ -20,7 +21,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Final, NamedTuple, cast
 
 import grpc
 import grpc.aio
@@ -48,16 +49,20 @@ ATTRIBUTES: dict[str, Any] = {
     "tenant.id": "acme",
     "gen_ai.request.model": "large",
     "gen_ai.usage.output_tokens": 321,
-    "meshslo.stream.first_token_s": 0.25,
-    "meshslo.stream.max_gap_s": 0.125,
+    "meshslo.stream.first_token_s": struct.unpack("<d", b"FFFFFF\xd0\x3f")[0],
+    "meshslo.stream.max_gap_s": struct.unpack("<d", b"GGGGGG\xc0\x3f")[0],
     "meshslo.stream.chunks": 300,
     "meshslo.outcome": "ok",
     "meshslo.caller": "gateway",
 }
 
 
+OWN: Final = (b"T" * 16, b"S" * 8, b"F" * 6, b"G" * 6)
+"""Marks of what each span has of its own: its ids, the digits of its first token (0.25 to 0.5 s) and longest gap."""
+
+
 def batch() -> bytes:
-    """One export; its ids are placeholders that `fresh` overwrites."""
+    """One export, with the marks that `fresh` overwrites."""
     now_ns = time.time_ns()
     times = {"start_time_unix_nano": now_ns - 10**9, "end_time_unix_nano": now_ns}
     spans = [make_span(**times, trace_id=b"T" * 16, span_id=b"S" * 8) for _ in range(SPANS_A_BATCH)]
@@ -72,14 +77,13 @@ def batch() -> bytes:
 
 
 def fresh(seed: int) -> Iterator[bytes]:
-    """Batches without end whose ids occur once."""
+    """Batches without end, no span like another."""
     chance = np.random.default_rng(seed)
     payload = np.frombuffer(batch(), dtype=np.uint8).copy()
     raw = payload.tobytes()
-    traces, spans = (_places(raw, mark)[:, None] + np.arange(len(mark)) for mark in (b"T" * 16, b"S" * 8))
+    places = np.concatenate([(_places(raw, mark)[:, None] + np.arange(len(mark))).ravel() for mark in OWN])
     while True:
-        payload[traces] = chance.integers(0, 256, traces.shape, dtype=np.uint8)
-        payload[spans] = chance.integers(0, 256, spans.shape, dtype=np.uint8)
+        payload[places] = chance.integers(0, 256, places.shape, dtype=np.uint8)
         yield payload.tobytes()
 
 
@@ -101,8 +105,8 @@ class Load:
 
 
 def send(load: Load, seed: int, told: Any) -> None:
-    """Put (acknowledged spans, seconds taken) of `load`."""
-    told.put(asyncio.run(_send(load, seed)))
+    """Put (acknowledged spans, seconds taken, CPU seconds) of `load`."""
+    told.put((*asyncio.run(_send(load, seed)), time.process_time()))
 
 
 async def _send(load: Load, seed: int) -> tuple[int, float]:
@@ -146,8 +150,21 @@ def backlog_bytes(wal: Path) -> int:
     return sum(sizes)
 
 
-def loaded(load: Load, watch: Callable[[], None] = lambda: None) -> tuple[int, float]:
-    """Acknowledged spans and seconds of a sender in its own process; `watch` is called meanwhile."""
+class Sent(NamedTuple):
+    """What a sender got acknowledged, how long it took, and the CPU seconds that it needed itself."""
+
+    spans: int
+    took_s: float
+    cpu_s: float
+
+    @property
+    def per_s(self) -> float:
+        """Spans a second."""
+        return self.spans / self.took_s
+
+
+def loaded(load: Load, watch: Callable[[], None] = lambda: None) -> Sent:
+    """What a sender in its own process achieves; `watch` is called meanwhile."""
     context = multiprocessing.get_context("spawn")
     told = context.Queue()
     sender = context.Process(target=send, args=(load, time.time_ns() % 2**32, told))
@@ -155,9 +172,9 @@ def loaded(load: Load, watch: Callable[[], None] = lambda: None) -> tuple[int, f
     while sender.is_alive() and told.empty():
         watch()
         time.sleep(0.1)
-    acknowledged, took_s = told.get(timeout=60)
+    sent = Sent(*told.get(timeout=60))
     sender.join()
-    return int(acknowledged), float(took_s)
+    return sent
 
 
 def not_stored(seconds: float) -> float:
@@ -166,10 +183,10 @@ def not_stored(seconds: float) -> float:
     told = context.Queue()
     server = context.Process(target=_serve_without_storing, args=(told,), daemon=True)
     server.start()
-    spans, took_s = loaded(Load(told.get(timeout=60), seconds))
+    sent = loaded(Load(told.get(timeout=60), seconds))
     server.terminate()
     server.join()
-    return spans / took_s
+    return sent.per_s
 
 
 def _serve_without_storing(told: Any) -> None:
@@ -198,69 +215,88 @@ def appended(folder: Path, seconds: float) -> float:
         return spans / (time.monotonic() - began_s)
 
 
-def resident_mib(pid: int) -> float:
-    """Resident memory of a process and its children, what they share counted once."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    rollups = [Path(f"/proc/{one}/smaps_rollup").read_text() for one in (pid, *children)]
-    return sum(int(text.split("Pss:")[1].split()[0]) for text in rollups) / 1024
-
-
-def burst(folder: Path, seconds: float) -> dict[str, float]:
-    """The rate that a real collector acknowledges while Parquet is made beside it; what is left in its log is left."""
-    peak = Peak()
+def burst(folder: Path, seconds: float) -> tuple[Sent, "Watch"]:
+    """What a real collector acknowledges while Parquet is made beside it; what is left in its log is left."""
     with running(folder, "--settle", "2") as collector:
-        spans, took_s = loaded(Load(collector.grpc, seconds), lambda: peak.look(collector))
+        watch = Watch(collector)
+        sent = loaded(Load(collector.grpc, seconds), watch.look)
         collector.kill()
-    return {"acknowledged_per_s": spans / took_s, "peak_mib": peak.resident_mib}
+    return sent, watch
 
 
-def sustained(folder: Path, seconds: float) -> dict[str, float]:
-    """The rate through to Parquet, from the first batch until every call is there, and the longest time one waited."""
-    peak = Peak()
+def sustained(folder: Path, seconds: float) -> tuple[Sent, "Watch"]:
+    """What goes through to Parquet, in the time from the first batch until every call is there."""
     with running(folder, "--settle", "2") as collector:
         layout = open_store(collector.store).layout
+        watch = Watch(collector)
         began_s = time.monotonic()
-        spans, _ = loaded(Load(collector.grpc, seconds, layout.wal), lambda: peak.look(collector))
+        sent = loaded(Load(collector.grpc, seconds, layout.wal), watch.look)
         while all_segments(layout):
-            peak.look(collector)
+            watch.look()
             time.sleep(0.1)
         through_s = time.monotonic() - began_s
         collector.stop()
     rows = open_store(folder / "store").scan().select(pl.len()).collect().item()
-    assert rows == spans, f"{spans} acknowledged, {rows} stored"
-    return {"queryable_per_s": spans / through_s, "lag_s": peak.lag_s, "peak_mib": peak.resident_mib}
+    assert rows == sent.spans, f"{sent.spans} acknowledged, {rows} stored"
+    return sent._replace(took_s=through_s), watch
 
 
-@dataclass
-class Peak:
-    """The most that was seen: resident memory, age of the oldest segment of the log."""
+class Watch:
+    """Looks at the processes of a collector: the most memory and the longest lag that was seen, and the CPU time since."""
 
-    resident_mib: float = 0.0
-    lag_s: float = 0.0
+    def __init__(self, collector: Collector) -> None:
+        self._layout = open_store(collector.store).layout
+        pid = collector.process.pid
+        worker = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+        self._pids = {"receiver": pid, "worker": worker}
+        self._began_s = {name: _cpu_s(pid) for name, pid in self._pids.items()}
+        self.cpu_s = dict.fromkeys(self._pids, 0.0)
+        self.resident_mib = 0.0
+        """What the processes share is counted once."""
+        self.lag_s = 0.0
+        """Age of the oldest segment of the log."""
 
-    def look(self, collector: Collector) -> None:
-        self.resident_mib = max(self.resident_mib, resident_mib(collector.process.pid))
-        waiting = all_segments(open_store(collector.store).layout)
+    def look(self) -> None:
+        """Take note of how it stands now."""
+        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self._pids.values()]
+        resident_mib = sum(int(text.split("Pss:")[1].split()[0]) for text in rollups) / 1024
+        self.resident_mib = max(self.resident_mib, resident_mib)
+        self.cpu_s = {name: _cpu_s(pid) - self._began_s[name] for name, pid in self._pids.items()}
+        waiting = all_segments(self._layout)
         if waiting:
             self.lag_s = max(self.lag_s, time.time() - int(waiting[0].name.split("-")[0]) / 1e9)
 
 
+def _cpu_s(pid: int) -> float:
+    """CPU seconds that a process has used. Source: proc_pid_stat(5), fields 14 and 15."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def run(burst_s: float = 10.0, sustained_s: float = 60.0) -> dict[str, float]:
-    """All rates in spans a second, memory in MiB. Takes the two times and about 30 seconds more."""
+    """Rates in spans a second, memory in MiB, CPU seconds per million spans of the sustained load.
+
+    Takes the two times and about 30 seconds more.
+    """
     with tempfile.TemporaryDirectory(prefix="meshslo-bench-") as name:
         folder = Path(name)
         (folder / "burst").mkdir()
         (folder / "sustained").mkdir()
         raw, bare = appended(folder, 3.0), not_stored(min(burst_s, 5.0))
-        fast, steady = burst(folder / "burst", burst_s), sustained(folder / "sustained", sustained_s)
+        fast, fast_watch = burst(folder / "burst", burst_s)
+        steady, watch = sustained(folder / "sustained", sustained_s)
     return {
-        "burst_acknowledged_per_s": fast["acknowledged_per_s"],
-        "sustained_queryable_per_s": steady["queryable_per_s"],
-        "sustained_longest_lag_s": steady["lag_s"],
+        "burst_acknowledged_per_s": fast.per_s,
+        "sustained_queryable_per_s": steady.per_s,
+        "sustained_longest_lag_s": watch.lag_s,
         "not_stored_per_s": bare,
-        "share_of_not_stored": fast["acknowledged_per_s"] / bare,
+        "share_of_not_stored": fast.per_s / bare,
         "append_and_fsync_per_s": raw,
-        "peak_rss_mib": max(fast["peak_mib"], steady["peak_mib"]),
+        "peak_rss_mib": max(fast_watch.resident_mib, watch.resident_mib),
+        **{
+            f"{name}_cpu_s_per_million": 1e6 * cpu_s / steady.spans
+            for name, cpu_s in {"sender": steady.cpu_s, **watch.cpu_s}.items()
+        },
     }
 
 
