@@ -201,7 +201,7 @@ def set_cluster(cluster: Any, policy: CalleePolicy, plan: Plan) -> None:
     is_new = "outlier_detection" not in cluster
     if put(cluster, policy.others, ENVOY_OUTLIERS) and "outlier_detection" in cluster:
         outliers = cluster["outlier_detection"]
-        outliers.update(ENVOY_UNASKED if is_new else {})
+        outliers.update({name: off for name, off in ENVOY_UNASKED.items() if is_new and name not in outliers})
         for name, enforced in ENVOY_UNENFORCED.items():
             outliers.update(enforced if name in policy.others else {})
 

@@ -49,6 +49,24 @@ CONCURRENCY: Final = (
     "Envoy Gateway's budget has no interval: it is a share of the requests active at that moment, and with long streams it "
     "admits many more retries than the same share of calls"
 )
+SHARES: Final = {
+    **dict.fromkeys(
+        ("failure_percentage_minimum_hosts", "failure_percentage_request_volume"),
+        "Envoy Gateway has failurePercentageThreshold alone. The closest are Envoy's own 5 pods with 50 answers each in an "
+        "interval, which then hold: with fewer it never ejects for it",
+    ),
+    **dict.fromkeys(
+        (
+            "enforcing_success_rate",
+            "success_rate_stdev_factor",
+            "success_rate_minimum_hosts",
+            "success_rate_request_volume",
+        ),
+        "Envoy Gateway has no field for success rate and leaves Envoy's own on (1.9 deviations, 5 pods with 100 answers each): "
+        "where failures are rare, one alone ejects a healthy pod. The closest is an EnvoyPatchPolicy on the cluster",
+    ),
+}
+"""Ejection by shares of failures: why the policy does not hold a setting of it."""
 
 
 class EnvoyGatewayEmitter:
@@ -157,7 +175,7 @@ def _unexpressed(policy: CalleePolicy, plan: Plan) -> list[Recommendation]:
         miss(wanted, CONCURRENCY if has_field("envoy-gateway", BUDGET, running) else OLD_BUDGET)
     for setting, wanted in policy.others.items():
         if setting not in FIELDS:
-            miss(wanted, LATER[wanted.items[0].kind])
+            miss(wanted, SHARES.get(setting) or LATER[wanted.items[0].kind])
     return [*missing.values(), *unexpressed(policy, {"hedge": LATER["hedge"]})]
 
 

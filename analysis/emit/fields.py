@@ -37,18 +37,33 @@ ENVOY_CONNECT: Final[dict[str, Path]] = {"connect_timeout": ("connect_timeout",)
 """The same; it is part of no block."""
 
 ENVOY_UNASKED: Final = {"enforcing_success_rate": 0}
-"""What Envoy does unasked where ejection is on at all: it ejects by success rate too, which nothing here has judged."""
+"""What Envoy does unasked where ejection is on at all: it ejects by success rate too; off where nothing has judged that."""
 
-ENVOY_UNENFORCED: Final = {"consecutive_gateway_failures": {"enforcing_consecutive_gateway_failure": 100}}
+ENVOY_UNENFORCED: Final = {setting: {field: 100} for setting, field in envoy_cluster.UNENFORCED.items()}
 """What Envoy counts and does not act on unless told."""
+
+_SHARES: Final = (
+    "failure_percentage_threshold",
+    "failure_percentage_minimum_hosts",
+    "failure_percentage_request_volume",
+    "enforcing_success_rate",
+    "success_rate_stdev_factor",
+    "success_rate_minimum_hosts",
+    "success_rate_request_volume",
+)
+_BY_SHARE: Final = (
+    "Istio ejects by failures in a row alone and switches success rate off. The closest is a lower consecutive5xxErrors, which "
+    "also ejects healthy pods with a bad minute; an EnvoyFilter on the cluster could set Envoy's own fields"
+)
 
 ISTIO_LACKS: Final = {
     "hedge": (
         "Istio cannot send a second call beside the first; Envoy's hedge_policy would need an EnvoyFilter on the route. The "
         "closest is the caller's own code"
     ),
+    **dict.fromkeys(_SHARES, _BY_SHARE),
 }
-"""Why Istio's policies do not hold a kind of setting, the closest there is, and its danger."""
+"""Why Istio's policies do not hold a setting, or a kind of setting, the closest there is, and its danger."""
 
 ENVOY_LACKS: Final = {
     "locality": (
@@ -123,7 +138,14 @@ def _written(name: str, value: Value, duration: Callable[[float], str]) -> Any:
 
 
 def unexpressed(policy: CalleePolicy, why: Mapping[str, str]) -> Iterable[Recommendation]:
-    """The callee's settings, and its routes', that a mesh has no place for, each with the reason for its kind."""
+    """The callee's settings, and its routes', that a mesh has no place for, each with the reason for it or its kind."""
     for wanted in (policy.others, *(route.wanted for route in policy.routes)):
-        items = [item for each in wanted.values() for item in each.items]
-        yield from (not_expressible(item, why[item.kind]) for item in items if item.kind in why)
+        for item in (item for each in wanted.values() for item in each.items):
+            reason = why.get(item.setting, why.get(item.kind))
+            if reason is not None and not _is_off(item):
+                yield not_expressible(item, reason)
+
+
+def _is_off(item: Recommendation) -> bool:
+    """Whether all that is wanted is that nothing happens, which a mesh without it fulfils."""
+    return item.setting == "enforcing_success_rate" and item.wanted == 0

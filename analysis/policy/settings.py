@@ -87,11 +87,67 @@ _ALL = (
         "base_ejection_time", "outlier", "s", "MS307", "how long a pod is out the first time it is ejected", of_callee=True
     ),
     Setting("max_ejection_percent", "outlier", "percent", "MS308", "pods that may be out at a time, of 100", of_callee=True),
+    Setting(
+        "enforcing_success_rate",
+        "outlier",
+        "percent",
+        "MS380",
+        "pods that are ejected of those far below the mean share of good answers, of 100; 0 is off",
+        of_callee=True,
+    ),
+    Setting(
+        "success_rate_stdev_factor",
+        "outlier",
+        "1",
+        "MS381",
+        "standard deviations below the mean share of good answers from which on a pod is ejected, in thousandths",
+        of_callee=True,
+    ),
+    Setting("success_rate_minimum_hosts", "outlier", "1", "MS382", "pods with answers enough to be compared", of_callee=True),
+    Setting(
+        "success_rate_request_volume",
+        "outlier",
+        "1",
+        "MS383",
+        "answers between two sweeps that a pod needs to be compared",
+        of_callee=True,
+    ),
+    Setting(
+        "failure_percentage_threshold",
+        "outlier",
+        "percent",
+        "MS384",
+        "failures of 100 answers between two sweeps for which a pod is ejected, whatever the others do",
+        of_callee=True,
+    ),
+    Setting(
+        "failure_percentage_minimum_hosts", "outlier", "1", "MS385", "pods with answers enough to be judged", of_callee=True
+    ),
+    Setting(
+        "failure_percentage_request_volume",
+        "outlier",
+        "1",
+        "MS386",
+        "answers between two sweeps that a pod needs to be judged",
+        of_callee=True,
+    ),
     Setting("hedge_delay", "hedge", "s", "MS205", "after how long a second call is sent beside one that has not answered"),
     Setting(
         "locality_failover_priority", "locality", "names", "MS391", "labels whose pods come first, in order", of_callee=True
     ),
     Setting("locality_distribute", "locality", "names", "MS392", "per cent of each zone's calls to each zone", of_callee=True),
+    Setting("failover_cluster", "failover", "names", "MS393", "clusters that answer, the preferred one first", of_callee=True),
+    Setting(
+        "failover_provider", "failover", "names", "MS394", "providers that answer, the preferred one first", of_callee=True
+    ),
+    Setting(
+        "overprovisioning",
+        "failover",
+        "percent",
+        "MS395",
+        "calls a place keeps for each of 100 endpoints that are there, of 100: what it bears beyond its peak",
+        of_callee=True,
+    ),
     Setting("slow_pods", "outlier", "names", "MS309", "pods surely slower than the others with the same work", of_callee=True),
     Setting("mtls_strict", "identity", "names", "MS401", "whether callers must show a certificate: STRICT", of_callee=True),
     Setting("allowed_principals", "identity", "names", "MS402", "identities that may call a route"),

@@ -1,8 +1,9 @@
 """Outlier detection: after how many failures in a row a pod is ejected, replayed over the calls by pod.
 
 The limit is one more than the longest run of failures of any healthy pod, so that nothing healthy would have been ejected.
-What that means for the broken ones follows from Envoy's own algorithm on the same calls. Slow pods are found here, since no
-mesh sees them: a detector judges the status of the headers and nothing else.
+What that means for the broken ones follows from Envoy's own algorithm on the same calls. A pod that fails often and not in a
+row is caught by its share of failures, where that spares more (`ejection.shares`). Slow pods are found here, since no mesh
+sees them: a detector judges the status of the headers and nothing else.
 """
 
 import math
@@ -16,7 +17,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from meshslo.analysis.ejection.answers import GATEWAY_FAILURE, Answers, answers_of, callee_side
-from meshslo.analysis.ejection.replay import Replay, Rules, replay
+from meshslo.analysis.ejection.replay import Replay, Rules
+from meshslo.analysis.ejection.shares import Choice, choose
 from meshslo.analysis.ejection.unlike import Broken, Slow, broken_pods, slow_pods
 from meshslo.analysis.interval import goes_on
 from meshslo.analysis.policy.settings import SETTINGS
@@ -24,6 +26,7 @@ from meshslo.analysis.policy.settings import SETTINGS
 from .load import seen_by_one
 from .observed import Observed
 from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target, Value
+from .shares import share_settings
 from .words import count, seconds, share
 
 FEWEST_OF_POD: Final = 60
@@ -132,7 +135,7 @@ class _Run:
 
     @cached_property
     def rules(self) -> Rules:
-        """What is proposed."""
+        """What is proposed for failures in a row."""
         gateway = max(LEAST_IN_A_ROW, self._longest(self.answers.kind == GATEWAY_FAILURE) + 1)
         every = max(LEAST_IN_A_ROW, self.longest_run + 1)
         seen = bool((self.answers.kind == GATEWAY_FAILURE).any())
@@ -144,8 +147,12 @@ class _Run:
         return math.ceil(100.0 * max(1, math.floor(pods * MOST_OUT)) / pods)
 
     @cached_property
+    def choice(self) -> Choice:
+        return choose(self.answers, self.broken, self.rules)
+
+    @property
     def outcome(self) -> Replay:
-        return replay(self.answers, self.rules)
+        return self.choice.outcome
 
     def _settings(self) -> Iterator[Recommendation]:
         rules = self.rules
@@ -163,6 +170,8 @@ class _Run:
             f"{out} of {pods} pods may be out: with less than one nothing is ever ejected, and the rest has to bear all calls"
         )
         yield self._item("max_ejection_percent", int(rules.max_ejection_percent), percent)
+        for setting, value, reason in share_settings(self.answers, self.broken, self.choice):
+            yield self._item(setting, value, reason)
 
     def _why(self) -> str:
         answers = self.answers
@@ -177,7 +186,8 @@ class _Run:
         failed = f"{pod.pod} failed {share(pod.share)} of its answers, the others {share(pod.others_share)}"
         if not outs:
             return f"{failed}, and would not have been ejected: its failures do not come in a row"
-        return f"{failed}, and would have been ejected {seconds(self._time_to_eject(pod, outs[0].at_s))} after it began"
+        by = "" if outs[0].rule.startswith("consecutive") else f" for its {outs[0].rule.replace('_', ' ')}"
+        return f"{failed}, and would have been ejected{by} {seconds(self._time_to_eject(pod, outs[0].at_s))} after it began"
 
     @staticmethod
     def _time_to_eject(pod: Broken, at_s: float) -> float:

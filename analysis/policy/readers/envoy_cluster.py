@@ -27,7 +27,22 @@ OUTLIERS: Final = {
     "consecutive_5xx": ("consecutive_5xx", "1", 5),
     "consecutive_gateway_failure": ("consecutive_gateway_failures", "1", 5),
     "max_ejection_percent": ("max_ejection_percent", "percent", 10),
+    "enforcing_success_rate": ("enforcing_success_rate", "percent", 100),
+    "success_rate_stdev_factor": ("success_rate_stdev_factor", "1", 1900),
+    "success_rate_minimum_hosts": ("success_rate_minimum_hosts", "1", 5),
+    "success_rate_request_volume": ("success_rate_request_volume", "1", 100),
+    "failure_percentage_threshold": ("failure_percentage_threshold", "percent", 85),
+    "failure_percentage_minimum_hosts": ("failure_percentage_minimum_hosts", "1", 5),
+    "failure_percentage_request_volume": ("failure_percentage_request_volume", "1", 50),
 }
+UNENFORCED: Final = {
+    "consecutive_gateway_failures": "enforcing_consecutive_gateway_failure",
+    "failure_percentage_threshold": "enforcing_failure_percentage",
+    "failure_percentage_minimum_hosts": "enforcing_failure_percentage",
+    "failure_percentage_request_volume": "enforcing_failure_percentage",
+}
+"""Settings that Envoy counts by and does not act on unless this field says so."""
+
 OUTLIER_TIMES: Final = {"interval": 10.0, "base_ejection_time": 30.0}
 
 
@@ -74,6 +89,9 @@ def _outliers(manifest: Manifest, cluster: Any) -> Iterator[tuple[str, Placed]]:
         return
     outliers = child(cluster, "outlier_detection")
     for key, (setting, unit, default) in OUTLIERS.items():
+        acted = manifest.amount(outliers, UNENFORCED[setting]) if setting in UNENFORCED else None
+        if setting in UNENFORCED and not (acted and acted.value):
+            continue
         given = manifest.amount(outliers, key, unit)
         yield setting, given or Placed(default, unit, defaults_of("Envoy", manifest.place(outliers, key)))
     for key, default_s in OUTLIER_TIMES.items():

@@ -34,7 +34,11 @@ OUTLIERS: Final = {
     "consecutive5XxErrors": ("consecutive_5xx", "1", 5),
     "consecutiveGatewayErrors": ("consecutive_gateway_failures", "1", None),
     "maxEjectionPercent": ("max_ejection_percent", "percent", 10),
+    "failurePercentageThreshold": ("failure_percentage_threshold", "percent", None),
 }
+SUCCESS_RATE: Final = 100
+"""Envoy's own `enforcing_success_rate`, of which no field of a policy says otherwise. Source: cluster.go, v1.9."""
+
 OUTLIER_TIMES: Final = {"interval": ("interval", 3.0), "baseEjectionTime": ("base_ejection_time", 30.0)}
 
 
@@ -178,6 +182,8 @@ def _outliers(policy: Manifest) -> Iterator[tuple[str, Placed]]:
         given: Any = policy.amount(passive, key, unit)
         if given is not None or default is not None:
             yield setting, given or Placed(default or 0, unit, defaults_of("Envoy Gateway", policy.place(passive, key)))
+    place = defaults_of("Envoy Gateway", policy.place(health, "passive"))
+    yield "enforcing_success_rate", Placed(SUCCESS_RATE, "percent", place)
     for key, (setting, default_s) in OUTLIER_TIMES.items():
         given = policy.seconds(passive, key)
         yield setting, given or Placed(default_s, "s", defaults_of("Envoy Gateway", policy.place(passive, key)))

@@ -102,6 +102,8 @@ def _outliers(manifest: Manifest, policy: Any) -> Iterator[tuple[str, Placed]]:
     if policy.get("outlierDetection") is None:
         return
     outliers = child(policy, "outlierDetection")
+    # Istio switches Envoy's own off, and has no field for it. Source: pilot/pkg/networking/core/cluster_traffic_policy.go.
+    yield "enforcing_success_rate", Placed(0, "percent", defaults_of("Istio", manifest.place(policy, "outlierDetection")))
     for key, (setting, unit, default) in OUTLIERS.items():
         given = manifest.amount(outliers, key, unit)
         if given is not None or default is not None:

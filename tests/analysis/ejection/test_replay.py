@@ -1,6 +1,8 @@
 """Envoy's algorithm, against answers worked by hand and against the real Envoy."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshslo.analysis.ejection.answers import GATEWAY_FAILURE, GOOD, SERVER_ERROR, Answers, answers_of
-from meshslo.analysis.ejection.replay import Replay, Rules, replay
+from meshslo.analysis.ejection.replay import FailurePercentage, Replay, Rules, SuccessRate, replay
 from tests.support.calls import make_call, make_calls
 from tests.support.envoy import Envoy, bootstrap, running
 from tests.support.net import free_port, wait_for
@@ -67,11 +69,24 @@ def test_gateway_failures_are_counted_apart() -> None:
 
 def test_pods_far_below_the_mean_share_of_good_answers_are_ejected_where_there_are_enough() -> None:
     rows = sorted((0.001 * n, pod, SERVER_ERROR if pod == 0 and n % 2 else GOOD) for n in range(150) for pod in range(6))
-    rules = Rules(consecutive_5xx=None, success_rate_stdev_factor=1.9, interval_s=1.0, max_ejection_percent=50)
+    rules = Rules(consecutive_5xx=None, success_rate=SuccessRate(), interval_s=1.0, max_ejection_percent=50)
     (out,) = replay(answers(*rows, (5.0, 1, GOOD), pods=6), rules).ejections
-    assert (out.pod, out.rule) == ("p0", "success_rate")
+    assert (out.pod, out.at_s, out.rule) == ("p0", 1.0, "success_rate")
     few = [row for row in rows if row[1] < 4]
     assert replay(answers(*few, (5.0, 1, GOOD), pods=4), rules).ejections == ()
+
+
+@pytest.mark.parametrize(
+    ("threshold", "volume", "hosts", "caught"), [(50, 50, 2, 1), (51, 50, 2, 0), (50, 151, 2, 0), (50, 50, 3, 0)]
+)
+def test_pods_that_fail_a_share_are_ejected_whatever_the_others_do(
+    threshold: int, volume: int, hosts: int, caught: int
+) -> None:
+    rows = sorted((0.001 * n, pod, SERVER_ERROR if pod == 0 and n % 2 else GOOD) for n in range(150) for pod in range(2))
+    share = FailurePercentage(threshold, hosts, volume)
+    rules = Rules(consecutive_5xx=None, failure_percentage=share, interval_s=1.0, max_ejection_percent=50)
+    found = replay(answers(*rows, (5.0, 1, GOOD)), rules).ejections
+    assert [(out.pod, out.rule) for out in found] == [("p0", "failure_percentage")] * caught
 
 
 @given(
@@ -117,6 +132,14 @@ SPACING_S, PODS = 0.04, 4
 
 # What is let back in fails again before the next sweep, so that no timer's millisecond decides how long it is out then.
 SHORT = Rules(consecutive_5xx=3, interval_s=2.0, base_ejection_time_s=2.0, max_ejection_percent=50)
+# Nor here, where pods are ejected by the sweeps themselves: no multiple of this time ends with one.
+SWEPT = replace(SHORT, consecutive_5xx=None, base_ejection_time_s=1.5)
+BY_SHARE = {
+    "rate": replace(SWEPT, success_rate=SuccessRate(1.9, 5, 8)),
+    "percentage": replace(SWEPT, failure_percentage=FailurePercentage(40, 5, 8)),
+}
+"""Clusters with the same pods, each with a detector of its own that judges by shares, reached at /rate and /percentage."""
+SHARED, SHARE_SPACING_S = 5, 0.025
 PHASES_S = (0.0, -0.05, 0.05, -0.1, 0.1)
 """How well it is known when Envoy sweeps: its timer starts anew after each sweep, so it is late by some milliseconds more."""
 
@@ -134,25 +157,34 @@ def test_the_replay_ejects_whom_the_real_envoy_ejected_and_when(tmp_path: Path) 
         Pod("broken", lambda asked: Answer(status=503 if asked >= 8 else 200)),
         Pod("breaking", breaking),
     ]
+    # Failures never come in a row: no two clusters' calls of the one pod do either.
+    shared = [
+        Pod(f"shared-{n}", lambda asked, n=n: Answer(status=500 if n == 0 and asked % 4 < 2 else 200)) for n in range(SHARED)
+    ]  # type: ignore[misc]  # bound at once
     envoy, log, events = Envoy(free_port(), free_port()), tmp_path / "access.log", tmp_path / "events.log"
-    with serving(pods), running(tmp_path, envoy, logged(bootstrap(envoy, [pod.port for pod in pods]), log, events)):
-        ask_at(f"{envoy.url}/", [SPACING_S * n for n in range(400)])
-        ejected = envoy.stats("ejections_enforced_total")["cluster.generator.outlier_detection.ejections_enforced_total"]
-        wait_for(lambda: len(log.read_text().splitlines()) == 400, what="Envoy's log of all calls", timeout_s=20)
-    names = {f"127.0.0.1:{pod.port}": pod.name for pod in pods}
+    with serving([*pods, *shared]), ThreadPoolExecutor() as users:
+        text = logged(bootstrap(envoy, [pod.port for pod in pods]), [pod.port for pod in shared], log, events)
+        with running(tmp_path, envoy, text):
+            asked = [(f"{envoy.url}/", [SPACING_S * n for n in range(400)])]
+            asked += [(f"{envoy.url}/{name}", [SHARE_SPACING_S * n for n in range(640)]) for name in BY_SHARE]
+            list(users.map(ask_at, *zip(*asked, strict=True)))
+            stats = envoy.stats("ejections_enforced_total")
+            wait_for(lambda: len(log.read_text().splitlines()) == 1680, what="Envoy's log of all calls", timeout_s=20)
+    names = {f"127.0.0.1:{pod.port}": pod.name for pod in (*pods, *shared)}
     calls = [json.loads(line) for line in log.read_text().splitlines()]
     first_s = min(float(call["at"]) for call in calls)
     theirs = [json.loads(line) for line in events.read_text().splitlines()]
-    out, back = (
-        [(names[each["upstream_url"]], datetime.fromisoformat(each["timestamp"]).timestamp() - first_s) for each in theirs
-         if each["action"] == action]
-        for action in ("EJECT", "UNEJECT")
-    )  # fmt: skip
-    seen = answers_of(make_calls([as_row(call, names, first_s) for call in calls]))
-    assert ejected == len(out) >= 3
-    assert {pod for pod, _ in out} == {"broken", "breaking"}
-    ours = [replay(seen, SHORT, first_sweep_s=(back[0][1] + late_s) % SHORT.interval_s) for late_s in PHASES_S]
-    assert any(agree(each, out, back) for each in ours), (out, back, ours[0].ejections)
+    for cluster, rules in {"generator": SHORT, **BY_SHARE}.items():
+        out, back = (
+            [(names[each["upstream_url"]], datetime.fromisoformat(each["timestamp"]).timestamp() - first_s) for each in theirs
+             if each["action"] == action and each["cluster_name"] == cluster]
+            for action in ("EJECT", "UNEJECT")
+        )  # fmt: skip
+        seen = answers_of(make_calls([as_row(call, names, first_s) for call in calls if call["cluster"] == cluster]))
+        assert stats[f"cluster.{cluster}.outlier_detection.ejections_enforced_total"] == len(out) >= 3
+        assert {pod for pod, _ in out} == ({"broken", "breaking"} if cluster == "generator" else {"shared-0"})
+        ours = [replay(seen, rules, first_sweep_s=(back[0][1] + late_s) % rules.interval_s) for late_s in PHASES_S]
+        assert any(agree(each, out, back) for each in ours), f"{cluster} {out} {back} {ours[0].ejections}"
 
 
 def agree(ours: Replay, out: list[tuple[str, float]], back: list[tuple[str, float]]) -> bool:
@@ -169,21 +201,43 @@ def agree(ours: Replay, out: list[tuple[str, float]], back: list[tuple[str, floa
     return True
 
 
-def logged(body: dict[str, Any], log: Path, events: Path) -> str:
-    """The bootstrap with ejection, its events and an access log."""
+def logged(body: dict[str, Any], shared: list[int], log: Path, events: Path) -> str:
+    """The bootstrap with ejection, clusters of the shared pods, its events and an access log."""
     body["cluster_manager"] = {"outlier_detection": {"event_log_path": str(events)}}
-    body["static_resources"]["clusters"][0]["outlier_detection"] = {
-        "consecutive_5xx": SHORT.consecutive_5xx,
-        "interval": f"{SHORT.interval_s}s",
-        "base_ejection_time": f"{SHORT.base_ejection_time_s}s",
-        "max_ejection_percent": SHORT.max_ejection_percent,
-        "enforcing_success_rate": 0,
-    }
+    clusters = body["static_resources"]["clusters"]
+    endpoints = bootstrap(Envoy(0, 0), shared)["static_resources"]["clusters"][0]["load_assignment"]["endpoints"]
+    for name in BY_SHARE:
+        clusters.append({"name": name, "type": "STATIC", "load_assignment": {"cluster_name": name, "endpoints": endpoints}})
+    for cluster in clusters:
+        cluster["outlier_detection"] = detector(BY_SHARE.get(cluster["name"], SHORT))
     manager = body["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    form = {"json_format": {**FORMAT, "pod": "%UPSTREAM_HOST%"}}
+    routes = manager["route_config"]["virtual_hosts"][0]["routes"]
+    routes[:0] = [{"match": {"path": f"/{name}"}, "route": {"cluster": name}} for name in BY_SHARE]
+    form = {"json_format": {**FORMAT, "pod": "%UPSTREAM_HOST%", "cluster": "%UPSTREAM_CLUSTER%"}}
     typed = {"@type": FILE_LOG, "path": str(log), "log_format": form}
     manager["access_log"] = [{"name": "file", "typed_config": typed}]
     return yaml.safe_dump(body)
+
+
+def detector(rules: Rules) -> dict[str, Any]:
+    """Envoy's own words for the rules."""
+    told: dict[str, Any] = {
+        "interval": f"{rules.interval_s}s",
+        "base_ejection_time": f"{rules.base_ejection_time_s}s",
+        "max_ejection_percent": rules.max_ejection_percent,
+        "enforcing_success_rate": 100 if rules.success_rate else 0,
+        "enforcing_failure_percentage": 100 if rules.failure_percentage else 0,
+        "enforcing_consecutive_5xx": 100 if rules.consecutive_5xx else 0,
+    }
+    if rules.consecutive_5xx:
+        told["consecutive_5xx"] = rules.consecutive_5xx
+    if rate := rules.success_rate:
+        told |= {"success_rate_minimum_hosts": rate.minimum_hosts, "success_rate_request_volume": rate.request_volume}
+        told["success_rate_stdev_factor"] = round(1000 * rate.stdev_factor)
+    if share := rules.failure_percentage:
+        told |= {"failure_percentage_threshold": share.threshold, "failure_percentage_minimum_hosts": share.minimum_hosts}
+        told["failure_percentage_request_volume"] = share.request_volume
+    return told
 
 
 def as_row(call: dict[str, Any], names: dict[str, str], first_s: float) -> dict[str, Any]:

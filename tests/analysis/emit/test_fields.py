@@ -19,6 +19,14 @@ VALUES = {
     "interval": 2.5,
     "base_ejection_time": 30.0,
     "max_ejection_percent": 34,
+    "enforcing_success_rate": 0,
+}
+SHARES = {"failure_percentage_threshold": 40, "failure_percentage_minimum_hosts": 2, "failure_percentage_request_volume": 12}
+RATES = {
+    "enforcing_success_rate": 100,
+    "success_rate_stdev_factor": 2900,
+    "success_rate_minimum_hosts": 5,
+    "success_rate_request_volume": 93,
 }
 ADVICE = advice_of(*(wanted(setting, value, route=None) for setting, value in VALUES.items()))
 
@@ -66,6 +74,32 @@ def test_envoy_holds_them_in_the_cluster_and_judges_by_nothing_else() -> None:
     }
 
 
+@pytest.mark.parametrize("values", [SHARES, RATES], ids=["failure percentage", "success rate"])
+def test_shares_of_failures_are_envoys_alone(values: dict[str, float]) -> None:
+    advice = advice_of(*(wanted(setting, value, route=None) for setting, value in (VALUES | values).items()))
+    files = emitted("envoy", advice)
+    deployed = read_deployed(files)
+    assert {name: placed.value for name in values if (placed := deployed.find(name, "generator"))} == values
+    assert emitted("envoy", advice, files) == files
+    enforced = yaml.safe_load(files["generator.yaml"])["static_resources"]["clusters"][0]["outlier_detection"]
+    assert (enforced.get("enforcing_failure_percentage"), enforced["enforcing_success_rate"]) == (
+        (100, 0) if values is SHARES else (None, 100)
+    )
+    missing = emit("istio", advice).unexpressed
+    assert {item.setting for item in missing} == set(values)
+    assert all("The closest is a lower consecutive5xxErrors" in item.reason for item in missing)
+
+
+def test_envoy_gateway_has_the_threshold_and_says_what_it_leaves_on() -> None:
+    emission = emit("envoy-gateway", advice_of(*(wanted(name, value, route=None) for name, value in (VALUES | SHARES).items())))
+    (text,) = [document.text for document in emission.documents]
+    (policy,) = [body for body in yaml.safe_load_all(text) if body["kind"] == "BackendTrafficPolicy"]
+    assert policy["spec"]["healthCheck"]["passive"]["failurePercentageThreshold"] == 40
+    reasons = {item.setting: item.reason for item in emission.unexpressed}
+    assert reasons.keys() == {*SHARES, "enforcing_success_rate"} - {"failure_percentage_threshold"}
+    assert "leaves Envoy's own on" in reasons["enforcing_success_rate"]
+
+
 @pytest.mark.parametrize("mesh", ["istio", "envoy"])
 def test_what_is_emitted_is_read_again(mesh: str) -> None:
     deployed = read_deployed(emitted(mesh))
@@ -85,7 +119,7 @@ def test_emitting_on_top_changes_nothing_and_keeps_what_else_there_is(mesh: str)
 def test_other_meshes_say_the_closest_and_its_danger(mesh: str) -> None:
     emission = emit(mesh, ADVICE)
     assert emission.documents == ()
-    assert {item.setting for item in emission.unexpressed} == set(VALUES)
+    assert {item.setting for item in emission.unexpressed} == set(VALUES) - {"enforcing_success_rate"}
     assert all("closest" in item.reason or "annotations of the Service" in item.reason for item in emission.unexpressed)
     beside = emit(mesh, advice_of(timeout(45.0), *ADVICE.items))
     assert [document.path for document in beside.documents] == ["generator.yaml"]

@@ -54,6 +54,7 @@ def test_a_destination_rule_says_breakers_and_outliers() -> None:
         "base_ejection_time": 60.0,
         "max_ejection_percent": 10,
         "min_health_percent": 0,
+        "enforcing_success_rate": 0,
     }
 
 
@@ -70,12 +71,22 @@ def test_an_envoy_cluster_says_breakers_and_outliers() -> None:
         "max_concurrent_requests": 40,
         "max_retries": 3,
         "consecutive_5xx": 3,
-        "consecutive_gateway_failures": 5,
         "max_ejection_percent": 50,
+        "enforcing_success_rate": 100,
+        "success_rate_stdev_factor": 1900,
+        "success_rate_minimum_hosts": 5,
+        "success_rate_request_volume": 100,
         "interval": 10.0,
         "base_ejection_time": 30.0,
         "connect_timeout": 0.25,
     }
+
+
+def test_what_envoy_counts_and_does_not_act_on_is_no_setting() -> None:
+    told = "{enforcing_failure_percentage: 100, consecutive_gateway_failure: 3, enforcing_consecutive_gateway_failure: 0}"
+    found = settings(read_deployed({"e.yaml": ENVOY.replace("{consecutive_5xx: 3, max_ejection_percent: 50}", told)}))
+    assert (found["failure_percentage_threshold"], found["failure_percentage_request_volume"]) == (85, 50)
+    assert "consecutive_gateway_failures" not in found
 
 
 def test_envoys_limits_hold_where_nobody_set_any() -> None:

@@ -1,5 +1,6 @@
 """Outlier detection from calls by pod."""
 
+import numpy as np
 import polars as pl
 import pytest
 import yaml
@@ -72,6 +73,39 @@ def test_streams_that_break_midway_are_said_to_be_invisible() -> None:
     breaks = calls.with_row_index()["index"] % 50 == 0
     broken = calls.with_columns(outcome=pl.when(breaks).then(pl.lit("error")).otherwise("outcome"))
     assert "streams broke midway" in answers(broken)["consecutive_5xx"].reason
+
+
+def test_a_pod_that_fails_now_and_then_is_caught_by_its_share_where_that_spares_more() -> None:
+    found = answers(fleet_calls(failed={2: 0.5}, base=0.02))
+    percentage = found["failure_percentage_threshold"]
+    assert 20 <= value(percentage) <= 40
+    assert value(found["failure_percentage_request_volume"]) == 11
+    assert value(found["failure_percentage_minimum_hosts"]) == 2
+    assert value(found["enforcing_success_rate"]) == 0
+    effect = found["consecutive_5xx"].effect
+    assert effect["false_ejections_per_day"].after == 0.0
+    assert effect["failed_calls"].after < 0.4 * effect["failed_calls"].before  # type: ignore[operator]
+    assert "success_rate_stdev_factor" not in found
+
+
+def faster(calls: pl.DataFrame) -> pl.DataFrame:
+    """The same forty times as fast: 200 calls a second."""
+    first = pl.col("start").min()
+    return calls.with_columns(start=first + (pl.col("start") - first) / 40)
+
+
+def test_success_rate_is_on_where_it_spares_more_and_off_where_it_takes_good_pods() -> None:
+    """Pods that all fail often at times: a flat share cannot tell the broken one, being far below the others can."""
+    calls = faster(fleet_calls(40_000, pods=20, failed={2: 0.4}, base=0.08))
+    seconds = (calls["start"] - calls["start"].min()).dt.total_seconds()
+    often = (seconds % 100 < 40) & pl.Series(np.random.default_rng(1).random(40_000) < 0.35)
+    found = answers(calls.with_columns(status_code=pl.when(often).then(500).otherwise("status_code").cast(pl.Int16)))
+    assert value(found["enforcing_success_rate"]) == 100
+    assert 1900 <= value(found["success_rate_stdev_factor"]) < 4360
+    assert "failure_percentage_threshold" not in found
+    found = answers(faster(fleet_calls(20_000, pods=5, base=0.0005)))
+    assert value(found["enforcing_success_rate"]) == 0
+    assert "healthy pods would have been ejected" in found["enforcing_success_rate"].reason
 
 
 def test_it_warns_of_what_istio_switches_on() -> None:
