@@ -32,7 +32,7 @@ class Recommender(Protocol):
     """Answers for one kind of policy."""
 
     kind: str
-    """The kind of its recommendations: "timeout"."""
+    """The kind of its recommendations: "timeout". Settings of another kind that it needs stand beside them."""
     plural: str
     """What a person may call it as well: "timeouts"."""
 
@@ -62,4 +62,6 @@ def recommend(observed: Observed, kinds: Sequence[str] = ()) -> Recommendations:
         raise BadInputError(f"no recommendations of kind {', '.join(unknown)}; there are {', '.join(e.plural for e in every)}")
     chosen = [each for each in every if not kinds or {each.kind, each.plural} & set(kinds)]
     learned = Learned.between(*observed.window) if observed.window else None
-    return Recommendations(items=tuple(item for each in chosen for item in each.recommend(observed)), learned=learned)
+    found = [(item.kind != each.kind, item) for each in chosen for item in each.recommend(observed)]
+    own = Recommendations(items=tuple(item for borrowed, item in found if not borrowed), learned=learned)
+    return own.with_answers([item for borrowed, item in found if borrowed])

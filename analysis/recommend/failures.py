@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from meshslo.analysis.calm import calm_stretches
 from meshslo.analysis.config import Config
-from meshslo.analysis.interval import proportion
 from meshslo.telemetry.vocabulary import VANTAGES
 
 from .chain import HopRoute
@@ -23,13 +23,6 @@ NEVER_EXECUTED: Final = ("UF",)
 
 IDEMPOTENT_METHODS: Final = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE")
 """Methods whose repetition does no more than one call. Source: RFC 9110, section 9.2.2."""
-
-SURE: Final = 0.998
-"""Confidence, two-sided, with which a minute must be worse than calm ones to be left out: one in a thousand by chance."""
-
-CALM_FACTOR: Final = 2.0
-CALM_FLOOR: Final = 0.01
-"""A minute is calm unless its failures surely exceed twice the median minute's share, and 1 %."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +46,7 @@ class Attempts:
     @cached_property
     def calm(self) -> NDArray[np.bool_]:
         """Minutes without an outage: what a budget is for is the noise, not the storm."""
-        seen = self.firsts > 0
-        shares = np.divide(self.failed, self.firsts, out=np.zeros(len(self.firsts)), where=seen)
-        usual = float(np.median(shares[seen])) if seen.any() else 0.0
-        low, _ = proportion(np.minimum(self.failed, self.firsts), np.maximum(self.firsts, 1), SURE)
-        return np.asarray(seen & (low <= max(CALM_FACTOR * usual, CALM_FLOOR)))
+        return calm_stretches(self.failed, self.firsts)
 
     @property
     def calls(self) -> int:

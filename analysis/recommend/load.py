@@ -10,12 +10,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from meshslo.analysis.concurrency import Concurrency, sweep
-from meshslo.analysis.knee import Knee, find_knee
+from meshslo.analysis.knee import Knee, Peak, find_knee, find_peak
 from meshslo.telemetry.vocabulary import VANTAGES
 
 from .observed import MIN_CHUNKS
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 BLOCKS: Final = 30
 """Stretches of time, equally long, that are drawn again for the interval of a knee: at least 20 (Politis and Romano 1994)."""
@@ -95,17 +96,35 @@ class CalleeLoad:
 
     def token_knee(self, confidence: float, seed: int) -> Knee:
         """From how many calls on, met on average while it streamed, each token takes longer."""
+        return self._knee(self._per_token_s, self._met_meanwhile, confidence, seed)
+
+    def peak(self, confidence: float, seed: int) -> Peak:
+        """At how many calls, met on average, most tokens are made (or most answers given, where nothing streams)."""
+        value_s = self._per_token_s if self.waits == "first tokens" else self.wait_s
+        load, slowness, block = self._compared(value_s, self._met_meanwhile)
+        return find_peak(load, slowness, block, confidence=confidence, rng=np.random.default_rng(seed))
+
+    @cached_property
+    def _per_token_s(self) -> Floats:
+        """Time of each call per token after its first; NaN where it made too few to tell."""
         enough = self.rows.select((_MADE >= MIN_CHUNKS).fill_null(value=False).alias("b"))["b"].to_numpy()
         per_token_s = self.rows.select(_PER_TOKEN_S.alias("s"))["s"].fill_null(np.nan).to_numpy()
-        met = self.in_progress.during(self.start_s, self.end_s)
-        return self._knee(np.where(enough, per_token_s, np.nan), met, confidence, seed)
+        return np.where(enough, per_token_s, np.nan)
+
+    @cached_property
+    def _met_meanwhile(self) -> Floats:
+        return self.in_progress.during(self.start_s, self.end_s)
 
     def _knee(self, value_s: Floats, load: Floats, confidence: float, seed: int) -> Knee:
+        met, slowness, block = self._compared(value_s, load)
+        return find_knee(met, slowness, block, confidence=confidence, rng=np.random.default_rng(seed))
+
+    def _compared(self, value_s: Floats, load: Floats) -> tuple[Floats, Floats, Ints]:
+        """Load, slowness and stretch of time of the calls that show a value."""
         slowness = self._slowness(value_s, load, float(np.quantile(load, LOW_SHARE)) if len(load) else 0.0)
         use = np.isfinite(slowness)
-        span_s = max(self.in_progress.span_s, 1e-9)
-        block = (self.start_s[use] * (BLOCKS / span_s)).astype(np.int64)
-        return find_knee(load[use], slowness[use], block, confidence=confidence, rng=np.random.default_rng(seed))
+        block = (self.start_s[use] * (BLOCKS / max(self.in_progress.span_s, 1e-9))).astype(np.int64)
+        return load[use], slowness[use], block
 
     def _slowness(self, value_s: Floats, load: Floats, low_load: float) -> Floats:
         """Each value over the mean of its kind at low load: a long prompt or a large model is no load."""

@@ -17,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from meshslo.analysis.ejection.answers import GATEWAY_FAILURE, Answers, answers_of, callee_side
+from meshslo.analysis.ejection.limits import BASE_EJECTION_S, INTERVAL_S, LEAST_IN_A_ROW, MOST_IN_A_ROW, longest_run
 from meshslo.analysis.ejection.replay import Replay, Rules
 from meshslo.analysis.ejection.shares import Choice, choose
 from meshslo.analysis.ejection.unlike import Broken, Slow, broken_pods, slow_pods
@@ -32,18 +33,8 @@ from .words import count, seconds, share
 FEWEST_OF_POD: Final = 60
 """Answers of each pod without which its runs of failures are not known: of 59 the 95 % quantile has an upper bound."""
 
-LEAST_IN_A_ROW: Final = 3
-"""Two failures in a row are chance: at 5 % failures they come every 420 answers."""
-
-MOST_IN_A_ROW: Final = 20
-"""Where healthy pods fail so often in a row, what fails is not a pod."""
-
 COMMON_SHARE: Final = 0.05
 """Where pods that are all alike fail this often, failures follow load or prompts, and ejecting takes capacity away."""
-
-INTERVAL_S: Final = 10.0
-BASE_EJECTION_S: Final = 30.0
-"""Envoy's and Istio's own: calls show no better ones, since how long a pod stays broken is its own affair."""
 
 MOST_OUT: Final = 0.5
 """Share of the pods that may be out: the rest has to bear all calls."""
@@ -131,7 +122,7 @@ class _Run:
     def _longest(self, failed: NDArray[np.bool_]) -> int:
         broken = {each.pod for each in self.broken}
         healthy = [n for n, pod in enumerate(self.answers.pods) if pod not in broken]
-        return max((_run_length(failed[self.answers.pod == n]) for n in healthy), default=0)
+        return max((longest_run(failed[self.answers.pod == n]) for n in healthy), default=0)
 
     @cached_property
     def rules(self) -> Rules:
@@ -267,16 +258,6 @@ def _status(setting: str, value: Value | None, current: Current | None) -> Statu
     if SETTINGS[setting].unit == "names":
         return "not_expressible"
     return "keep" if current is not None and float(current.value) == float(value) else "change"
-
-
-def _run_length(failed: NDArray[np.bool_]) -> int:
-    """The most in a row.
-
-    >>> _run_length(np.array([True, True, False, True]))
-    2
-    """
-    ends = np.flatnonzero(~np.concatenate([[False], failed, [False]]))
-    return int(np.diff(ends).max() - 1)
 
 
 RECOMMENDER: Final = OutlierRecommender()

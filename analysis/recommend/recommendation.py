@@ -164,9 +164,10 @@ class Recommendations(Answer):
     __pydantic_config__ = _STRICT
 
     def with_answers(self, answers: Iterable[Recommendation]) -> "Recommendations":
-        """These, with `answers` in the place of those for the same setting and target."""
+        """These, with `answers` in the place of those for the same setting and target, and the others after them."""
         new = {(item.setting, item.target): item for item in answers}
-        return replace(self, items=tuple(new.get((item.setting, item.target), item) for item in self.items))
+        kept = [new.pop((item.setting, item.target), item) for item in self.items]
+        return replace(self, items=(*kept, *new.values()))
 
     @property
     def to_do(self) -> "Recommendations":
