@@ -12,7 +12,7 @@ from meshslo.telemetry.schema import COLUMNS, conform
 from . import nests, proxies
 from .asgi_chunks import with_chunk_times
 from .columns import measured
-from .graph import Flags, Rows, flagged, follow, nearest, take
+from .graph import Flags, Rows, flagged, follow, nearest, of_rows, take
 from .outcomes import outcomes
 from .resolve import resolve
 from .roles import Roles, assign
@@ -39,41 +39,41 @@ def normalize(spans: pl.DataFrame) -> Normalized:
     values = values.with_columns(outcome=proxies.settle_cut(roles, values, outcomes(values)))
     found = nests.find(roles)
     kept, dropped = proxies.rows(roles)
-    rows = pl.concat([_sdk_rows(roles, values, found), _proxy_rows(roles, values, kept)])
+    crossing = take(roles.spans["service"], _crossing(roles)).alias("crossing")
+    rows = _sdk_rows(roles, values, found, crossing)
+    if len(kept):
+        rows = pl.concat([rows, _proxy_rows(roles, values, kept, crossing)])
     rows = _with_parents(roles, rows, found, dropped)
     calls = resolve(conform(rows.select(_finished())))
     return Normalized(calls, _left_out(roles, found, dropped))
 
 
-def _sdk_rows(roles: Roles, values: pl.DataFrame, found: nests.Nests) -> pl.DataFrame:
+def _sdk_rows(roles: Roles, values: pl.DataFrame, found: nests.Nests, crossing: pl.Series) -> pl.DataFrame:
     """Rows of SDK spans: client and server vantage."""
     rows = nests.fold(values, found)
-    server = roles.server[found.leaf]
-    client_callee = pl.coalesce(proxies.service_of_host(pl.col("peer")), "provider")
-    crossing = take(roles.spans["service"], _crossing(roles)[found.leaf]).alias("crossing")
-    flags = pl.Series("server", server)
-    judged = rows.with_columns(outcome=outcomes(rows))
+    addressed = proxies.of_each(rows["peer"], proxies.service_of_host)
+    judged = rows.with_columns(crossing.gather(found.leaf), outcome=outcomes(rows))
+    server = pl.Series("server", roles.server[found.leaf])
     return judged.with_columns(
         row=pl.Series(found.keeper),
-        vantage=pl.when(flags).then(pl.lit("server")).otherwise(pl.lit("client")),
-        caller=pl.when(flags).then(pl.coalesce("stated_caller", crossing)).otherwise("service"),
-        callee=pl.when(flags).then("service").otherwise(client_callee),
-    )
+        vantage=pl.when(server).then(pl.lit("server")).otherwise(pl.lit("client")),
+        caller=pl.when(server).then(pl.coalesce("stated_caller", "crossing")).otherwise("service"),
+        callee=pl.when(server).then("service").otherwise(pl.coalesce(addressed, "provider")),
+    ).drop("crossing")
 
 
-def _proxy_rows(roles: Roles, values: pl.DataFrame, kept: Rows) -> pl.DataFrame:
+def _proxy_rows(roles: Roles, values: pl.DataFrame, kept: Rows, crossing: pl.Series) -> pl.DataFrame:
     """Rows of proxies' spans: proxy_in and proxy_out vantage."""
-    rows = values.select(pl.all().gather(pl.Series(kept)))
+    rows = of_rows(values, kept).with_columns(crossing.gather(kept))
     arrived = pl.Series("arrived", roles.received[kept] & (~roles.outbound[kept] | roles.alone[kept]))
     outbound = pl.Series("outbound", roles.outbound[kept] & ~arrived.to_numpy())
-    crossing = take(roles.spans["service"], _crossing(roles)[kept]).alias("crossing")
-    cluster = proxies.service_of_cluster(pl.col("upstream_cluster"))
+    cluster = proxies.of_each(rows["upstream_cluster"], proxies.service_of_cluster)
     return rows.with_columns(
         row=pl.Series(kept),
         vantage=pl.when(arrived).then(pl.lit("proxy_in")).otherwise(pl.lit("proxy_out")),
-        caller=pl.when(outbound).then("service").otherwise(crossing),
+        caller=pl.when(outbound).then("service").otherwise("crossing"),
         callee=pl.when(outbound).then(cluster).otherwise(pl.coalesce("service", cluster)),
-    )
+    ).drop("crossing")
 
 
 def _crossing(roles: Roles) -> Rows:

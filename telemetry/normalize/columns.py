@@ -20,7 +20,9 @@ IDENTITY: Final = ("model", "provider", "operation", "tenant", "route", "streami
 
 def measured(spans: pl.DataFrame) -> pl.DataFrame:
     """Each span's columns in the call row's types; moments (`begin`, `headers`, `token`, `end`) are Unix ns or null."""
-    return spans.select(
+    # Else every expression that asks whether a number is good reads its text anew.
+    read = spans.with_columns(pl.col(_STATED_NUMBERS).cast(pl.Float64, strict=False))
+    return read.select(
         *_AS_THEY_CAME,
         **_moments(),
         **_evidence(),
@@ -46,6 +48,18 @@ _AS_THEY_CAME: Final = (
     "stated_caller",
     "upstream_cluster",
     "status_code",
+)
+
+
+_STATED_NUMBERS: Final = (
+    "first_byte_s",
+    "first_token_s",
+    "first_token_ms",
+    *SECONDS,
+    *NUMBERS,
+    "resends",
+    "retries",
+    "attempt",
 )
 
 

@@ -23,7 +23,9 @@ def parents(frame: pl.DataFrame, *, inner: Flags) -> Rows:
     ids = frame.select("trace_id", "span_id", "parent_span_id").with_columns(
         row=pl.int_range(pl.len(), dtype=pl.Int64), inner=pl.Series(inner, dtype=pl.Boolean)
     )
-    if ids.select("trace_id", "span_id").is_unique().all():
+    if ids["span_id"].n_unique() == ids.height:
+        parent = _found_alone(ids)
+    elif ids.select("trace_id", "span_id").is_unique().all():
         parent = _lookup(ids, ids, "parent_span_id")
     else:
         by_id = ids.sort("inner", descending=True, maintain_order=True).unique(["trace_id", "span_id"], keep="first")
@@ -31,6 +33,14 @@ def parents(frame: pl.DataFrame, *, inner: Flags) -> Rows:
         twin = _lookup(ids, twins, "span_id")
         parent = np.where(inner & (twin >= 0), twin, _lookup(ids, by_id, "parent_span_id"))
     return np.where(parent == np.arange(len(parent)), -1, parent)
+
+
+def _found_alone(ids: pl.DataFrame) -> Rows:
+    """As `_lookup` of the parents among rows whose span ids all differ, as random ones do: at half the cost."""
+    by_id = ids.select(parent_span_id="span_id", found="row")
+    found = ids.select("parent_span_id").join(by_id, on="parent_span_id", how="left", maintain_order="left")["found"]
+    same_trace = ids["trace_id"].gather(found) == ids["trace_id"]
+    return pl.select(pl.when(same_trace).then(found).otherwise(-1).alias("found"))["found"].to_numpy()
 
 
 def _lookup(ids: pl.DataFrame, table: pl.DataFrame, key: str) -> Rows:
@@ -74,6 +84,11 @@ def take(series: pl.Series, rows: Rows) -> pl.Series:
     """series[rows], null where the row is -1."""
     place = pl.Series(rows, dtype=pl.Int64)
     return series.gather(place.set(place < 0, None))
+
+
+def of_rows(frame: pl.DataFrame, rows: Rows) -> pl.DataFrame:
+    """The rows of `frame` that `rows` names, ascending and each once; the frame itself where that is all of them."""
+    return frame if len(rows) == frame.height else frame[rows]
 
 
 def marked(rows: Rows, height: int) -> Flags:

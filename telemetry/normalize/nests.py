@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from .columns import IDENTITY
-from .graph import Flags, Rows, flagged, follow, marked, nearest, take
+from .graph import Flags, Rows, flagged, follow, marked, nearest, of_rows, take
 from .roles import Roles
 from .spans import FAILED
 
@@ -69,19 +69,21 @@ def find(roles: Roles) -> Nests:
 
 def _with_rows(roles: Roles, above: Rows, root: Rows, leaves: Rows, frames: Flags) -> Nests:
     """The nests with their rows: which leaves stand, under whose id, as which attempt."""
-    table = pl.DataFrame({"leaf": leaves, "root": root[leaves]}).with_columns(
-        server=pl.Series(roles.server[leaves]), begin=take(roles.spans["start_ns"], leaves)
-    )
-    order = pl.col("begin").rank("ordinal").over("root").cast(pl.Int64)
-    ranked = table.sort("leaf").with_columns(
-        attempt=pl.when("server").then(1).otherwise(order), size=pl.len().over("root").cast(pl.Int64)
-    )
-    many_servers = pl.col("server") & (pl.col("size") > 1)
-    ranked = ranked.with_columns(leaf=pl.when(many_servers).then("root").otherwise("leaf")).unique("leaf", keep="first")
-    last = many_servers | (pl.col("attempt") == pl.col("size"))
-    rows = ranked.with_columns(keeper=pl.when(last).then("root").otherwise("leaf")).sort("leaf")
-    leaf, keeper, attempt = (rows[name].to_numpy() for name in ("leaf", "keeper", "attempt"))
-    return Nests(above, root, leaf, keeper, attempt, frames)
+    nest, server = root[leaves], roles.server[leaves]
+    size = np.bincount(nest, minlength=len(root))[nest]
+    many_servers = server & (size > 1)
+    attempt = _attempts(roles, leaves, nest, several=~server & (size > 1))
+    keeper = np.where(many_servers | (attempt == size), nest, leaves)
+    leaf, first = np.unique(np.where(many_servers, nest, leaves), return_index=True)
+    return Nests(above, root, leaf, keeper[first], attempt[first], frames)
+
+
+def _attempts(roles: Roles, leaves: Rows, nest: Rows, *, several: Flags) -> Rows:
+    """The place of each leaf among those of its nest, by when they began; 1 where there are not `several`."""
+    attempt = np.ones(len(leaves), dtype=np.int64)
+    begun = pl.DataFrame({"nest": nest[several], "begin": take(roles.spans["start_ns"], leaves[several])})
+    attempt[several] = begun.select(place=pl.col("begin").rank("ordinal").over("nest"))["place"].to_numpy()
+    return attempt
 
 
 def _above(roles: Roles, frames: Flags) -> Rows:
@@ -106,6 +108,8 @@ def _composites(roles: Roles, above: Rows) -> Flags:
     """
     height = roles.spans.height
     leaves = np.flatnonzero((above >= 0) & roles.client & ~marked(above, height))
+    if not len(leaves):
+        return np.zeros(height, dtype=np.bool_)
     table = pl.DataFrame({"row": leaves, "root": _root(above)[leaves]})
     table = table.with_columns(take(roles.spans[name], leaves) for name in ("peer", "operation", "start_ns", "end_ns"))
     table = table.with_columns(take(roles.spans.select(failed=_FAILED)["failed"], leaves))
@@ -128,7 +132,7 @@ _FAILED: Final = (
 
 def fold(measured: pl.DataFrame, nests: Nests) -> pl.DataFrame:
     """One row a leaf: `measured` of the leaf, completed by the spans around it (the outer one's word counts)."""
-    rows = measured.select(pl.all().gather(pl.Series(nests.leaf)))
+    rows = of_rows(measured, nests.leaf)
     marks = pl.DataFrame({"last": nests.last(), "alone": nests.last() & (nests.attempt == 1)})
     up = nests.above[nests.leaf]
     for _ in range(_DEEPEST):

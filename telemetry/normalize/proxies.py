@@ -1,5 +1,7 @@
 """Rows of proxies: which of their spans stand for a call, what became of cut attempts, services in cluster names."""
 
+from collections.abc import Callable
+
 import numpy as np
 import polars as pl
 
@@ -49,6 +51,8 @@ def with_fate(roles: Roles, values: pl.DataFrame) -> pl.DataFrame:
     DC. An attempt that was given up for a retry is not the last one and keeps its own status.
     """
     tried = attempts(roles)
+    if not tried.any():
+        return values
     above = np.where(tried, roles.call, -1)
     request = {name: take(values[name], above).alias("of_request") for name in (*_REQUEST, "response_flags")}
     inherits = pl.Series("cut", tried & _last(roles, tried)) & values["canceled"]
@@ -67,6 +71,8 @@ def settle_cut(roles: Roles, values: pl.DataFrame, outcome: pl.Series) -> pl.Ser
     (`max_stream_duration` of a route or listener; a client that leaves has a flag). A cancelled attempt ended as its request
     did if that was cut, is an error if it was given up for a retry, and else was cut by whoever received it.
     """
+    if not (roles.received | roles.sent).any():
+        return outcome
     tried = attempts(roles)
     retried = pl.Series("retried", tried & ~_last(roles, tried))
     unflagged = pl.Series("received", roles.received) & values["incomplete"] & (outcome == "ok")
@@ -87,6 +93,12 @@ def _last(roles: Roles, tried: Flags) -> Flags:
 
 _INSIDE = r"\.svc(\.|$)|\.local$"
 """Host names of a cluster: the first label is the service."""
+
+
+def of_each(words: pl.Series, meaning: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+    """`meaning` of each of `words`, worked out once for each distinct one."""
+    distinct = words.unique()
+    return words.replace_strict(distinct, pl.select(meaning(pl.lit(distinct))).to_series())
 
 
 def service_of_host(host: pl.Expr) -> pl.Expr:

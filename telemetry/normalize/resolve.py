@@ -3,6 +3,7 @@
 Works on canonical rows alone, so it may run again whenever more of a trace is at hand; running it twice changes nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,9 +34,11 @@ def resolve(calls: pl.DataFrame) -> pl.DataFrame:
     forest = _Forest.of(calls)
     calls = _with_callers(calls, forest)
     group = _same_call(calls, forest)
-    calls = _with_callees(calls, group)
-    calls = calls.with_columns(_only_one(name, group) for name in _OF_THE_CALL)
-    calls = calls.with_columns(_only_one(name, calls["trace_id"]) for name in _OF_THE_TRACE)
+    calls = _with_callees(calls, group, forest)
+    calls = calls.with_columns(_completed(calls[name], group) for name in _lacking(calls, _OF_THE_CALL))
+    if lacking := _lacking(calls, _OF_THE_TRACE):
+        trace = _same_trace(calls)
+        calls = calls.with_columns(_completed(calls[name], trace) for name in lacking)
     calls = _with_verdicts(calls, forest)
     return calls.with_columns(hop=_named("caller") + ">" + _named("callee")).select(COLUMNS)
 
@@ -85,7 +88,7 @@ def _with_callers(calls: pl.DataFrame, forest: _Forest) -> pl.DataFrame:
     return calls.with_columns(caller=pl.coalesce("caller", giver, outside))
 
 
-def _same_call(calls: pl.DataFrame, forest: _Forest) -> pl.Series:
+def _same_call(calls: pl.DataFrame, forest: _Forest) -> Rows:
     """A number that the rows of one call share: the row number of its outermost row.
 
     A call goes on from a row to the proxies and the server below it; it ends at a client, at a server, and where a proxy that
@@ -99,34 +102,58 @@ def _same_call(calls: pl.DataFrame, forest: _Forest) -> pl.Series:
     goes_on = ~forest.client & (above_proxy | above_client) & ~calls_on
     chain = np.where(goes_on, forest.parent, -1)
     head = nearest(chain, chain < 0)
-    return pl.Series("call", np.where(head >= 0, head, np.arange(len(head))))
+    return np.where(head >= 0, head, np.arange(len(head)))
 
 
-def _with_callees(calls: pl.DataFrame, group: pl.Series) -> pl.DataFrame:
+def _same_trace(calls: pl.DataFrame) -> Rows:
+    """A number that the rows of one trace share: the row number of its first row; -1 for rows of no trace."""
+    rows = calls.select("trace_id", row=pl.int_range(pl.len(), dtype=pl.Int64))
+    # Of a column there already: of an expression, `over` makes each group's by itself.
+    first = rows.select(row=pl.when(pl.col("trace_id").is_null()).then(-1).otherwise(pl.col("row").first().over("trace_id")))
+    return first["row"].to_numpy()
+
+
+def _with_callees(calls: pl.DataFrame, group: Rows, forest: _Forest) -> pl.DataFrame:
     """Clients and caller-side proxies call whoever answered: the server of the same call, else the proxy before it.
 
     Of several servers (a hedged or mirrored request) it is the one that began first, in whatever order their spans came.
     A proxy that does not know whose it is (Linkerd's have one name for all) is the server's.
     """
-    table = calls.select("vantage", "callee", "start", "span_id").with_columns(group)
-    in_order = table.sort("start", "span_id")
-    answered = [
-        in_order.filter((pl.col("vantage") == vantage) & pl.col("callee").is_not_null())
-        .unique("call", keep="first", maintain_order=True)
-        .select("callee", "call")
-        for vantage in ("server", "proxy_in")
-    ]
-    answering = pl.concat(answered).unique("call", keep="first", maintain_order=True).rename({"callee": "answering"})
-    joined = table.join(answering, on="call", how="left", maintain_order="left")
-    callee = pl.when(joined["vantage"].is_in(["client", "proxy_out"])).then(pl.coalesce(joined["answering"], "callee"))
-    return calls.with_columns(callee=callee.otherwise(pl.coalesce("callee", joined["answering"])))
+    known = calls["callee"].is_not_null().to_numpy()
+    answering = np.full(len(group), -1, dtype=np.int64)
+    for callees in (forest.proxy_in, forest.server):  # the last one written stays
+        rows = _latest_first(calls, np.flatnonzero(callees & known), group)
+        answering[group[rows]] = rows
+    answered = take(calls["callee"], answering[group])
+    asks = pl.Series("asks", forest.client | forest.proxy_out)
+    callee = pl.when(asks).then(pl.coalesce(answered, "callee")).otherwise(pl.coalesce("callee", answered))
+    return calls.with_columns(callee=callee)
 
 
-def _only_one(name: str, group: pl.Series) -> pl.Expr:
-    """`name`, and where it is null the only value that the row's group has."""
-    value = pl.col(name)
-    only = pl.when(value.drop_nulls().n_unique().over(group) == 1).then(value.drop_nulls().first().over(group))
-    return pl.when(group.is_not_null()).then(pl.coalesce(value, only)).otherwise(value).alias(name)
+def _latest_first(calls: pl.DataFrame, rows: Rows, group: Rows) -> Rows:
+    """`rows`, of which those that share a group come in descending order of start, then of id."""
+    several = np.bincount(group[rows], minlength=len(group))[group[rows]] > 1
+    shared = rows[several]
+    order = calls.select(pl.col("start", "span_id").gather(shared)).select(
+        pl.arg_sort_by("start", "span_id", descending=True).alias("order")
+    )["order"]
+    return np.concatenate([rows[~several], shared[order.to_numpy()]])
+
+
+def _lacking(calls: pl.DataFrame, names: Sequence[str]) -> list[str]:
+    """Those of the columns `names` that only some rows have."""
+    return [name for name in names if 0 < calls[name].null_count() < calls.height]
+
+
+def _completed(values: pl.Series, group: Rows) -> pl.Series:
+    """`values`, and where one is null the only value that the rows of its group have; group -1 is none."""
+    missing = values.is_null().to_numpy()
+    said = np.flatnonzero(~missing & (group >= 0))
+    giver = np.full(len(group), -1, dtype=np.int64)
+    giver[group[said]] = said
+    differs = (values.gather(said) != values.gather(giver[group[said]])).to_numpy()
+    giver[group[said[differs]]] = -1
+    return values.zip_with(pl.Series(~missing), take(values, np.where(missing & (group >= 0), giver[group], -1)))
 
 
 def _with_verdicts(calls: pl.DataFrame, forest: _Forest) -> pl.DataFrame:

@@ -12,7 +12,7 @@ import polars as pl
 
 from .graph import Flags, Rows, flagged, marked, nearest, parents, take
 from .scopes import LINKERD, ends_at_headers
-from .spans import CLIENT, SERVER
+from .spans import CLIENT, SERVER, once
 
 # Operations that are work in themselves; around other calls they are a frame, not a call (GenAI conventions 1.41, spans).
 FRAMING: Final = ("invoke_agent", "create_agent", "execute_tool", "invoke_workflow", "plan")
@@ -49,7 +49,7 @@ class Roles:
 
 def assign(spans: pl.DataFrame) -> Roles:
     """The roles of the spans of a span table; a span that arrived twice counts once."""
-    spans = _settled(spans.unique(["trace_id", "span_id", "kind"], keep="first", maintain_order=True))
+    spans = _settled(once(spans))
     kind, proxy = spans["kind"].to_numpy(), spans["proxy"].to_numpy()
     parent = parents(spans, inner=kind == SERVER)
     client, call = _sdk_clients(spans, parent, kind, proxy)
@@ -83,7 +83,7 @@ def _settled(spans: pl.DataFrame) -> pl.DataFrame:
 
 
 def number(column: str, kind: pl.DataType) -> pl.Expr:
-    """The text of `column` as a number of `kind`; null where it is none or does not fit."""
+    """What `column` says (text, or read already) as a number of `kind`; null where it is none or does not fit."""
     value = pl.col(column).cast(pl.Float64, strict=False)
     return pl.when(value.is_finite()).then(value).cast(kind, strict=False)
 
@@ -112,6 +112,9 @@ class _Proxies:
 
     def sides(self) -> tuple[Flags, Flags]:
         """(outbound, alone) as `Roles` has them."""
+        proxied = self.received | self.sent
+        if not proxied.any():
+            return proxied, proxied
         same = self._same_service_above()
         attempts = self.sent & flagged(self.received, self.call) & same
         serves = self.received & flagged(self.client, self.call) & same
@@ -121,7 +124,6 @@ class _Proxies:
         served = serves | (self.sent & flagged(self.client, self.call) & same)
         side = self._cluster(r"^outbound\|") | served | egress | self._named(r"^async ") | (alone & self.sent)
         side = side & ~self._cluster(r"^inbound\|")
-        proxied = self.received | self.sent
         return proxied & (side | (attempts & flagged(side, self.call))), proxied & alone
 
     def _gateways(self) -> Flags:

@@ -152,6 +152,14 @@ def _place(height: int, rows: npt.NDArray[np.int64], values: npt.NDArray[np.int6
     return place
 
 
+def once(spans: pl.DataFrame) -> pl.DataFrame:
+    """The first of the spans with one trace, id and kind: an exporter's retry brings spans again."""
+    # Ids are random: where all differ, which costs little to see, nothing is there twice.
+    if spans["span_id"].n_unique() == spans.height:
+        return spans
+    return spans.unique(["trace_id", "span_id", "kind"], keep="first", maintain_order=True)
+
+
 def widen(spans: pl.DataFrame) -> pl.DataFrame:
     """`spans` with every column of the span table, those it lacks null, and no other."""
     return spans.match_to_schema(SPANS, missing_columns="insert", extra_columns="ignore")

@@ -11,7 +11,7 @@ import polars as pl
 from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.normalize import resolve, to_calls
 from meshslo.telemetry.normalize.decode import decode_many
-from meshslo.telemetry.normalize.spans import FIXED, widen
+from meshslo.telemetry.normalize.spans import FIXED, once, widen
 from meshslo.telemetry.schema import FRAME
 from meshslo.telemetry.sources.otlp_logs import calls_of_logs
 
@@ -20,7 +20,6 @@ from .wal import Kind, Record, pack, read_segment
 ARRIVAL: Final = "arrival_ns"
 """The column of the time each span arrived, in ns since the epoch."""
 
-_IDENTITY: Final = ("trace_id", "span_id", "kind")
 _CHUNK_BYTES: Final = 16 * 2**20
 
 
@@ -52,9 +51,7 @@ def read_arrived(segments: Iterable[Path]) -> Arrived:
         metered.extend(record.payload for record in segment.records if record.kind == Kind.OTLP_METRICS)
         if complaints:
             damaged[path] = tuple(complaints)
-    spans = pl.concat(frames, how="diagonal")
-    if not spans.select(_IDENTITY).is_unique().all():
-        spans = spans.unique(_IDENTITY, keep="first", maintain_order=True)
+    spans = once(pl.concat(frames, how="diagonal"))
     return Arrived(spans, pl.concat(logged), metered, damaged)
 
 
