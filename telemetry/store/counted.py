@@ -4,6 +4,7 @@ They change in the same commit as the calls themselves, so they are right across
 exactly when it is in a file. Calls that an import adds are not counted; those that retention drops stay counted.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -59,17 +60,11 @@ def counter_metric(measure: str) -> str:
 
 def count_calls(calls: pl.DataFrame) -> pl.DataFrame:
     """The counts of some call rows."""
-    labelled = calls.with_columns(pl.col(label).fill_null("") for label in LABELS)
-    cut = pl.col("streaming").fill_null(False) & (pl.col("outcome") == "timeout")
-    parts = [
-        *(_phase(labelled, phase, column) for phase, column in PHASE_COLUMNS.items()),
-        _counter(labelled, "calls", pl.lit(1)),
-        _counter(labelled, "retries", pl.col("attempt").fill_null(1) > 1),
-        _counter(labelled, "cut_streams", cut),
-        _counter(labelled, "input_tokens", pl.col("input_tokens")),
-        _counter(labelled, "output_tokens", pl.col("output_tokens")),
-    ]
-    return pl.concat(parts)
+    labels = calls.select(pl.col(LABELS).fill_null(""), row=pl.int_range(pl.len()))
+    group = labels.select(pl.col("row").first().over(LABELS).alias("group"))["group"]
+    amounts = calls.select("trace_id", *PHASE_COLUMNS.values(), **_COUNTERS).with_columns(group)
+    cells = pl.concat([*(_phase(amounts, phase, column) for phase, column in PHASE_COLUMNS.items()), _counters(amounts)])
+    return pl.concat([labels[cells["group"]], cells], how="horizontal").select(COUNTS.names()).cast(COUNTS)
 
 
 def add_counts(before: pl.DataFrame, new: pl.DataFrame, max_groups: int = MAX_GROUPS) -> pl.DataFrame:
@@ -107,41 +102,51 @@ def _path(layout: Layout) -> Path:
     return layout.root / "counted.arrow"
 
 
-def _phase(calls: pl.DataFrame, phase: str, column: str) -> pl.DataFrame:
-    seen = calls.filter(pl.col(column).is_not_null())
-    edge = pl.Series("edge", EDGES_S).search_sorted(seen[column], side="left").alias("edge")
-    cells = seen.select(
-        *LABELS,
-        pl.lit(phase).alias("measure"),
-        pl.Series("edge", edge, dtype=pl.UInt8),
-        _native(pl.col(column)).alias("native"),
-        pl.lit(1, dtype=pl.UInt64).alias("count"),
-        pl.col(column).alias("sum_s"),
-        "trace_id",
-        pl.col(column).alias("value_s"),
-    )
-    return _added(cells)
+_COUNTERS: Final = {
+    "calls": pl.lit(1),
+    "retries": pl.col("attempt").fill_null(1) > 1,
+    "cut_streams": pl.col("streaming").fill_null(False) & (pl.col("outcome") == "timeout"),
+    "input_tokens": pl.col("input_tokens"),
+    "output_tokens": pl.col("output_tokens"),
+}
+
+
+def _phase(amounts: pl.DataFrame, phase: str, column: str) -> pl.DataFrame:
+    seen = amounts.select("group", "trace_id", pl.col(column).alias("value_s")).filter(pl.col("value_s").is_not_null())
+    edge = pl.Series("edge", pl.Series(EDGES_S).search_sorted(seen["value_s"], side="left"), dtype=pl.UInt8)
+    cells = seen.with_columns(edge, native=_native(pl.col("value_s"))).group_by("group", "edge", "native", maintain_order=True)
+    sums = (pl.len().cast(pl.UInt64).alias("count"), pl.col("value_s").sum().alias("sum_s"))
+    counts = cells.agg(*sums, *_last("trace_id", "value_s"))
+    return counts.select("group", pl.lit(phase).alias("measure"), pl.exclude("group"))
 
 
 def _native(seconds: pl.Expr) -> pl.Expr:
     return (seconds.clip(*_NATIVE_RANGE_S).log(2.0) * 2.0**NATIVE_SCHEMA - _NUDGE).ceil().cast(pl.Int16)
 
 
-def _counter(calls: pl.DataFrame, name: str, amount: pl.Expr) -> pl.DataFrame:
-    cells = calls.select(
-        *LABELS,
-        pl.lit(name).alias("measure"),
-        pl.lit(0, dtype=pl.UInt8).alias("edge"),
-        pl.lit(None, dtype=pl.Int16).alias("native"),
-        amount.cast(pl.UInt64).fill_null(0).alias("count"),
-        pl.lit(0.0).alias("sum_s"),
-        pl.lit(None, dtype=pl.Binary).alias("trace_id"),
-        pl.lit(None, dtype=pl.Float64).alias("value_s"),
+def _counters(amounts: pl.DataFrame) -> pl.DataFrame:
+    sums = amounts.group_by("group", maintain_order=True).agg(pl.col(name).sum().cast(pl.UInt64) for name in _COUNTERS)
+    return (
+        sums.unpivot(on=list(_COUNTERS), index="group", variable_name="measure", value_name="count")
+        .filter(pl.col("count") > 0)
+        .select(
+            "group",
+            "measure",
+            pl.lit(0, dtype=pl.UInt8).alias("edge"),
+            pl.lit(None, dtype=pl.Int16).alias("native"),
+            "count",
+            pl.lit(0.0).alias("sum_s"),
+            pl.lit(None, dtype=pl.Binary).alias("trace_id"),
+            pl.lit(None, dtype=pl.Float64).alias("value_s"),
+        )
     )
-    return _added(cells).filter(pl.col("count") > 0)
+
+
+def _last(*names: str) -> Iterator[pl.Expr]:
+    return (pl.col(name).last(ignore_nulls=True) for name in names)
 
 
 def _added(cells: pl.DataFrame) -> pl.DataFrame:
     grouped = cells.group_by(_CELL, maintain_order=True)
-    last = (pl.col(name).drop_nulls().last() for name in ("trace_id", "value_s"))
-    return grouped.agg(pl.col("count", "sum_s").sum(), *last).select(COUNTS.names()).cast(COUNTS)
+    summed = grouped.agg(pl.col("count", "sum_s").sum(), *_last("trace_id", "value_s"))
+    return summed.select(COUNTS.names()).cast(COUNTS)
