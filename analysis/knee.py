@@ -1,10 +1,16 @@
-"""From how many calls at a time on a service slows down: the knee of latency over load, with its interval, or none."""
+"""From how many calls at a time on a service slows down: the knee of latency over load, with its interval, or none.
+
+Two shapes are known. A service with slots answers as fast as ever until they are taken; then calls wait: a line with a bend.
+One that shares itself out slows with every call, and at some number its throughput falls: the universal scalability law. Each
+fitted to the other's calls is wrong by half and more, so the law is believed only where it fits better than the bend.
+"""
 
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -36,6 +42,23 @@ class Knee:
     rise_ratio: float | None = None
 
 
+@dataclass(frozen=True)
+class Peak:
+    """Where throughput is highest: `at` calls in progress, surely between `low` and `high`, all of which were seen.
+
+    `none`: no law fits better than a bend, or load never got to its peak. `unknown`: too few loads or calls to tell.
+    contention, coherency: the law's two coefficients.
+    """
+
+    status: Literal["found", "none", "unknown"]
+    up_to: float
+    at: float | None = None
+    low: float | None = None
+    high: float | None = None
+    contention: float | None = None
+    coherency: float | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class _Levels:
     """Sums over calls by block of time (rows) and load level (columns)."""
@@ -43,6 +66,18 @@ class _Levels:
     load: Floats
     calls: Floats
     slowness: Floats
+
+    @property
+    def too_few(self) -> bool:
+        """Whether there are too few loads, or stretches of time to draw from."""
+        return len(self.load) < FEWEST_LEVELS or len(self.calls) < FEWEST_BLOCKS
+
+    def drawn(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """Calls and slowness by load: as they are in the first row, then of blocks drawn again."""
+        blocks = len(self.calls)
+        draws = rng.multinomial(blocks, np.full(blocks, 1.0 / blocks), size=RESAMPLES)
+        counted = np.vstack([np.ones(blocks), draws])
+        return counted @ self.calls, counted @ self.slowness
 
 
 def find_knee(load: Floats, slowness: Floats, block: Ints, *, confidence: float, rng: np.random.Generator) -> Knee:
@@ -53,11 +88,9 @@ def find_knee(load: Floats, slowness: Floats, block: Ints, *, confidence: float,
     """
     top = float(load.max(initial=0.0))
     levels = _levels(load, slowness, block)
-    if len(levels.load) < FEWEST_LEVELS or len(levels.calls) < FEWEST_BLOCKS:
+    if levels.too_few:
         return Knee("unknown", top)
-    draws = rng.multinomial(len(levels.calls), np.full(len(levels.calls), 1.0 / len(levels.calls)), size=RESAMPLES)
-    counted = np.vstack([np.ones(len(levels.calls)), draws])
-    at, rise = _hinges(levels.load, counted @ levels.calls, counted @ levels.slowness)
+    at, rise, _ = _hinges(levels.load, *levels.drawn(rng))
     tail = 1.0 - confidence
     if np.quantile(rise[1:], tail) < LEAST_RISE:
         return Knee("none", top, rise_ratio=float(rise[0]))
@@ -65,6 +98,38 @@ def find_knee(load: Floats, slowness: Floats, block: Ints, *, confidence: float,
     if low <= levels.load[1]:
         return Knee("everywhere", top, rise_ratio=float(rise[0]))
     return Knee("found", top, float(at[0]), low, high, float(rise[0]))
+
+
+def find_peak(load: Floats, slowness: Floats, block: Ints, *, confidence: float, rng: np.random.Generator) -> Peak:
+    """Where N / R(N) is highest, R being the mean `slowness` of calls that met a load of N: their whole time for some work.
+
+    R(N) is proportional to 1 + a (N - 1) + c N (N - 1), with the peak at the root of (1 - a) / c; a and c are fitted by least
+    squares, at least 0, and their interval as in `find_knee`. Source: Gunther 2007, Guerrilla Capacity Planning.
+    """
+    top = float(load.max(initial=0.0))
+    levels = _levels(load, slowness, block)
+    if levels.too_few:
+        return Peak("unknown", top)
+    calls, sums = levels.drawn(rng)
+    fits = np.array([_law(levels.load, *row) for row in zip(calls, sums, strict=True)])
+    _, _, bend_left = _hinges(levels.load, calls[:1], sums[:1])
+    a, c, left = fits[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # With a contention of 1 throughput never rises; without coherency it never falls.
+        at = np.where(fits[:, 0] < 1.0, np.sqrt((1.0 - fits[:, 0]) / fits[:, 1]), 0.0)
+    low, high = (float(np.quantile(at[1:], share, method="nearest")) for share in (1.0 - confidence, confidence))
+    if left >= bend_left[0] or low <= levels.load[1] or not high <= levels.load[-1]:
+        return Peak("none", top)
+    return Peak("found", top, float(at[0]), low, high, float(a), float(c))
+
+
+def _law(load: Floats, calls: Floats, slowness: Floats) -> tuple[float, float, float]:
+    """Contention and coherency of the best law, and the variance that it leaves; contention is infinite where none begins."""
+    root = np.sqrt(calls)
+    terms = np.stack([np.ones_like(load), load - 1.0, load * (load - 1.0)], axis=1) * root[:, None]
+    (first, linear, square), left = nnls(terms, slowness / np.maximum(root, 1e-12))
+    variance = float(left**2 / calls.sum())
+    return (linear / first, square / first, variance) if first > 0.0 else (np.inf, 1.0, variance)
 
 
 def _levels(load: Floats, slowness: Floats, block: Ints) -> _Levels:
@@ -88,8 +153,8 @@ def _levels(load: Floats, slowness: Floats, block: Ints) -> _Levels:
     return _Levels(mean_load, calls[:, filled], summed(slowness)[:, filled])
 
 
-def _hinges(load: Floats, calls: Floats, slowness: Floats) -> tuple[Floats, Floats]:
-    """For each row of sums: the best knee, and the rise at the highest load as a share of the level below the knee."""
+def _hinges(load: Floats, calls: Floats, slowness: Floats) -> tuple[Floats, Floats, Floats]:
+    """For each row of sums: the best knee, the rise at the highest load as a share of the level below, the variance left."""
     mean = slowness / np.maximum(calls, 1e-12)
     candidates = load[1:-2]
     beyond = np.maximum(0.0, load - candidates[:, None])
@@ -104,4 +169,5 @@ def _hinges(load: Floats, calls: Floats, slowness: Floats) -> tuple[Floats, Floa
     row = np.arange(len(calls))
     flat = mean_y[:, 0] - slope[row, best] * mean_x[row, best]
     rise = slope[row, best] * (load[-1] - candidates[best]) / np.maximum(flat, 1e-12)
-    return candidates[best], rise
+    spread = (calls * (mean - mean_y) ** 2).sum(axis=1) / total[:, 0]
+    return candidates[best], rise, spread - explained[row, best]

@@ -57,3 +57,15 @@ def make_steps(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
 def make_series(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """What a source gives, from the dicts of `make_row`."""
     return as_series(make_steps(rows).lazy()).collect()
+
+
+def series_of(calls: pl.DataFrame) -> pl.DataFrame:
+    """What a server's histograms of total and first token say of calls, by minute: no single call is left."""
+    rows: list[dict[str, Any]] = []
+    for phase, seconds in (("total", "duration_s"), ("first_token", "first_token_s")):
+        seen = calls.filter(pl.col(seconds).is_not_null()).group_by(pl.col("start").dt.truncate("1m"), "caller", "callee")
+        for row in seen.agg(pl.len(), pl.col(seconds).sum(), most=pl.col(seconds).max()).sort("start").iter_rows(named=True):
+            told = {"caller": row["caller"], "callee": row["callee"], "start": row["start"], "phase": phase}
+            rows += make_histogram([row["most"]], [row["len"]], **told)
+            rows.append(make_row(measure="sum_s", value=row[seconds], **told))
+    return make_series(rows)

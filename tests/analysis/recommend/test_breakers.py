@@ -17,7 +17,8 @@ from tests.support.calls import make_calls
 from tests.support.envoy import Envoy, bootstrap, running
 from tests.support.net import free_port
 from tests.support.pods import Answer, Pod, ask_at, lateness_s, serving
-from tests.support.queues import queued_calls
+from tests.support.queues import queued_calls, shared_calls
+from tests.support.series import series_of
 
 
 def answers(calls: pl.DataFrame, config: str = "", deployed: Deployed | None = None) -> dict[str, Recommendation]:
@@ -65,6 +66,47 @@ def test_no_limit_is_made_up_where_load_never_got_to_a_knee() -> None:
     (item,) = answers(queued_calls(60, 0.3)).values()
     assert (item.status, item.proposed) == ("not_identifiable", None)
     assert "no knee up to" in item.reason
+
+
+def test_where_answers_slow_with_every_call_the_limit_is_the_peak_of_throughput() -> None:
+    """Of 0.02 and 0.003 the law has it at 18.1; waits have no level there that they could leave."""
+    item = answers(shared_calls(0.02, 0.003, most=40))["max_concurrent_requests"]
+    assert value(item) == pytest.approx(18, abs=2)
+    assert "longer with every call; most is done at" in item.reason
+    assert 0.95 * known(item.evidence.low) < 18.1 < 1.05 * known(item.evidence.high)
+
+
+@pytest.fixture(scope="module")
+def slow_swing() -> pl.DataFrame:
+    """Ten slots, and a load that swings in half an hour: minutes differ."""
+    return queued_calls(10, 0.5, count=9000, swing_s=1800.0)
+
+
+def test_metrics_alone_say_nearly_the_same(slow_swing: pl.DataFrame) -> None:
+    alone = observe(slow_swing.clear().lazy(), series=series_of(slow_swing).lazy())
+    (limit, *_) = RECOMMENDER.recommend(alone)
+    assert value(limit) == pytest.approx(10, abs=2)
+    assert "from metrics alone" in limit.reason
+    assert "hops.client_proxies" in limit.reason
+    assert limit.effect == {}
+    both = observe(slow_swing.lazy(), series=series_of(slow_swing).lazy())
+    (beside, *_) = RECOMMENDER.recommend(both)
+    assert f"metrics alone say {value(limit):.0f} in total" in beside.reason
+    assert known(beside.evidence.estimate) == pytest.approx(10, abs=1)
+
+
+def test_metrics_of_calm_times_show_no_knee_and_of_a_moment_nothing(slow_swing: pl.DataFrame) -> None:
+    calm = queued_calls(30, 0.3, count=6000, swing_s=600.0)
+    for calls, why in ((calm, "no knee up to"), (slow_swing.head(300), "are needed to see a knee")):
+        (item,) = RECOMMENDER.recommend(observe(calls.clear().lazy(), series=series_of(calls).lazy()))
+        assert (item.status, item.proposed) == ("not_identifiable", None)
+        assert why in item.reason
+
+
+def test_whole_calls_alone_are_said_to_be_ambiguous(slow_swing: pl.DataFrame) -> None:
+    series = series_of(slow_swing).filter(phase="total")
+    (item, *_) = RECOMMENDER.recommend(observe(slow_swing.clear().lazy(), series=series.lazy()))
+    assert "busy times with longer answers would look the same" in item.reason
 
 
 def test_refused_calls_are_no_load() -> None:
