@@ -119,9 +119,10 @@ def to_arrow(frame: pl.DataFrame) -> pa.Table:
 def _column(series: pl.Series, kind: pa.DataType) -> pa.ChunkedArray:
     if series.null_count() == len(series):
         return pa.chunked_array([pa.nulls(len(series), kind)])
-    values = series.to_arrow()
+    # Views of strings as they are: the older types would have each copied first.
+    values = series.to_arrow(compat_level=pl.CompatLevel.newest())
     if pa.types.is_dictionary(kind):
-        return pa.chunked_array([values.cast(pa.string()).dictionary_encode().cast(kind)])
+        return pa.chunked_array([values.dictionary_encode().cast(kind)])
     return pa.chunked_array([values.cast(kind)])
 
 

@@ -11,17 +11,17 @@ import polars as pl
 from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.normalize.outcomes import EVIDENCE, outcomes
 from meshslo.telemetry.normalize.resolve import resolve
-from meshslo.telemetry.schema import COLUMNS, FRAME, conform
+from meshslo.telemetry.schema import COLUMNS, FRAME, WORDS, conform
 from meshslo.telemetry.vocabulary import OUTCOMES, UNKNOWN, VANTAGES
 
 from .column_map import SECONDS_COLUMNS, SECONDS_PER, ColumnMap, Target, nearest_column
 from .identity import with_ids
 from .tally import Tally
-from .times import moments
+from .times import moments, plain_moments
+from .words import Meaning, by_word, joined, respelled
 
 Lines = npt.NDArray[np.int64]
 
-_VOCABULARY: Final[Mapping[str, tuple[str, ...]]] = {"vantage": VANTAGES, "outcome": OUTCOMES}
 _ID_BYTES: Final = {"trace_id": 16, "span_id": 8, "parent_span_id": 8}
 _PHASES: Final = ("duration_s", "first_byte_s", "first_token_s")
 _TRUE: Final = ("true", "1", "yes", "t")
@@ -76,19 +76,17 @@ class CallTable:
 
     def read(self, table: pl.DataFrame, targets: Mapping[str, Target], lines: Lines) -> pl.DataFrame:
         """The call rows of `table`, whose row i stood at `lines[i]`."""
-        raw = table.select(pl.col(name).alias(target.column) for name, target in targets.items())
-        raw = _said(raw).with_columns(**{name: pl.lit(value) for name, value in self.columns.constants.items()})
+        given = table.select(pl.col(name).alias(target.column) for name, target in targets.items())
+        given = given.with_columns(**{name: pl.lit(value) for name, value in self.columns.constants.items()})
+        raw = given.select(_said(column) for column in given)
         factors = {target.column: target.factor for target in targets.values()}
-        parsed = raw.select(
-            moments(raw["start"]) if name == "start" else _parsed(name, kind, factors.get(name, 1.0))
-            for name, kind in raw.schema.items()
-        )
-        good = self._refuse(raw, parsed, lines)
+        parsed = raw.select(_parsed(column, factors.get(column.name, 1.0)) for column in raw)
+        good = self._refuse(given, raw, parsed, lines)
         rows = parsed if good is None else parsed.filter(good)
         self.tally.take(rows.height)
         return _completed(rows, lines if good is None else lines[good.to_numpy()])
 
-    def _refuse(self, raw: pl.DataFrame, parsed: pl.DataFrame, lines: Lines) -> pl.Series | None:
+    def _refuse(self, given: pl.DataFrame, raw: pl.DataFrame, parsed: pl.DataFrame, lines: Lines) -> pl.Series | None:
         """Which rows can be calls, None for all; the others are told to the tally."""
         faulty = [pl.col(name).is_null() & raw[name].is_not_null() for name in parsed.columns]
         timed = pl.any_horizontal(pl.col(name).is_not_null() for name in _PHASES if name in parsed.columns)
@@ -98,7 +96,7 @@ class CallTable:
             return None
         places = np.flatnonzero(bad.to_numpy())
         for place in places[:_TOLD].tolist():
-            self.tally.refuse(int(lines[place]), _reason(raw.row(place, named=True), parsed.row(place, named=True)))
+            self.tally.refuse(int(lines[place]), _reason(given.row(place, named=True), parsed.row(place, named=True)))
         self.tally.refuse(int(lines[places[-1]]), "and others", count - min(count, _TOLD))
         return ~bad
 
@@ -155,37 +153,67 @@ def _contradictions(present: list[str]) -> dict[tuple[str, str], pl.Expr]:
     return {(part, whole): (pl.col(part) > pl.col(whole) + _ROUNDED_S).fill_null(False) for part, whole in pairs}
 
 
-def _said(raw: pl.DataFrame) -> pl.DataFrame:
-    """`raw` with texts without blanks around, null where they say nothing."""
-    texts = [name for name, kind in raw.schema.items() if kind in (pl.String, pl.Categorical) or isinstance(kind, pl.Enum)]
-    # Two steps: in one, each text would be stripped twice.
-    stripped = raw.with_columns(pl.col(name).cast(pl.String).str.strip_chars() for name in texts)
-    return stripped.with_columns(pl.when(~pl.col(name).is_in(_NOTHING)).then(name) for name in texts)
+def _said(column: pl.Series) -> pl.Series:
+    """`column` with texts without blanks around, null where they say nothing; words coded."""
+    if column.name in WORDS:
+        return respelled(column.cast(pl.String), _plain)
+    if not isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum):
+        return column
+    texts = column.cast(pl.String)
+    read = _at_once(texts)
+    return _plain(texts) if read is None else read
 
 
-def _parsed(name: str, kind: pl.DataType, factor: float) -> pl.Expr:
-    """Column `name` in its type of the call row; null where its value is none."""
-    return _reader(name)(pl.col(name), kind, factor).alias(name)
+def _plain(texts: pl.Series) -> pl.Series:
+    said = texts.str.strip_chars()
+    return said.set(said.is_in(_NOTHING), None)
+
+
+def _at_once(texts: pl.Series) -> pl.Series | None:
+    """What texts that hold nothing but times, or finite numbers, say; None where one of them must be looked at."""
+    if texts.name == "start":
+        return plain_moments(texts)
+    if not FRAME[texts.name].is_numeric():
+        return None
+    numbers = texts.cast(pl.Float64, strict=False)
+    return numbers if numbers.null_count() == texts.null_count() and numbers.is_finite().all() else None
+
+
+def _parsed(column: pl.Series, factor: float) -> pl.Series | pl.Expr:
+    """`column` in its type of the call row; null where its value is none."""
+    name = column.name
+    if name == "start":
+        return moments(column)
+    if name in WORDS:
+        return respelled(column, _SPELLINGS[name]) if name in _SPELLINGS else column
+    return _reader(name)(pl.col(name), column.dtype, factor).alias(name)
 
 
 def _reader(name: str) -> Callable[[pl.Expr, pl.DataType, float], pl.Expr]:
     if name in _ID_BYTES:
         return lambda column, kind, _: _identifier(column, kind, _ID_BYTES[name])
-    if name in _VOCABULARY:
-        return lambda column, *_: _one_of(column, _VOCABULARY[name])
-    if name == "hop":
-        return lambda column, *_: pl.when(column.str.contains(r"^[^>]+>[^>]+$")).then(column)
     return _READERS[FRAME[name].base_type()](name)
+
+
+def _one_of(allowed: tuple[str, ...]) -> Meaning:
+    def spelling(words: pl.Series) -> pl.Series:
+        lower = words.str.to_lowercase()
+        return lower.set(~lower.is_in(allowed), None)
+
+    return spelling
+
+
+_SPELLINGS: Final[Mapping[str, Meaning]] = {
+    "vantage": _one_of(VANTAGES),
+    "outcome": _one_of(OUTCOMES),
+    "hop": lambda words: words.set(~words.str.contains(r"^[^>]+>[^>]+$"), None),
+}
+"""How the words of a column must read; null for those that do not."""
 
 
 def _identifier(column: pl.Expr, kind: pl.DataType, size: int) -> pl.Expr:
     value = column.cast(pl.Binary) if kind == pl.Binary else column.cast(pl.String).str.decode("hex", strict=False)
     return pl.when(value.bin.size() == size).then(value)
-
-
-def _one_of(column: pl.Expr, words: tuple[str, ...]) -> pl.Expr:
-    text = column.cast(pl.String).str.to_lowercase()
-    return pl.when(text.is_in(words)).then(text)
 
 
 def _boolean(_: str) -> Callable[[pl.Expr, pl.DataType, float], pl.Expr]:
@@ -212,12 +240,7 @@ def _measure(_: str) -> Callable[[pl.Expr, pl.DataType, float], pl.Expr]:
     return read
 
 
-def _word(_: str) -> Callable[[pl.Expr, pl.DataType, float], pl.Expr]:
-    return lambda column, *_: column.cast(pl.String)
-
-
 _READERS: Final[Mapping[type[pl.DataType], Callable[[str], Callable[[pl.Expr, pl.DataType, float], pl.Expr]]]] = {
-    pl.String: _word,
     pl.Boolean: _boolean,
     pl.Float64: _measure,
     pl.UInt32: _whole,
@@ -230,17 +253,21 @@ _READERS: Final[Mapping[type[pl.DataType], Callable[[str], Callable[[pl.Expr, pl
 def _completed(rows: pl.DataFrame, lines: Lines) -> pl.DataFrame:
     """Canonical rows: caller and callee from the hop or the other way round, defaults, outcome from its evidence, ids."""
     rows = rows.with_columns(pl.lit(None, dtype=FRAME[name]).alias(name) for name in COLUMNS if name not in rows.columns)
-    ends = pl.col("hop").str.split_exact(">", 1)
-    rows = rows.with_columns(
-        caller=pl.coalesce("caller", ends.struct.field("field_0").str.strip_chars()),
-        callee=pl.coalesce("callee", ends.struct.field("field_1").str.strip_chars()),
-        **{name: pl.col(name).fill_null(value) for name, value in _DEFAULTS.items()},
-    )
-    rows = rows.with_columns(
-        hop=pl.col("caller").fill_null(UNKNOWN) + ">" + pl.col("callee").fill_null(UNKNOWN), outcome=_outcomes(rows)
-    )
+    rows = rows.with_columns(_end(rows, "caller", 0), _end(rows, "callee", 1))
+    rows = rows.with_columns(pl.col(name).fill_null(value) for name, value in _DEFAULTS.items())
+    caller, callee = (rows[side].fill_null(UNKNOWN) for side in ("caller", "callee"))
+    rows = rows.with_columns(hop=joined(caller, callee, ">"), outcome=_outcomes(rows))
     calls = conform(with_ids(rows, lines))
     return resolve(calls) if calls["parent_span_id"].null_count() < calls.height else calls
+
+
+def _end(rows: pl.DataFrame, side: str, place: int) -> pl.Series:
+    """The caller or the callee of each row: as given, else the one that its hop names."""
+    given, hop = rows[side], rows["hop"]
+    if not given.null_count() or hop.null_count() == rows.height:
+        return given
+    named = by_word(hop, lambda hops: hops.str.split_exact(">", 1).struct.field(f"field_{place}").str.strip_chars())
+    return given.cast(pl.String).zip_with(given.is_not_null(), named)
 
 
 def _outcomes(rows: pl.DataFrame) -> pl.Series:

@@ -14,49 +14,66 @@ import pyarrow as pa
 
 from meshslo.telemetry.schema import COLUMNS
 
+from .words import by_word
+
 Hash = npt.NDArray[np.uint64]
 
 _IDS: Final = ("trace_id", "span_id", "parent_span_id")
 _GOLDEN: Final = 0x9E3779B97F4A7C15
+_STRETCH: Final = 2**14
 
 
 def with_ids(calls: pl.DataFrame, lines: npt.NDArray[np.int64]) -> pl.DataFrame:
     """`calls` with trace_id and span_id where they have none, derived from the row's content and line number."""
     if not calls["trace_id"].null_count() and not calls["span_id"].null_count():
         return calls
-    digest = _mixed(lines.astype(np.uint64))
+    digest = _mix(lines.astype(np.uint64))
     for place, name in enumerate(COLUMNS):
         if name in calls.columns and name not in _IDS and calls[name].null_count() < calls.height:
-            digest = _mixed(digest ^ (_hashed(calls[name]) + np.uint64(place * _GOLDEN % 2**64)))
-    trace = [_mixed(digest + np.uint64(salt)) for salt in (1, 2)]
+            hashed = _hashed(calls[name])
+            hashed += np.uint64(place * _GOLDEN % 2**64)
+            digest ^= hashed
+            _mix(digest)
+    trace, span = [_mix(digest + np.uint64(salt)) for salt in (1, 2)], _mix(digest + np.uint64(3))
     return calls.with_columns(
         pl.coalesce("trace_id", _binary("trace", trace)).alias("trace_id"),
-        pl.coalesce("span_id", _binary("span", [_mixed(digest + np.uint64(3))])).alias("span_id"),
+        pl.coalesce("span_id", _binary("span", [span])).alias("span_id"),
     )
 
 
-def _mixed(value: Hash) -> Hash:
-    mixed = value + np.uint64(_GOLDEN)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed ^= mixed >> np.uint64(shift)
-        mixed *= np.uint64(factor)
-    mixed ^= mixed >> np.uint64(31)
-    return mixed
+def _mix(value: Hash) -> Hash:
+    """`value`, mixed in place: a stretch at a time, so that it stays near the processor."""
+    scratch = np.empty(_STRETCH, dtype=np.uint64)
+    for first in range(0, len(value), _STRETCH):
+        part = value[first : first + _STRETCH]
+        shifted = scratch[: len(part)]
+        part += np.uint64(_GOLDEN)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            np.right_shift(part, np.uint64(shift), out=shifted)
+            part ^= shifted
+            part *= np.uint64(factor)
+        np.right_shift(part, np.uint64(31), out=shifted)
+        part ^= shifted
+    return value
 
 
 def _hashed(values: pl.Series) -> Hash:
-    """64 bits of each value; equal values give equal bits, null its own."""
-    if values.dtype == pl.String:
-        words = values.to_arrow().dictionary_encode("encode")
-        codes = np.array([_word(word) for word in words.dictionary.to_pylist()], dtype=np.uint64)
-        hashed: Hash = codes[words.indices.to_numpy()]
-        return hashed
-    numbers = values.to_physical().cast(pl.Float64) if not values.dtype.is_temporal() else values.to_physical()
-    plain = numbers.fill_null(-1).to_numpy()
-    return _mixed(np.ascontiguousarray(plain).view(np.uint64) ^ values.is_null().to_numpy().astype(np.uint64))
+    """64 bits of each value, which the caller owns; equal values give equal bits, null its own."""
+    if isinstance(values.dtype, pl.String | pl.Categorical):
+        return by_word(values, _digests).fill_null(_digest(None)).to_numpy().copy()
+    numbers = values.to_physical()
+    plain = numbers if values.dtype.is_temporal() else numbers.cast(pl.Float64)
+    bits = plain.fill_null(-1).to_numpy().copy().view(np.uint64)
+    if values.null_count():
+        bits ^= values.is_null().to_numpy()
+    return _mix(bits)
 
 
-def _word(word: str | None) -> int:
+def _digests(words: pl.Series) -> pl.Series:
+    return pl.Series([_digest(word) for word in words], dtype=pl.UInt64)
+
+
+def _digest(word: str | None) -> int:
     return int.from_bytes(blake2b(b"" if word is None else b"=" + word.encode(), digest_size=8).digest())
 
 

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +24,19 @@ KEY: Final = ("trace_id", "span_id", "vantage")
 
 _ROW_GROUP_ROWS: Final = 256 * 1024
 _HOUR: Final = timedelta(hours=1)
+_MEASURED: Final = (pa.types.is_fixed_size_binary, pa.types.is_timestamp, pa.types.is_floating)
+_WRITING: Final = {
+    "compression": "zstd",
+    "compression_level": 1,
+    "store_schema": False,
+    # Values that hardly repeat are written as they are: looking each up in a dictionary takes longer than all the rest.
+    "use_dictionary": [field.name for field in FILE if not any(kind(field.type) for kind in _MEASURED)],
+    # Rows are in order of start: half the bytes, and half the time to read.
+    "column_encoding": {"start": "DELTA_BINARY_PACKED"},
+    # Of the other columns every row group holds nearly everything; their bounds would spare a reader nothing.
+    "write_statistics": ["start"],
+}
+"""How call files are encoded; Arrow's own schema is left out so that readers see plain strings."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +73,8 @@ def by_hour(calls: pl.DataFrame) -> list[tuple[datetime, pl.DataFrame]]:
     """`calls` split by their start hour, each part in order of start."""
     if calls.is_empty():
         return []
-    ordered = calls.sort("start")
+    moments = calls.get_column("start")
+    ordered = calls if moments.is_sorted() else calls[np.argsort(moments.to_physical().to_numpy())]
     hours = ordered.get_column("start").dt.truncate("1h")
     starts = [0, *(hours != hours.shift(1)).arg_true().to_list()]
     stops = [*starts[1:], ordered.height]
@@ -66,10 +82,7 @@ def by_hour(calls: pl.DataFrame) -> list[tuple[datetime, pl.DataFrame]]:
 
 
 def stage(layout: Layout, hour: datetime, calls: pl.DataFrame, stem: str) -> Staged:
-    """Write the calls of one hour durably under a temporary name.
-
-    Words are dictionary-encoded, the whole is zstd; Arrow's own schema is left out so that readers see plain strings.
-    """
+    """Write the calls of one hour durably under a temporary name."""
     folder = folder_of(layout, hour)
     if not folder.exists():
         folder.mkdir(parents=True)
@@ -97,7 +110,7 @@ def write_calls(path: Path, tables: Iterable[pa.Table]) -> int:
     """Write a call file of `tables` (shaped as `CALLS`), with the kinds of their calls; how many rows it has."""
     rows = 0
     kinds = Numbering()
-    with pq.ParquetWriter(path, FILE, compression="zstd", compression_level=1, store_schema=False) as writer:
+    with pq.ParquetWriter(path, FILE, **_WRITING) as writer:
         for table in tables:
             writer.write_table(kinds.numbered(table), row_group_size=_ROW_GROUP_ROWS)
             rows += table.num_rows
@@ -107,10 +120,17 @@ def write_calls(path: Path, tables: Iterable[pa.Table]) -> int:
 
 def without_repeats(calls: pl.DataFrame) -> pl.DataFrame:
     """`calls` with the first row of each key; rows without an id have no key and all stay."""
-    if calls.select(KEY).is_unique().all():
+    hints = np.sort(span_hints(calls["span_id"]))
+    # Sorting numbers is quicker than telling keys apart, and span ids alone hardly ever repeat.
+    if not (hints[1:] == hints[:-1]).any() or calls.select(KEY).is_unique().all():
         return calls
     named = _has_id()
     return pl.concat([calls.filter(named).unique(KEY, keep="first", maintain_order=True), calls.filter(~named)])
+
+
+def span_hints(span_ids: pl.Series) -> npt.NDArray[np.uint64]:
+    """Each span id as a number, 0 for null: what differs here differs."""
+    return span_ids.bin.reinterpret(dtype=pl.UInt64).fill_null(0).to_numpy()
 
 
 def _has_id() -> pl.Expr:

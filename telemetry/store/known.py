@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from .hours import KEY, scan_files
+from .hours import KEY, scan_files, span_hints
 
 _Hints = npt.NDArray[np.uint64]
 _MAX_HINTS: Final = 8_000_000
@@ -55,7 +55,7 @@ class KnownRows:
         if not stored or calls.is_empty():
             return calls
         known = self._hour(hour, stored)
-        hints = _hints(calls["span_id"])
+        hints = span_hints(calls["span_id"])
         maybe = pl.Series(known.may_hold(hints)) & calls["span_id"].is_not_null()
         if not maybe.any():
             return calls
@@ -69,15 +69,10 @@ class KnownRows:
         known = self._hours.pop(hour, None) or _Hour()
         unseen = [path for path in stored if path not in known.files]
         if unseen:
-            known.add(_hints(scan_files(unseen).select("span_id").collect().to_series()), *unseen)
+            known.add(span_hints(scan_files(unseen).select("span_id").collect().to_series()), *unseen)
         self._hours[hour] = known
         while len(self._hours) > 1 and sum(len(other.hints) for other in self._hours.values()) > self._max_hints:
             self._hours.popitem(last=False)
         if len(known.hints) > self._max_hints:
             del self._hours[hour]
         return known
-
-
-def _hints(span_ids: pl.Series) -> _Hints:
-    """Each span id as a number; ids are random, and where they are not, the files are asked more often."""
-    return span_ids.bin.reinterpret(dtype=pl.UInt64).fill_null(0).to_numpy()

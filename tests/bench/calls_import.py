@@ -27,12 +27,13 @@ HOUR_NS = 3_600_000_000_000
 def calls(rows: int) -> pl.DataFrame:
     """An hour of a chain's calls as a per-request log has them: ten columns, no ids."""
     random = np.random.default_rng(1)
+    duration_s = random.lognormal(0, 1, rows)
     moments = pl.Series(1_793_610_000_000_000_000 + (random.random(rows) * HOUR_NS).astype(np.int64))
     return pl.DataFrame(
         {
             "start": pl.from_epoch(moments, time_unit="ns").dt.replace_time_zone("UTC"),
-            "duration_s": random.lognormal(0, 1, rows).round(6),
-            "first_token_s": (random.random(rows) / 2).round(6),
+            "duration_s": duration_s.round(6),
+            "first_token_s": (random.random(rows) * duration_s).round(6),
             "caller": "gateway",
             "callee": random.choice(["retriever", "reranker", "generator"], rows),
             "route": "/v1/chat/completions",
