@@ -19,15 +19,16 @@ from meshslo.analysis.policy.versions import has_field
 from . import Document, Emission
 from .access_envoy import access_documents, unexpressed_access
 from .fields import (
+    ENVOY_ASSIGNMENT,
     ENVOY_BREAKERS,
     ENVOY_CONNECT,
-    ENVOY_LACKS,
     ENVOY_OUTLIERS,
     ENVOY_UNASKED,
     ENVOY_UNENFORCED,
     put,
     unexpressed,
 )
+from .locality_envoy import lacking, set_localities
 from .plan import NAME_PREFIX, CalleePolicy, Plan, RoutePolicy, Wanted, route_regex, strip_comments
 
 BUDGET_INTERVAL_S: Final = 10.0
@@ -49,8 +50,9 @@ class EnvoyEmitter:
             documents = tuple(document for document in patched if document is not None)
         else:
             documents = tuple(_skeleton(callee, plan) for callee in plan.callees)
-        lacking = [item for policy in plan.callees for item in unexpressed(policy, ENVOY_LACKS)]
-        return Emission((*documents, *access_documents(plan)), (*unexpressed_access(plan), *lacking))
+        bodies = [m.body for name, text in plan.manifests.items() for m in load_editable(text, name) if _is_envoy(m)]
+        lacks = [item for policy in plan.callees for item in unexpressed(policy, lacking(policy, bodies))]
+        return Emission((*documents, *access_documents(plan)), (*unexpressed_access(plan), *lacks))
 
 
 def _patched(name: str, text: str, plan: Plan) -> Document | None:
@@ -81,6 +83,7 @@ def _patch(manifest: Manifest, policy: CalleePolicy, plan: Plan) -> bool:
     for cluster in find_clusters(manifest.body):
         if first_label(str(cluster.get("name", ""))) == policy.callee and (policy.budget or policy.others):
             set_cluster(cluster, policy, plan)
+            set_localities(manifest.body, cluster, policy.others)
             touched = True
     return touched
 
@@ -197,7 +200,7 @@ def set_cluster(cluster: Any, policy: CalleePolicy, plan: Plan) -> None:
         _threshold(cluster)["retry_budget"] = dict(_budget(policy.budget, plan))
     if any(name in ENVOY_BREAKERS for name in policy.others):
         put(_threshold(cluster), policy.others, ENVOY_BREAKERS)
-    put(cluster, policy.others, ENVOY_CONNECT)
+    put(cluster, policy.others, ENVOY_CONNECT | ENVOY_ASSIGNMENT)
     is_new = "outlier_detection" not in cluster
     if put(cluster, policy.others, ENVOY_OUTLIERS) and "outlier_detection" in cluster:
         outliers = cluster["outlier_detection"]

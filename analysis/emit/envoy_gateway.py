@@ -16,6 +16,8 @@ from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document, Emission
 from .access import GATEWAY_API as ACCESS
+from .failover_ai_gateway import SETTING as PROVIDERS
+from .failover_ai_gateway import ai_routes
 from .fields import GATEWAY_API as LATER
 from .fields import Path, put, unexpressed
 from .plan import CalleePolicy, Plan, RoutePolicy, Wanted, not_expressible
@@ -49,7 +51,7 @@ CONCURRENCY: Final = (
     "Envoy Gateway's budget has no interval: it is a share of the requests active at that moment, and with long streams it "
     "admits many more retries than the same share of calls"
 )
-SHARES: Final = {
+LACKS: Final = {
     **dict.fromkeys(
         ("failure_percentage_minimum_hosts", "failure_percentage_request_volume"),
         "Envoy Gateway has failurePercentageThreshold alone. The closest are Envoy's own 5 pods with 50 answers each in an "
@@ -65,8 +67,16 @@ SHARES: Final = {
         "Envoy Gateway has no field for success rate and leaves Envoy's own on (1.9 deviations, 5 pods with 100 answers each): "
         "where failures are rare, one alone ejects a healthy pod. The closest is an EnvoyPatchPolicy on the cluster",
     ),
+    "failover_cluster": (
+        "Envoy Gateway has a Backend with fallback: true, beside the Service in backendRefs; the other cluster's host is not "
+        "known here. The closest is that, written by hand: without the ejection in the policy no call ever gets there"
+    ),
+    "overprovisioning": (
+        "Envoy Gateway has no field for it, and Envoy's own 140 holds: a place that bears less is overloaded before calls "
+        "leave it. The closest is a limit of the calls at a time (recommend breakers)"
+    ),
 }
-"""Ejection by shares of failures: why the policy does not hold a setting of it."""
+"""Why the policies do not hold a setting of a callee."""
 
 
 class EnvoyGatewayEmitter:
@@ -76,7 +86,8 @@ class EnvoyGatewayEmitter:
 
     def emit(self, plan: Plan) -> Emission:
         """One file a callee."""
-        written = [policy for policy in plan.callees if policy.routes or policy.budget or set(policy.others) & set(FIELDS)]
+        holdable = {*FIELDS, PROVIDERS}
+        written = [policy for policy in plan.callees if policy.routes or policy.budget or set(policy.others) & holdable]
         missing = [item for policy in plan.callees for item in _unexpressed(policy, plan)]
         return Emission(
             tuple(_document(policy, plan) for policy in written),
@@ -86,8 +97,10 @@ class EnvoyGatewayEmitter:
 
 def _document(policy: CalleePolicy, plan: Plan) -> Document:
     parent = {"group": ROUTES, "kind": "Gateway", "name": plan.settings.gateway}
+    routes = [(RoutePolicy(None, None, {}), route) for route in ai_routes(policy, plan, parent)]
+    routes += http_routes(policy, plan, parent)
     bodies: list[dict[str, Any]] = []
-    for wanted, route in http_routes(policy, plan, parent) or http_routes(_only_rest(policy), plan, parent):
+    for wanted, route in routes or http_routes(_only_rest(policy), plan, parent):
         bodies.append(route)
         if spec := _spec(wanted, policy, plan):
             bodies.append(_policy(route["metadata"], spec))
@@ -100,12 +113,14 @@ def _only_rest(policy: CalleePolicy) -> CalleePolicy:
     return CalleePolicy(policy.callee, (RoutePolicy(None, None, {}),), policy.budget, policy.others)
 
 
-def _policy(metadata: Mapping[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
+def _policy(route: Mapping[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
+    """A policy of the name of its route, and in its namespace."""
+    metadata = {key: route[key] for key in ("name", "namespace") if key in route}
     target = {"group": ROUTES, "kind": "HTTPRoute", "name": metadata["name"]}
     return {
         "apiVersion": f"{reader.GROUP}/v1alpha1",
         "kind": "BackendTrafficPolicy",
-        "metadata": dict(metadata),
+        "metadata": metadata,
         "spec": {"targetRefs": [target], **spec},
     }
 
@@ -174,8 +189,8 @@ def _unexpressed(policy: CalleePolicy, plan: Plan) -> list[Recommendation]:
     for wanted in policy.budget.values():
         miss(wanted, CONCURRENCY if has_field("envoy-gateway", BUDGET, running) else OLD_BUDGET)
     for setting, wanted in policy.others.items():
-        if setting not in FIELDS:
-            miss(wanted, SHARES.get(setting) or LATER[wanted.items[0].kind])
+        if setting not in FIELDS and setting != PROVIDERS:
+            miss(wanted, LACKS.get(setting) or LATER[wanted.items[0].kind])
     return [*missing.values(), *unexpressed(policy, {"hedge": LATER["hedge"]})]
 
 

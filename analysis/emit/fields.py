@@ -62,16 +62,38 @@ ISTIO_LACKS: Final = {
         "closest is the caller's own code"
     ),
     **dict.fromkeys(_SHARES, _BY_SHARE),
+    "failover_provider": (
+        "Istio's priorities are among the endpoints of one host; another provider has a host, a key and model names of its "
+        "own. The closest is AIGatewayRoute's backendRefs[].priority; in one ServiceEntry with both, each would get the "
+        "other's key"
+    ),
+    "overprovisioning": (
+        "Istio has no field for it, and Envoy's own 140 holds: a place that bears less is overloaded before calls leave it. "
+        "The closest is a limit of the calls at a time (recommend breakers)"
+    ),
 }
 """Why Istio's policies do not hold a setting, or a kind of setting, the closest there is, and its danger."""
 
-ENVOY_LACKS: Final = {
-    "locality": (
-        "zones and weights stand with the endpoints, which a control plane hands to Envoy (EDS). The closest is that control "
-        "plane's own policy (Istio: DestinationRule localityLbSetting)"
-    ),
+_ZONES: Final = (
+    "zones and weights stand with the endpoints, which a control plane hands to Envoy (EDS), or in a bootstrap that names the "
+    "proxy's zone (node.locality) and that of each group of endpoints. The closest is that control plane's own policy (Istio: "
+    "DestinationRule localityLbSetting)"
+)
+_PLACES: Final = (
+    "priorities stand with the endpoints, which a control plane hands to Envoy (EDS), or in a bootstrap whose groups of "
+    "endpoints name the place as region, zone or sub_zone. The closest is an aggregate cluster of one cluster for each place, "
+    "whose ejections are counted apart: either place can be out as a whole"
+)
+ENVOY_PLACES: Final = {
+    "locality_failover_priority": _ZONES,
+    "locality_distribute": _ZONES,
+    "failover_cluster": _PLACES,
+    "failover_provider": _PLACES,
 }
-"""The same of Envoy."""
+"""The same of Envoy where a bootstrap does not say where its endpoints are."""
+
+ENVOY_ASSIGNMENT: Final[dict[str, Path]] = {"overprovisioning": ("load_assignment", "policy", "overprovisioning_factor")}
+"""Setting -> field of a cluster, beside its endpoints."""
 
 LINKERD: Final = {
     "connect": "Linkerd's connect timeout is the proxy's (1 s unless its environment says otherwise), for all services alike",
@@ -85,7 +107,10 @@ LINKERD: Final = {
         "max_ejection_percent: all pods can be out at once"
     ),
     "locality": "Linkerd has no weights between zones. The closest is the Service's spec.trafficDistribution, all or nothing",
-    "failover": "Linkerd sends calls to a second backend of an HTTPRoute only where the first has no endpoint at all",
+    "failover": (
+        "Linkerd has no priorities. The closest is a second backendRef of an HTTPRoute, or a federated Service: both get their "
+        "share of the calls all the time, and one is left out where it has no endpoint that is ready, not where it answers 503"
+    ),
     "hedge": "Linkerd cannot send a second call beside the first. The closest is the caller's own code",
 }
 """The same of Linkerd."""
@@ -107,7 +132,10 @@ GATEWAY_API: Final = {
         "the Gateway API knows no zones. The closest is the Service's spec.trafficDistribution, all or nothing, or the "
         "implementation's own policy (Istio: DestinationRule localityLbSetting)"
     ),
-    "failover": "the Gateway API has weights and no priorities. The closest is AIGatewayRoute's backendRefs[].priority",
+    "failover": (
+        "the Gateway API has weights and no priorities. The closest is AIGatewayRoute's backendRefs[].priority, or a second "
+        "backendRef with a weight: it gets that share all the time, and no more of it while the first one fails"
+    ),
     "hedge": "the Gateway API cannot send a second call beside the first. The closest is the caller's own code",
 }
 """The same of the Gateway API."""

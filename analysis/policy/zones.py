@@ -1,12 +1,20 @@
-"""Weights between zones as one text, the value of `locality_distribute`: per cent of each zone's calls to each zone."""
+"""Localities: their levels, and weights between zones as one text, the value of `locality_distribute`."""
 
 from collections.abc import Mapping
+from typing import Final
 
 Weights = Mapping[str, Mapping[str, int]]
 
+LEVELS: Final = {
+    "topology.kubernetes.io/region": "region",
+    "topology.kubernetes.io/zone": "zone",
+    "topology.istio.io/subzone": "sub_zone",
+}
+"""Label of a node -> the part of Envoy's locality that holds it, widest first."""
+
 
 def write_weights(weights: Weights) -> str:
-    """The text of weights; `parse_weights` is the inverse.
+    """The text of weights: per cent of each zone's calls to each zone; `parse_weights` is the inverse.
 
     >>> write_weights({"a": {"a": 70, "b": 30}, "b": {"b": 100}})
     'a>a=70,a>b=30,b>b=100'

@@ -223,8 +223,7 @@ class _Run:
         self, setting: str, value: Value | None, status: Status, reason: str, effect: Mapping[str, Effect] | None = None
     ) -> Recommendation:
         known = SETTINGS[setting]
-        placed = self.observed.deployed.find(setting, self.target.callee)
-        current = None if placed is None else Current(placed.value, placed.unit, placed.source)
+        current = self._current(setting)
         calls = 0 if self.places is None else self.places.calls.height
         cut = 0 if self.places is None else int(self.places.calls["outcome"].is_in(["timeout", "cancelled"]).sum())
         same = current is not None and value is not None and _same(current.value, value)
@@ -241,6 +240,14 @@ class _Run:
             evidence=Evidence(calls or seen_by_one(self.observed.calls, self.target.hop), cut, self.observed.window_s),
             effect=dict(effect or {}),
         )
+
+
+    def _current(self, setting: str) -> Current | None:
+        """What is deployed for the callee, or for the preferred place, whose name an AI gateway's backend has."""
+        names = (self.target.callee, *(() if self.places is None else self.places.names[:1]))
+        found = (self.observed.deployed.find(setting, name) for name in names)
+        placed = next((each for each in found if each is not None), None)
+        return None if placed is None else Current(placed.value, placed.unit, placed.source)
 
 
 def _same(now: Value, wanted: Value) -> bool:

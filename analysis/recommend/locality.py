@@ -16,7 +16,7 @@ import polars as pl
 from meshslo.analysis.concurrency import sweep
 from meshslo.analysis.ejection.unlike import Slow, slow_pods
 from meshslo.analysis.policy.settings import SETTINGS
-from meshslo.analysis.policy.zones import Weights, write_weights
+from meshslo.analysis.policy.zones import Weights, parse_weights, write_weights
 from meshslo.analysis.quantile import calls_needed
 from meshslo.analysis.zones import DAY_S, zone_pairs
 
@@ -215,12 +215,22 @@ class _Run:
             target=self.target,
             current=current,
             proposed=None if value is None else Proposed(value, known.unit),
-            status="keep" if current is not None and current.value == value else status,
+            status="keep"
+            if current is not None and value is not None and _same(setting, str(current.value), value)
+            else status,
             confidence=self.observed.config.objectives.confidence,
             reason=reason,
             evidence=Evidence(seen, 0, self.observed.window_s),
             effect=dict(effect or {}),
         )
+
+
+def _same(setting: str, now: str, wanted: str) -> bool:
+    """Whether what is deployed does the same; one proxy's own configuration has the weights of its own zone alone."""
+    if setting != "locality_distribute":
+        return now == wanted
+    every = parse_weights(wanted)
+    return all(every.get(zone) == parts for zone, parts in parse_weights(now).items())
 
 
 def _crossing_ratio(calls: Mapping[str, Mapping[str, float]]) -> float:

@@ -11,6 +11,8 @@ from meshslo.analysis.policy.manifest import Manifest
 from meshslo.analysis.policy.node import child, entries, first_label
 from meshslo.analysis.policy.values import Placed, defaults_of
 
+from .envoy_places import read_places
+
 BUDGET_PERCENT: Final = 20.0
 MIN_RETRY_CONCURRENCY: Final = 3
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -57,6 +59,7 @@ def read_cluster(manifest: Manifest, cluster: Any) -> ClusterRule:
     # The first of a priority is the one that holds.
     threshold = next((t for t in thresholds if t.get("priority", "DEFAULT") == "DEFAULT"), None)
     found = [*_breakers(manifest, cluster, threshold), *_budget(manifest, threshold), *_outliers(manifest, cluster)]
+    found += read_places(manifest, cluster)
     connect = manifest.seconds(cluster, "connect_timeout")
     place = defaults_of("Envoy", manifest.place(cluster, "connect_timeout"))
     found.append(("connect_timeout", connect or Placed(CONNECT_TIMEOUT_S, "s", place)))

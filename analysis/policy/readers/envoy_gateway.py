@@ -104,12 +104,24 @@ class Policies:
             place = defaults_of("Envoy Gateway", holder.place(found.rule if breaker is None else breaker, key))
             given = None if breaker is None else holder.amount(breaker, key)
             yield setting, given or Placed(default, "1", place)
+        yield from _order(found)
         if policy is not None:
             yield from _budget(policy)
             yield from _outliers(policy)
             connect = policy.seconds(child(policy.spec, "timeout", "tcp"), "connectTimeout")
             if connect is not None:
                 yield "connect_timeout", connect
+
+
+def _order(found: FoundRule) -> Iterator[tuple[str, Placed]]:
+    """Backends in order where their priorities differ, which those of an AIGatewayRoute alone have."""
+    refs = entries(found.rule, "backendRefs")
+    ranks = [
+        (float(rank.value) if (rank := found.manifest.amount(ref, "priority")) else 0.0, str(ref.get("name"))) for ref in refs
+    ]
+    if len({rank for rank, _ in ranks}) > 1:
+        names = ",".join(name for _, name in sorted(ranks, key=lambda pair: pair[0]))
+        yield "failover_provider", Placed(names, "names", found.manifest.place(found.rule, "backendRefs"))
 
 
 def _attached(policies: list[Manifest], found: FoundRule) -> Manifest | None:

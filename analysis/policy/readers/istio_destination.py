@@ -31,6 +31,9 @@ OUTLIERS: Final = {
     "maxEjectionPercent": ("max_ejection_percent", "percent", 10),
     "minHealthPercent": ("min_health_percent", "percent", 0),
 }
+CLUSTER: Final = "topology.istio.io/cluster="
+"""A label with a value in `failoverPriority`: endpoints of that cluster come first, whoever calls."""
+
 OUTLIER_TIMES: Final = {"interval": ("interval", 10.0), "baseEjectionTime": ("base_ejection_time", 30.0)}
 """Fields of `outlierDetection`: the setting, its unit, and what holds where the block is there and the field is not."""
 
@@ -77,9 +80,12 @@ def _pool(manifest: Manifest, policy: Any) -> Iterator[tuple[str, Placed]]:
 def _locality(manifest: Manifest, policy: Any) -> Iterator[tuple[str, Placed]]:
     """Priorities, or weights between zones; a locality is REGION/ZONE/SUBZONE, and its zone is what is compared."""
     locality = child(policy, "loadBalancer", "localityLbSetting")
-    if labels := scalars(locality, "failoverPriority"):
-        place = manifest.place(locality, "failoverPriority")
-        yield "locality_failover_priority", Placed(",".join(labels), "names", place)
+    place, labels = manifest.place(locality, "failoverPriority"), scalars(locality, "failoverPriority")
+    clusters = [label.removeprefix(CLUSTER) for label in labels if label.startswith(CLUSTER)]
+    if clusters:
+        yield "failover_cluster", Placed(",".join(clusters), "names", place)
+    if own := [label for label in labels if not label.startswith(CLUSTER)]:
+        yield "locality_failover_priority", Placed(",".join(own), "names", place)
     if entries(locality, "distribute"):
         weights = {
             _zone(each.get("from")): dict(_parts(manifest, child(each, "to"))) for each in entries(locality, "distribute")
