@@ -8,8 +8,8 @@ from typing import Any
 def seconds_text(seconds: float | None) -> str:
     """A duration to two or three significant digits, in the unit that suits it.
 
-    >>> [seconds_text(s) for s in (0.0, 0.00432, 0.0432, 0.432, 8.123, 75.0, 4000.0, None)]
-    ['0 s', '4.3 ms', '43 ms', '432 ms', '8.1 s', '75 s', '67 min', '-']
+    >>> [seconds_text(s) for s in (0.0, 0.00432, 0.0432, 0.432, 8.123, 75.0, 4000.0, 50_000.0, None)]
+    ['0 s', '4.3 ms', '43 ms', '432 ms', '8.1 s', '75 s', '67 min', '14 h', '-']
     """
     if seconds is None or math.isnan(seconds):
         return "-"
@@ -17,7 +17,9 @@ def seconds_text(seconds: float | None) -> str:
         return "0 s"
     if seconds < 0.9995:
         return _digits(seconds * 1e3, "ms") if seconds >= 0.9995e-3 else _digits(seconds * 1e6, "µs")
-    return _digits(seconds, "s") if seconds < 999.5 else _digits(seconds / 60.0, "min")
+    if seconds < 599.5:
+        return _digits(seconds, "s")
+    return _digits(seconds / 60.0, "min") if seconds < 35_970.0 else _digits(seconds / 3600.0, "h")
 
 
 def _digits(number: float, unit: str) -> str:

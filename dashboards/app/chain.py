@@ -5,6 +5,7 @@ from typing import Any, Final
 import polars as pl
 import streamlit as st
 
+from meshslo.analysis.recommend.words import share
 from meshslo.dashboards.commands.chain import caveats
 from meshslo.dashboards.figures import call_graph, path_shares, quantile_dots
 from meshslo.dashboards.frames import GROUP, hop_rows, labelled, quantile_table
@@ -27,7 +28,7 @@ def render(view: View) -> None:
     _headline(everything)
     draw(call_graph(hop_rows(everything)), GRAPH, clicked=_clicked)
     st.caption("Beside each hop: calls and p99 of their whole duration. Click a triangle to see that hop alone.")
-    report = view.report(["hop"])
+    report = along(view.report(["hop"]))
     st.subheader("How long each hop takes")
     draw(quantile_dots(labelled(report, ["hop"]), GROUP, "duration of the whole call"), "dots")
     table(quantile_table(report, ["hop"]), "hops")
@@ -58,7 +59,7 @@ def _paths(view: View) -> None:
     else:
         draw(path_shares(shares), "path_shares")
     table(path_table(found, way), "paths")
-    slowest = "" if shares.is_empty() else f"The picture: the slowest {shares['slower'][0]:.0%} of them. "
+    slowest = "" if shares.is_empty() else f"The picture: the slowest {share(shares['slower'][0])} of them. "
     st.caption(
         f"{way.traces:,} traces of {way_text(way)}. {slowest}On path: while nothing that ends later runs beside it, calls "
         f"inside included; own: without these. {sentences(caveats(found))}"
@@ -79,8 +80,20 @@ def _headline(report: pl.DataFrame) -> None:
     for row in rows.iter_rows(named=True):
         text = quantile_text(row)
         value, _, interval = ("?", "", text) if row["value_s"] is None else text.partition(" (")
-        shown.append((f"p{100 * row['q']:g}", value, interval.rstrip(")")))
+        shown.append((f"p{100 * row['q']:g}", value, interval.rstrip(")") or "cuts hide the rest"))
     cards(shown)
+
+
+def along(report: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a report by hop in the order in which a request passes the hops, from the way in on."""
+    ends = sorted({hop.partition(">")[::2] for hop in report["hop"].drop_nulls()})
+    reached = {INGRESS: 0}
+    for depth in range(1, len(ends) + 1):
+        further = {callee for caller, callee in ends if reached.get(caller) == depth - 1}
+        reached |= {callee: depth for callee in sorted(further) if callee not in reached}
+    depths = {">".join(pair): reached.get(pair[0], len(ends)) for pair in ends}
+    depth_of = pl.col("hop").replace_strict(depths, default=len(ends), return_dtype=pl.Int64)
+    return report.sort(depth_of, "hop", maintain_order=True)
 
 
 def _clicked() -> None:

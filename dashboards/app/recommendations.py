@@ -13,11 +13,11 @@ from meshslo.analysis.recommend.recommendation import Effect
 from meshslo.analysis.recommend.words import share
 from meshslo.dashboards.figures import still_running
 from meshslo.dashboards.frames import GROUP, curves, labelled, largest
-from meshslo.dashboards.text import amount_text
+from meshslo.dashboards.text import amount_text, seconds_text
 
 from . import Page
 from .download import NOT_FOR_SOME, policies
-from .drawing import draw, table
+from .drawing import draw, list_to_pick_from, sentences
 from .latency import MOST_LINES
 from .price import closely
 from .view import View
@@ -88,21 +88,30 @@ def _list(items: Sequence[Recommendation]) -> None:
         format_func=lambda status: f"{NAMES[status]} ({counts[status]})",
         key="statuses",
     )
-    rows = [_row(item) for item in items if item.status in chosen]
-    table(pl.DataFrame(rows, schema=_ROW), "recommendations", wide=("reason",))
+    shown = [item for item in items if item.status in chosen]
+    frame = pl.DataFrame([_row(item) for item in shown], schema=_ROW)
+    # A column that says "all" in each line says nothing.
+    silent = [key for key in ("route", "model") if frame.filter(pl.col(key) != ALL).is_empty()]
+    row = list_to_pick_from(frame.drop(silent), "recommendations", wide=("reason",))
+    if row is None:
+        st.caption("Mark a line at its left to read its reason in full, and what it rests on.")
+    else:
+        _evidence(shown[row])
 
+
+ALL: Final = "all"
 
 _ROW: Final = pl.Schema(
-    dict.fromkeys(("hop", "model", "setting", "now", "proposed", "effect", "reason", "status", "route"), pl.String())
-    | {"calls": pl.Int64(), "confidence": pl.String()}
+    dict.fromkeys(("hop", "route", "model", "setting", "now", "proposed", "effect", "status", "confidence"), pl.String())
+    | {"calls": pl.Int64(), "reason": pl.String()}
 )
 
 
 def _row(item: Recommendation) -> dict[str, object]:
     return {
         "hop": item.target.hop,
-        "route": item.target.route or "all",
-        "model": item.target.model or "all",
+        "route": item.target.route or ALL,
+        "model": item.target.model or ALL,
         "setting": item.setting,
         "status": NAMES[item.status],
         "now": "-" if item.current is None else amount_text(item.current.value, item.current.unit),
@@ -114,13 +123,25 @@ def _row(item: Recommendation) -> dict[str, object]:
     }
 
 
+def _evidence(item: Recommendation) -> None:
+    """The reason of one recommendation, and the calls, the window and the estimate behind it."""
+    found = item.evidence
+    told = [f"{found.calls:,} calls, {found.censored:,} of them cut, over {seconds_text(found.window_s)}"]
+    if found.estimate is not None and SETTINGS[item.setting].unit == "s":
+        low, high = ("?" if end is None else seconds_text(end) for end in (found.low, found.high))
+        told.append(f"estimate {seconds_text(found.estimate)} ({low} to {high}), {share(item.confidence)} confidence")
+    st.markdown(f"**{item.setting}** of {item.target}, **{NAMES[item.status]}**: {item.reason}.")
+    st.caption(sentences(told))
+
+
 def _effect(name: str, effect: Effect) -> str:
-    """A quantity before and after; "at most" where only the limit of it is known."""
-    before, after = _amount(name, effect.before), _amount(name, effect.after)
+    """A quantity before, where it is known, and after; "at most" where only the limit of it is known."""
+    before = "" if effect.before is None else f"{_amount(name, effect.before)} → "
+    after = _amount(name, effect.after)
     if effect.after_high is not None:
         bound = f"at most {_amount(name, effect.after_high)}"
         after = bound if effect.after is None else f"{after} ({bound})"
-    return f"{EFFECTS[name]} {before} → {after}"
+    return f"{EFFECTS[name]} {before}{after}"
 
 
 def _amount(name: str, value: float | None) -> str:
@@ -145,8 +166,13 @@ def _timeout(view: View, timeouts: Sequence[Recommendation]) -> None:
 
 
 def _most_telling(timeouts: Sequence[Recommendation]) -> int:
-    """Where to begin: a total timeout that ought to change, else any that ought to, else the first."""
-    return min(range(len(timeouts)), key=lambda n: (timeouts[n].status not in WORTH, timeouts[n].setting != "total_timeout"))
+    """Where to begin: a timeout whose price is known, best a total one that is deployed; else what is there to explore."""
+
+    def told(place: int) -> tuple[bool, bool, bool, bool]:
+        item = timeouts[place]
+        return item.status != "change", item.status != "explore", item.current is None, item.setting != "total_timeout"
+
+    return min(range(len(timeouts)), key=told)
 
 
 def _downloads(view: View) -> None:

@@ -26,6 +26,9 @@ ICON: Final = (
 )
 """A curve and the timeout that cuts it, drawn here: Streamlit would fetch an icon by name from elsewhere."""
 
+LESS_AIR: Final = "<style>.stMainBlockContainer { padding: 2.5rem 3rem 4rem; }</style>"
+"""Streamlit leaves a tenth of the first screen empty above a page."""
+
 REFRESH_S: Final = 10
 
 FILES_WENT: Final = (OSError, pl.exceptions.ComputeError)
@@ -44,6 +47,7 @@ def pages() -> list[Page]:
 def run(start: Start) -> None:
     """Draw the dashboard: called anew for every click of a reader."""
     st.set_page_config(page_title="meshslo", page_icon=ICON, layout="wide")
+    st.html(LESS_AIR)
     if not gate.passed(start):
         return
     _seed()

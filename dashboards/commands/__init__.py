@@ -20,4 +20,9 @@ class Command:
 
     def register(self, app: typer.Typer) -> None:
         """Add the command to `app`."""
-        app.command(self.name or self.function.__name__.rstrip("_"))(self.function)
+        app.command(self.name or self.function.__name__.rstrip("_"), help=self._help())(self.function)
+
+    def _help(self) -> str:
+        """The docstring, a line a paragraph: a terminal narrower than the source breaks lines anew."""
+        paragraphs = (self.function.__doc__ or "").split("\n\n")
+        return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from meshslo.analysis.canary import Arms, Canary
-    from meshslo.analysis.canary.verdict import Duration, Judged
 
 _Baseline = Annotated[str, typer.Option("--baseline", help="The version in use, or COLUMN=VALUE, such as model=llama-70b.")]
 _Candidate = Annotated[str, typer.Option("--candidate", help="The version to judge, in the same form.")]
@@ -104,35 +103,16 @@ def _write(found: "Canary", arms: "Arms", wanted: tuple[str, Path, Path | None, 
 
 def show(found: "Canary", console: "Console", *, arms: "Arms", quantile: float) -> None:
     """Print the measures as a table, then the verdict."""
-    from meshslo.analysis.canary.verdict import WORDS
     from meshslo.dashboards import tables
+    from meshslo.dashboards.resilience import verdict_table
 
-    table = tables.table(console)
-    name = f"p{100 * quantile:g}"
-    for head in ("measure", f"{arms.baseline} {name}", f"{arms.candidate} {name}", "more of them", "may be", ""):
-        table.add_column(head)
-    for each in found.measures:
-        more = f"{each.difference:+.2%} ({each.low:+.2%} to {each.high:+.2%})"
-        margin = f"< {each.margin:+.1%}"
-        table.add_row(WORDS[each.name], _span(each.baseline), _span(each.candidate), more, margin, _standing(each))
-    tables.show(console, table)
+    rows = verdict_table(found, quantile)
+    named = {name: name.replace("baseline", arms.baseline).replace("candidate", arms.candidate) for name in rows.columns}
+    tables.show(console, tables.of_frame(console, rows.rename(named)))
     calls = f"{found.baseline_calls:,} calls of {arms.baseline}, {found.candidate_calls:,} of {arms.candidate}"
     said = found.verdict.replace("_", " ")
     then = f"next weight {found.next_weight} %" if found.verdict != "hold" else f"stay at {found.weight} %"
     console.print(f"{said.upper()}, {then}: {found.reason}. ({calls}.)", markup=False, highlight=False)
-
-
-def _standing(each: "Judged") -> str:
-    return each.standing if each.needs_calls is None else f"open: ~{each.needs_calls:,} more"
-
-
-def _span(side: "Duration | None") -> str:
-    from meshslo.dashboards.text import seconds_text
-
-    if side is None or (side.value_s is None and side.low_s is None):
-        return "-"
-    low, high = (seconds_text(limit) for limit in (side.low_s, side.high_s))
-    return f"{seconds_text(side.value_s)} ({low} to {'?' if side.high_s is None else high})"
 
 
 COMMAND = Command(canary)

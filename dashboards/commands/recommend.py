@@ -1,5 +1,6 @@
 """`meshslo recommend`: the settings that the observed calls justify, and the policies that hold them."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -33,6 +34,9 @@ _As = Annotated[
 _Version = Annotated[
     str | None, typer.Option("--mesh-version", help="Release that policies are for, 1.29.2; else the mesh's newest stable one.")
 ]
+_All = Annotated[
+    bool, typer.Option("--all", help="Show what stays, and what is not known yet, as well; JSON and CSV always do.")
+]
 _Since = Annotated[str | None, typer.Option("--since", help="Learn from calls since: 24h, 7d, or 2026-11-02T09:00:00Z.")]
 _Until = Annotated[str | None, typer.Option("--until", help="Learn from calls before, in the same forms.")]
 
@@ -55,12 +59,14 @@ def recommend(
     check: _Check = None,
     since: _Since = None,
     until: _Until = None,
+    every: _All = False,
     output: FormOption = "table",
 ) -> None:
     """Say which timeouts, retries, breakers and other settings calls justify, how sure that is, and what it costs.
 
     Each answer is change, explore (a cap hides the tail: set this to see it), keep, not identifiable (so many more
-    calls are needed) or not expressible (no field of the mesh does it). With --emit the values are written as policies,
+    calls are needed) or not expressible (no field of the mesh does it); the table shows the first two, and counts the others
+    unless --all is given. With --emit the values are written as policies,
     on top of the manifests given with --current; --emit-as diff says what changes in those. With --check it exits 1 where
     calls since break an earlier promise.
 
@@ -83,15 +89,16 @@ def recommend(
     with working("looking at calls"):
         calls = open_store(store)
         advice = calls.recommend(kind or [], config=settings, deployed=deployed, since=window[0], until=window[1])
+    say = show if every or not advice.to_do.items else partial(show_to_do, where="--all shows them all, each with its reason.")
     if emit is None:
-        put(advice, show, output, out)
+        put(advice, say, output, out)
         return
     emission = _emission(advice, emit, emit_as, settings, manifests)
     if out is None:
         typer.echo("".join(document.text for document in emission.documents), nl=False)
         return
     _write(emission, emit, out)
-    put(advice.with_answers(emission.unexpressed), show, output)
+    put(advice.with_answers(emission.unexpressed), say, output)
 
 
 def _judge(path: Path, observed: "Observed", output: Form, file: Path | None) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -13,12 +13,18 @@ from meshslo.dashboards.text import quantile_text, seconds_text, share_text
 from . import Command
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
     from rich.table import Table
 
     from meshslo.analysis.api import CallStore
     from meshslo.analysis.config import Config
     from meshslo.analysis.report import Report
+
+
+KEYS_WIDTH: Final = 21
+"""Characters: so much room the figures leave to the keys in a pipe."""
 
 
 def report(
@@ -45,6 +51,10 @@ def report(
     config: Annotated[
         Path | None, typer.Option("--config", help="Limits of routes, tenants, models; meshslo.toml here, if there is one.")
     ] = None,
+    current: Annotated[
+        list[Path] | None,
+        typer.Option("--current", help="With --html: manifests in use, files or folders (repeat); else values are inferred."),
+    ] = None,
     output: FormOption = "table",
     out: FileOption = None,
     html: Annotated[
@@ -63,11 +73,14 @@ def report(
     quantile lies beyond what any timer let through.
 
     Example: meshslo report --store ./meshslo-store --by hop,model --phase first_token --quantile 0.99 --since 24h
-    A page to mail: meshslo report --by hop,model --html report.html
+    A page to mail: meshslo report --by hop,model --html report.html --config meshslo.toml --current k8s/
     """
     from meshslo.analysis.api import open_store
     from meshslo.dashboards.inputs import keys_in, moment, read_config
+    from meshslo.telemetry.errors import BadConfigError
 
+    if current and html is None:
+        raise BadConfigError("--current is for the recommendations of --html: add it, or ask `meshslo recommend --current`")
     settings = read_config(config)
     calls, window = open_store(store, limits=settings.limits), {"since": moment(since), "until": moment(until)}
     with working("counting calls"):
@@ -78,20 +91,25 @@ def report(
             **window,
             vantage=vantage,  # type: ignore[arg-type]  # checked there
         )
-        page = None if html is None else _page(calls, answer, settings, window)
+        page = None if html is None else _page(calls, answer, settings, current or [], window)
     if page is None:
         put(answer, show, output, out)
     else:
         write(page, html)
 
 
-def _page(calls: "CallStore", answer: "Report", settings: "Config", window: "dict[str, datetime | None]") -> str:
+def _page(
+    calls: "CallStore", answer: "Report", settings: "Config", current: "Sequence[Path]", window: "dict[str, datetime | None]"
+) -> str:
     from meshslo.analysis.answer import require
 
     require("plotly", "a page with pictures")
+    from meshslo.analysis.policy.deployed import read_deployed
     from meshslo.dashboards.html_report import Asked, report_page
+    from meshslo.dashboards.inputs import read_manifests
 
-    return report_page(Asked(calls, answer, settings, **window))
+    deployed = read_deployed(read_manifests(current), model_header=settings.emit.model_header)
+    return report_page(Asked(calls, answer, settings, deployed, **window))
 
 
 def show(answer: "Report", console: "Console") -> None:
@@ -131,9 +149,22 @@ def _table(answer: "Report", keys: list[str], console: "Console") -> "Table":
     for _, rows in answer.frame.group_by(["vantage", *answer.by], maintain_order=True):
         first = rows.row(0, named=True)
         values = [_value(row) for row in rows.iter_rows(named=True)]
-        names = [Name("\n".join(first[key] or "-" for key in keys))] if keys else []
+        names = [Name(_packed([first[key] or "-" for key in keys]))] if keys else []
         shown.add_row(*names, f"{first['calls']:,}", _endings(first), *values)
     return shown
+
+
+def _packed(values: "Sequence[str]") -> str:
+    r"""Values of keys under each other, several on a line where they are short.
+
+    >>> _packed(["gateway>generator", "/v1/chat", "large", "acme", "client"])
+    'gateway>generator\n/v1/chat / large\nacme / client'
+    """
+    lines: list[str] = []
+    for value in values:
+        joined = f"{lines[-1]} / {value}" if lines else value
+        lines[-1:] = [joined] if len(joined) <= KEYS_WIDTH else [*lines[-1:], value]
+    return "\n".join(lines)
 
 
 def _endings(row: dict[str, Any]) -> str:

@@ -9,8 +9,11 @@ from .callers import who_calls_whom
 from .chain import call_graph
 from .differences import differences
 from .endings import endings
+from .evidence import evidence, shares_over_time
 from .heat import heat_map
+from .load import in_progress, load_curve
 from .path_shares import path_shares
+from .pods import ejections
 from .promises import promises
 from .quantiles import over_time, quantile_dots
 from .rates import rate_dots, rate_text
@@ -19,6 +22,7 @@ from .theme import AXES
 from .timeouts import timeouts
 from .trade_off import trade_off
 from .what_if import what_if
+from .zones import zone_matrix
 
 __all__ = [
     "AXES",
@@ -26,17 +30,23 @@ __all__ = [
     "budgets",
     "call_graph",
     "differences",
+    "ejections",
     "endings",
+    "evidence",
     "heat_map",
+    "in_progress",
+    "load_curve",
     "over_time",
     "path_shares",
     "promises",
     "quantile_dots",
     "rate_dots",
     "rate_text",
+    "shares_over_time",
     "still_running",
     "timeouts",
     "trade_off",
     "what_if",
+    "zone_matrix",
     "who_calls_whom",
 ]

@@ -7,8 +7,8 @@ from .dots import Look, dots
 from .theme import COLOURS, GREY, styled
 
 STATUS_COLOURS = {"met": COLOURS[2], "missed": COLOURS[5], "undecided": COLOURS[1]}
-LEAST = -1.0
-"""The axis ends at a budget overspent once more: how far beyond is in the text."""
+LEAST = -10.0
+"""The axis goes down to the worst budget, or to one overspent ten times more: how far beyond is in the text."""
 
 
 def budgets(standings: pl.DataFrame) -> go.Figure:
@@ -19,6 +19,7 @@ def budgets(standings: pl.DataFrame) -> go.Figure:
         text = [f"{row['estimate']:.1%} ({row['low']:.1%} to {row['high']:.1%}) left" for row in rows.iter_rows(named=True)]
         figure.add_trace(dots(rows, "estimate", (LEAST, 1.0), text, Look(status, colour, 11)))
     figure.add_vline(x=0.0, line={"color": GREY, "dash": "dash", "width": 2})
-    figure.update_xaxes(tickformat=".0%", range=[LEAST - 0.05, 1.05], title="error budget left")
+    lowest = min([-1.0, *standings["low"]])
+    figure.update_xaxes(tickformat=".0%", range=[max(lowest, LEAST) * 1.05, 1.05], title="error budget left")
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=standings["name"].to_list()[::-1])
     return styled(figure, height=130 + 34 * standings.height)

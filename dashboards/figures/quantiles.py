@@ -43,6 +43,8 @@ def quantile_dots(report: pl.DataFrame, key: str, title: str) -> go.Figure:
     by_share = colours(f"p{100 * share:g}" for share in shares)
     for share in shares:
         rows = report.filter((pl.col("q") == share) & pl.col("value_s").is_not_null())
+        # The legend takes the symbol of the first: a dot, where there is one.
+        rows = rows.sort(pl.col("status") != "ok", maintain_order=True)
         name = f"p{100 * share:g}"
         figure.add_trace(_dots(rows, key, name, by_share[name]))
     known = report.filter(pl.col("value_s").is_not_null())

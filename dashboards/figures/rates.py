@@ -1,10 +1,12 @@
 """How fast streams deliver their tokens."""
 
+from typing import Any
+
 import plotly.graph_objects as go
 import polars as pl
 
 from .quantiles import SYMBOLS
-from .theme import colours, faded, named, styled
+from .theme import colours, faded, log_axis, named, styled
 
 
 def rate_dots(rates: pl.DataFrame, key: str) -> go.Figure:
@@ -19,7 +21,8 @@ def rate_dots(rates: pl.DataFrame, key: str) -> go.Figure:
         figure.add_trace(_dots(rates.filter((pl.col("q") == share) & pl.col("tokens_per_s").is_not_null()), key, name, colour))
     names = list(dict.fromkeys(named(rates[key].to_list())))
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], type="category", title=None)
-    figure.update_xaxes(title="tokens a second", rangemode="tozero")
+    ends = [value for column in ("low", "tokens_per_s", "high") for value in rates[column]]
+    figure.update_xaxes(**log_axis(ends, "tokens a second", _number))
     return styled(figure, height=130 + 34 * len(names))
 
 
@@ -44,17 +47,23 @@ def _dots(rows: pl.DataFrame, key: str, name: str, colour: str) -> go.Scatter:
     )
 
 
-def rate_text(row: dict[str, object]) -> str:
+def rate_text(row: dict[str, Any]) -> str:
     """A rate with its interval, or what is known instead.
 
     >>> rate_text({"tokens_per_s": 31.23, "low": 29.9, "high": 32.0, "status": "ok"})
     '31.2/s (29.9 to 32)'
+    >>> rate_text({"tokens_per_s": 1234.5, "low": 1200.0, "high": None, "status": "ok"})
+    '1,234/s (1,200 to ?)'
     >>> rate_text({"tokens_per_s": None, "status": "not_identifiable", "needs_calls": 49})
     'needs 49 more streams'
     """
     if row["status"] == "not_identifiable":
         return f"needs {row['needs_calls']:,} more streams"
     if row["status"] == "at_least":
-        return f"<= {row['tokens_per_s']:.3g}/s"
-    low, high = ("?" if row[end] is None else f"{row[end]:.3g}" for end in ("low", "high"))
-    return f"{row['tokens_per_s']:.3g}/s ({low} to {high})"
+        return f"<= {_number(row['tokens_per_s'])}/s"
+    low, high = ("?" if row[end] is None else _number(row[end]) for end in ("low", "high"))
+    return f"{_number(row['tokens_per_s'])}/s ({low} to {high})"
+
+
+def _number(rate: float) -> str:
+    return f"{rate:.3g}" if rate < 999.5 else f"{rate:,.0f}"

@@ -1,7 +1,7 @@
 """Colours that everybody can tell apart, and axes that read as people speak: 4.3 ms, 0.1 %."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import plotly.graph_objects as go
@@ -22,6 +22,9 @@ OUTCOME_COLOURS: Final[Mapping[str, str]] = {
     "cancelled": "#56B4E9",
     "rejected": "#CC79A7",
 }
+
+MOST_TICKS: Final = 6
+"""More would stand in each other's way where the picture is narrow."""
 
 DASHES: Final = ("solid", "dash", "dot", "dashdot")
 
@@ -55,14 +58,18 @@ def faded(colour: str, opacity: float) -> str:
 
 def duration_axis(values_s: Iterable[float | None], title: str) -> dict[str, Any]:
     """A logarithmic axis of durations around the values, its ticks in the units that suit them."""
-    known = [value for value in values_s if value is not None and 0.0 < value < math.inf]
+    return log_axis(values_s, title, lambda tick: seconds_text(tick).replace(".0 ", " "))
+
+
+def log_axis(values: Iterable[float | None], title: str, text: Callable[[float], str]) -> dict[str, Any]:
+    """A logarithmic axis around the values, with a handful of round ticks that read as `text` has them."""
+    known = [value for value in values if value is not None and 0.0 < value < math.inf]
     low, high = (min(known), max(known)) if known else (0.001, 1.0)
     bottom, top = math.log10(low) - 0.08, math.log10(high) + 0.08
     if top - bottom < 0.5:
         bottom, top = bottom - 0.2, top + 0.2
     ticks = _ticks(bottom, top)
-    text = [seconds_text(tick).replace(".0 ", " ") for tick in ticks]
-    return {"type": "log", "range": [bottom, top], "tickvals": ticks, "ticktext": text, "title": title}
+    return {"type": "log", "range": [bottom, top], "tickvals": ticks, "ticktext": [*map(text, ticks)], "title": title}
 
 
 def share_axis(title: str, lowest: float) -> dict[str, Any]:
@@ -98,9 +105,10 @@ def named(values: Sequence[object]) -> list[str]:
 
 def _ticks(bottom: float, top: float) -> list[float]:
     """Round numbers in the range of exponents, a handful."""
-    for parts in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
-        ticks = [part * 10.0**power for power in range(math.floor(bottom), math.ceil(top) + 1) for part in parts]
-        inside = [tick for tick in ticks if bottom <= math.log10(tick) <= top]
-        if len(inside) >= 4:
-            return inside
-    return inside
+    powers = range(math.floor(bottom), math.ceil(top) + 1)
+    choices = [
+        [tick for power in powers for part in parts if bottom <= math.log10(tick := part * 10.0**power) <= top]
+        for parts in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
+    ]
+    few = [ticks for ticks in choices if len(ticks) <= MOST_TICKS]
+    return max(few, key=len) if few else choices[0]

@@ -10,6 +10,7 @@ import polars as pl
 
 from meshslo.analysis.api import CallStore
 from meshslo.analysis.config import Config
+from meshslo.analysis.policy.deployed import Deployed
 from meshslo.analysis.recommend import Recommendations
 from meshslo.analysis.report import Report, report
 from meshslo.analysis.rollup import Rollup
@@ -47,11 +48,12 @@ class Window(TypedDict):
 
 @dataclass(frozen=True)
 class Asked:
-    """The store, the report that was asked for, and the window and config that all else is answered with."""
+    """The store, the report that was asked for, and what all else is answered with: config, manifests in use, window."""
 
     store: CallStore
     report: Report
     config: Config
+    deployed: Deployed | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -173,8 +175,8 @@ def _streams(asked: Asked) -> Part:
 
 def _to_do(asked: Asked) -> Shown:
     """What is to be set, in picture and words; the other answers are counted."""
-    advice = asked.store.recommend(config=asked.config, **asked.window)
-    say = partial(show_to_do, where="`meshslo recommend` shows them all, each with its reason.")
+    advice = asked.store.recommend(config=asked.config, deployed=asked.deployed, **asked.window)
+    say = partial(show_to_do, where="`meshslo recommend --all` shows them all, each with its reason.")
     return Shown(advice, Presenter(Recommendations, say, lambda every: shown(every.to_do).drawn()))
 
 

@@ -1,5 +1,7 @@
 """What holds for every command."""
 
+from itertools import pairwise
+
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -17,6 +19,14 @@ def test_help_teaches_with_an_example(name: str) -> None:
     result = CliRunner().invoke(APP, [name, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
     assert f"meshslo {name}" in result.output
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_fills_its_lines_in_a_narrower_terminal(name: str) -> None:
+    told = CliRunner().invoke(APP, [name, "--help"], env={"COLUMNS": "100", "TERMINAL_WIDTH": "100"}).output
+    prose = [line.strip() for line in told.partition("╭")[0].splitlines()]
+    broken = [(line, after) for line, after in pairwise(prose) if line and after and len(f"{line} {after.split()[0]}") < 97]
+    assert broken == []
 
 
 def test_every_command_file_is_registered() -> None:

@@ -54,6 +54,11 @@ def test_a_lower_bound_is_an_open_triangle_without_an_upper_end() -> None:
     assert list(dot.text) == [">= 1.0 s"]
 
 
+def test_the_legend_shows_a_dot_where_there_is_one() -> None:
+    (dots,) = quantile_dots(rows({"status": "at_least"}, {"hop": "c>d"}), "hop", "duration").data
+    assert list(zip(dots.y, dots.marker.symbol, strict=True)) == [("c>d", "circle"), ("a>b", "triangle-right-open")]
+
+
 def test_what_is_not_identifiable_has_no_dot_but_keeps_its_line() -> None:
     figure = quantile_dots(rows({}, {"hop": "c>d"} | UNKNOWN), "hop", "duration")
     assert list(figure.data[0].y) == ["a>b"]
@@ -149,6 +154,8 @@ def test_an_axis_holds_its_values_and_names_some(values_s: list[float]) -> None:
     assert all(low <= math.log10(value) <= high for value in values_s)
     assert len(axis["tickvals"]) == len(axis["ticktext"]) >= 1
     assert len(set(axis["ticktext"])) == len(axis["ticktext"])
+    # Seven or more names would stand in each other's way, but for an axis over so many powers of ten.
+    assert len(axis["tickvals"]) <= max(6, high - low + 1)
 
 
 def test_shares_read_as_per_cent() -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,24 @@ from typer.testing import CliRunner
 
 from meshslo.analysis import CallStore, from_calls
 from meshslo.analysis.config import Config
+from meshslo.analysis.policy.deployed import read_deployed
 from meshslo.dashboards.cli import build
 from meshslo.dashboards.html_report import Asked, Part, page, report_page
+from meshslo.telemetry.errors import BadConfigError
 from tests.support.browser import chromium, complaints, found, wait
 from tests.support.calls import make_call, make_calls
 from tests.support.dashboard import filled
 from tests.support.scenes import chain_calls
 from tests.support.series import make_histogram, make_series
 
+ENVOY = """\
+virtual_hosts:
+  - name: generator
+    domains: ["*"]
+    routes:
+      - match: {prefix: /}
+        route: {cluster: generator, timeout: 6s}
+"""
 TITLES = (
     "The chain",
     "Quantiles: duration of the whole call, by hop, model",
@@ -72,6 +83,13 @@ def test_its_figures_are_those_of_the_report(text: str) -> None:
     assert sorted(dots) == sorted(known["value_s"])
 
 
+def test_what_is_deployed_is_told_from_what_is_inferred() -> None:
+    store = from_calls(chain_calls(400, cap_s=6.0))
+    asked = Asked(store, store.report(by=["hop"]), Config())
+    assert "generator.yaml:6" not in report_page(asked)
+    assert "generator.yaml:6" in report_page(replace(asked, deployed=read_deployed({"generator.yaml": ENVOY})))
+
+
 def test_nothing_is_loaded_from_elsewhere(text: str) -> None:
     markup = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
     assert not re.findall(r'(?:src|href)="(?!#)', markup)
@@ -108,6 +126,11 @@ def test_a_page_has_its_title_once_in_the_tab_and_once_above() -> None:
     text = page("a < b", ["c & d"], [Part("e", html="<p>f</p>\n")])
     assert text.count("a &lt; b") == 2
     assert "<p>c &amp; d</p>" in text
+
+
+def test_manifests_without_a_page_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadConfigError, match="--current is for the recommendations of --html"):
+        CliRunner().invoke(build(), ["report", "--current", str(tmp_path)], catch_exceptions=False)
 
 
 def test_the_command_writes_the_file(tmp_path: Path) -> None:

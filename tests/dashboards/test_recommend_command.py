@@ -62,6 +62,16 @@ def test_the_table_fits_a_pipe_and_numbers_its_reasons(store: Path, config: Path
     assert "retry_attempts" not in result.stdout
 
 
+def test_what_is_not_to_be_set_is_counted_unless_all_is_asked_for(store: Path, config: Path) -> None:
+    arguments = ("--store", store, "--config", config)
+    answers = parse_recommendations(run(*arguments, "--output", "json").stdout)
+    short, whole = run(*arguments).stdout, run(*arguments, "--all").stdout
+    assert 0 < len(answers.to_do.items) < len(answers.items)
+    assert [text.count(". [MS") for text in (short, whole)] == [len(answers.to_do.items), len(answers.items)]
+    assert f"{len(answers.items)} answers: " in short
+    assert "--all shows them all" in short
+
+
 def test_json_reads_back(store: Path, config: Path) -> None:
     result = run("--store", store, "--config", config, "--output", "json")
     advice = parse_recommendations(result.stdout)
