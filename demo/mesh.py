@@ -1,5 +1,6 @@
 """The mesh as it stands at the start: one Envoy in front of each service, with the mistakes that people make."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -56,13 +57,11 @@ class Proxy:
         """Envoy's static configuration."""
         return {
             "node": {"id": f"{self.service}-proxy-0", "cluster": self.service},
-            "admin": {"address": _address(self.admin_port)},
-            "layered_runtime": {
-                "layers": [{"name": "tracing", "static_layer": {"tracing.opentelemetry.flush_interval_ms": 500}}]
-            },
+            "admin": {"address": address(self.admin_port)},
+            "layered_runtime": SPANS_TOGETHER,
             "static_resources": {
-                "listeners": [{"name": self.service, "address": _address(self.port), "filter_chains": [self._filters()]}],
-                "clusters": [self._callee(), _cluster("collector", (Endpoint(self.collector_port),))],
+                "listeners": [{"name": self.service, "address": address(self.port), "filter_chains": [self._filters()]}],
+                "clusters": [self._callee(), cluster("collector", (Endpoint(self.collector_port),))],
             },
         }
 
@@ -79,28 +78,11 @@ class Proxy:
             "stat_prefix": self.service,
             # A client sees a cut HTTP/1.1 stream when its connection closes: at once, not after Envoy's second of grace.
             "delayed_close_timeout": "0.02s",
-            "tracing": self._tracing(),
+            "tracing": tracing(self.service, self.collector_port),
             "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
             "route_config": {"name": self.service, "virtual_hosts": [self._host()]},
         }
         return {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-
-    def _tracing(self) -> dict[str, Any]:
-        uri = {"uri": f"http://127.0.0.1:{self.collector_port}/v1/traces", "cluster": "collector", "timeout": "30s"}
-        tracer = {
-            "@type": f"{API}.config.trace.v3.OpenTelemetryConfig",
-            "service_name": self.service,
-            "http_service": {"http_uri": uri},
-        }
-        return {
-            "verbose": True,
-            "spawn_upstream_span": True,
-            "custom_tags": [
-                {"tag": "tenant.id", "request_header": {"name": "x-tenant-id"}},
-                {"tag": "gen_ai.request.model", "request_header": {"name": "x-model"}},
-            ],
-            "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": tracer},
-        }
 
     def _host(self) -> dict[str, Any]:
         route = ROUTES[self.service]
@@ -135,7 +117,7 @@ class Proxy:
             "common_http_protocol_options": {"idle_timeout": "60s"},
         }
         return {
-            **_cluster(self.service, self.endpoints),
+            **cluster(self.service, self.endpoints),
             "connect_timeout": "1s",
             # Istio's default: as good as no limit. Envoy's own would be 3 retries at a time.
             "circuit_breakers": {"thresholds": [{"max_retries": 4294967295}]},
@@ -143,12 +125,45 @@ class Proxy:
         }
 
 
-def _cluster(name: str, endpoints: tuple[Endpoint, ...]) -> dict[str, Any]:
+SPANS_TOGETHER: Final = {
+    "layers": [
+        {
+            "name": "tracing",
+            "static_layer": {"tracing.opentelemetry.flush_interval_ms": 500, "tracing.opentelemetry.min_flush_spans": 100},
+        }
+    ]
+}
+"""Envoy's runtime with spans sent every half second; by default each five are a request, and a busy collector falls behind."""
+
+
+def tracing(service: str, collector_port: int, tags: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """A listener's tracing under the name of its service: tenant and model by header, and further tags."""
+    uri = {"uri": f"http://127.0.0.1:{collector_port}/v1/traces", "cluster": "collector", "timeout": "30s"}
+    tracer = {
+        "@type": f"{API}.config.trace.v3.OpenTelemetryConfig",
+        "service_name": service,
+        "http_service": {"http_uri": uri},
+    }
+    return {
+        "verbose": True,
+        "spawn_upstream_span": True,
+        "custom_tags": [
+            {"tag": "tenant.id", "request_header": {"name": "x-tenant-id"}},
+            {"tag": "gen_ai.request.model", "request_header": {"name": "x-model"}},
+            *tags,
+        ],
+        "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": tracer},
+    }
+
+
+def cluster(name: str, endpoints: tuple[Endpoint, ...]) -> dict[str, Any]:
+    """A cluster of these endpoints."""
     places = [
-        {"endpoint": {"address": _address(endpoint.port)}, "load_balancing_weight": endpoint.weight} for endpoint in endpoints
+        {"endpoint": {"address": address(endpoint.port)}, "load_balancing_weight": endpoint.weight} for endpoint in endpoints
     ]
     return {"name": name, "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": places}]}}
 
 
-def _address(port: int) -> dict[str, Any]:
+def address(port: int) -> dict[str, Any]:
+    """A port on loopback."""
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from meshslo.analysis.policy.deployed import EVERY
 from meshslo.analysis.policy.settings import SETTINGS
+from meshslo.analysis.recommend.callers import is_outside
 from meshslo.analysis.recommend.egress import split_hosts
 from meshslo.analysis.recommend.recommendation import Recommendation, Recommendations
 
@@ -81,9 +83,8 @@ def outwards(recommendations: Recommendations) -> tuple[Outward, ...]:
     found = []
     for item in _wanted(recommendations, "egress"):
         caller = item.target.caller
-        inside = {
-            other.target.callee for other in recommendations.items if other.target.caller == caller and other.kind != "egress"
-        }
+        called = {other.target.callee for other in recommendations.items if other.target.caller == caller and other is not item}
+        inside = {callee for callee in called if callee != EVERY and not is_outside(callee)}
         found.append(Outward(caller, tuple(split_hosts(str(item.wanted))), tuple(sorted(inside)), (item,)))
     return tuple(sorted(found, key=lambda outward: outward.caller))
 

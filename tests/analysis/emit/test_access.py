@@ -1,5 +1,6 @@
 """Who may call whom as policies: valid to the mesh's own schema, least privilege, dry run first, read back as what they say."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +90,22 @@ def test_a_rule_joins_who_and_what_in_one_item() -> None:
     ]
 
 
+@pytest.mark.parametrize("mesh", ["istio", "envoy"])
+def test_a_host_outside_is_no_service_inside(mesh: str) -> None:
+    """Other settings of a hop that leads outside would else let it through."""
+    timeout = replace(item("total_timeout", "1", "generator>llm.example.org"), proposed=Proposed(1.0, "s"))
+    emission = emit(mesh, Recommendations(items=(*ADVICE.items, timeout)))
+    (text,) = [document.text for document in emission.documents if document.path == "generator-egress.yaml"]
+    assert "example" not in text
+
+
 def test_enforced_it_is_no_dry_run() -> None:
     assert "annotations" not in yaml.safe_dump(bodies(emit("istio", ADVICE, settings=ENFORCED)))
     servers = [body for body in bodies(emit("linkerd", ADVICE, settings=ENFORCED)) if body["kind"] == "Server"]
     assert [server["spec"]["accessPolicy"] for server in servers] == ["deny"]
-    (rbac,) = bodies(emit("envoy", ADVICE, settings=ENFORCED))
-    assert "rules" in rbac["typed_config"]
-    assert "shadow_rules" not in rbac["typed_config"]
+    filters = bodies(emit("envoy", ADVICE, settings=ENFORCED))
+    assert len(filters) == 3
+    assert all("rules" in rbac["typed_config"] and "shadow_rules" not in rbac["typed_config"] for rbac in filters)
 
 
 def test_what_was_emitted_is_read_back() -> None:

@@ -11,12 +11,13 @@ from threading import Thread
 import httpx
 import pytest
 import yaml
+from cryptography import x509
 
 from meshslo.analysis.config import Emit
 from meshslo.analysis.emit import emit
 from meshslo.analysis.recommend import observe, recommend
+from meshslo.demo.certificates import Authority
 from tests.support.calls import make_call, make_calls
-from tests.support.certificates import Authority
 from tests.support.envoy import Envoy, bootstrap, running
 from tests.support.net import free_port
 
@@ -36,7 +37,9 @@ class Mesh:
 
     def status(self, caller: str | None, path: str, method: str) -> int:
         """The status that a caller gets."""
-        context = self.authority.client_context(caller)
+        context = ssl.create_default_context(cafile=str(self.authority.trusted))
+        if caller is not None:
+            context.load_cert_chain(*self.authority.issue(x509.UniformResourceIdentifier(caller)))
         with httpx.Client(verify=context, trust_env=False) as client:
             return client.request(method, f"https://localhost:{self.envoy.port}{path}").status_code
 
@@ -92,7 +95,7 @@ def _bootstrap(envoy: Envoy, port: int, authority: Authority) -> dict[str, objec
     made = bootstrap(envoy, [port])
     (chain,) = made["static_resources"]["listeners"][0]["filter_chains"]
     chain["filters"][0]["typed_config"]["http_filters"].insert(0, rbac)
-    chain["transport_socket"] = authority.asking_socket()
+    chain["transport_socket"] = authority.asking_socket(x509.DNSName("localhost"))
     return made
 
 
