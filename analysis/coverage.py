@@ -40,10 +40,15 @@ class Coverage:
         """Rows at all vantages together; one call counts once for each vantage that saw it."""
         return int(self.hops["calls"].sum())
 
-    def share(self, column: str, of: str = "calls") -> float | None:
-        """The share of `of` on which `column` is set, over all hops; None where there are none."""
-        whole = int(self.hops[of].sum())
-        return int(self.hops[column].sum()) / whole if whole else None
+    def share(self, column: str) -> float | None:
+        """The share of calls on which `column` is set, over all hops and vantages; None where there are none."""
+        return int(self.hops[column].sum()) / self.calls if self.calls else None
+
+    def best_share(self, column: str, of: str) -> float | None:
+        """The share of `of` on which `column` is set at the vantage of each hop that shows it best; None where there are none."""
+        shown = self.hops.filter(pl.col(of) > 0).with_columns((pl.col(column) / pl.col(of)).alias("share"))
+        best = shown.sort("share", descending=True).unique("hop", keep="first", maintain_order=True)
+        return int(best[column].sum()) / int(best[of].sum()) if best.height else None
 
 
 @dataclass(frozen=True)

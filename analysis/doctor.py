@@ -190,9 +190,11 @@ def _orphaned(seen: Coverage, _: tuple[Comparison, ...]) -> Iterator[Finding]:
 
 def _streams(seen: Coverage, _: tuple[Comparison, ...]) -> Iterator[Finding]:
     for column, name, code in (("first_token", "first token", "MS909"), ("max_gap", "longest gap", "MS910")):
-        share = seen.share(column, "streams_ok")
+        share = seen.best_share(column, "streams_ok")
         if share is not None and share < 1.0:
-            message = f"{_percent(1.0 - share)} of the streams that ended well do not show their {name}"
+            message = (
+                f"{_percent(1.0 - share)} of the streams that ended well do not show their {name}, from no side of their hop"
+            )
             remedy = "wrap them in observe_stream at one vantage; proxies see response headers only"
             yield Finding(code, "warning" if share == 0.0 else "note", "streams", message, remedy)
 

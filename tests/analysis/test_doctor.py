@@ -96,6 +96,11 @@ def test_streams_that_do_not_show_a_phase(column: str, code: str) -> None:
     assert codes(diagnose([row | {column: None} for row in healthy(10)] + healthy(390))) == {code: "note"}
 
 
+def test_a_proxy_that_sees_no_chunks_is_no_fault_where_another_side_does() -> None:
+    blind = {"first_token_s": None, "max_gap_s": None, "chunks": None}
+    assert codes(diagnose(healthy() + [row | blind for row in healthy(vantage="proxy_in")])) == {}
+
+
 def test_rows_that_repeat() -> None:
     rows = healthy(100)
     diagnosis = diagnose([*rows, *rows[:7]])
