@@ -44,7 +44,14 @@ def _draw(outputs: Sequence[dict[str, Any]]) -> None:
     pictures = [data for data in outputs if PICTURE in data]
     for number, data in enumerate(pictures):
         figure = from_json(_json(data.pop(PICTURE)))
-        data["text/html"] = to_html(figure, full_html=False, include_plotlyjs=number == 0, include_mathjax=False)
+        data["text/html"] = to_html(
+            figure,
+            # The bar of buttons would stand on the legend.
+            config={"displayModeBar": False, "responsive": True},
+            full_html=False,
+            include_plotlyjs=number == 0,
+            include_mathjax=False,
+        )
 
 
 def _json(picture: dict[str, Any]) -> str:
