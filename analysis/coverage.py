@@ -45,7 +45,7 @@ class Coverage:
         return int(self.hops[column].sum()) / self.calls if self.calls else None
 
     def best_share(self, column: str, of: str) -> float | None:
-        """The share of `of` on which `column` is set at the vantage of each hop that shows it best; None where there are none."""
+        """The share of `of` on which `column` is set, at the vantage of each hop that shows it best; None without any."""
         shown = self.hops.filter(pl.col(of) > 0).with_columns((pl.col(column) / pl.col(of)).alias("share"))
         best = shown.sort("share", descending=True).unique("hop", keep="first", maintain_order=True)
         return int(best[column].sum()) / int(best[of].sum()) if best.height else None
