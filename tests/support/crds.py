@@ -25,7 +25,7 @@ def schemas(*folder: str) -> dict[tuple[str, str], dict[str, Any]]:
     """(apiVersion, kind) -> schema with unknown fields closed, of every CRD file in a folder."""
     found = {}
     for path in sorted(_folder(*folder).glob("*.yaml")):
-        for crd in yaml.safe_load_all(path.read_text()):
+        for crd in yaml.load_all(path.read_text(), yaml.CSafeLoader):
             if crd and crd.get("kind") == "CustomResourceDefinition":
                 for version in crd["spec"]["versions"]:
                     key = (f"{crd['spec']['group']}/{version['name']}", crd["spec"]["names"]["kind"])
