@@ -9,7 +9,7 @@ import typer
 from meshslo.dashboards.commands import Command
 from meshslo.telemetry.errors import MeshsloError
 
-NEEDS = ("envoy", "fastapi", "httpx", "plotly")
+NEEDS = ("cryptography", "envoy", "fastapi", "httpx", "plotly")
 
 
 def demo(
@@ -21,7 +21,8 @@ def demo(
     scenario: Annotated[
         str | None,
         typer.Option(
-            help="Instead, one thing that goes wrong: overloaded-generator, broken-replica, slow-replica, bad-canary."
+            help="Instead, one thing that goes wrong: overloaded-generator, broken-replica, slow-replica, bad-canary, "
+            "zone-loss, provider-outage, rogue-caller, unapproved-endpoint."
         ),
     ] = None,
 ) -> None:
@@ -41,9 +42,8 @@ def demo(
         raise MeshsloError(f"the demo needs {', '.join(missing)}: pip install 'meshslo[demo]'")
     if scenario is not None:
         from .scenarios import scenario_of
-        from .scenarios.play import play
 
-        if not play(scenario_of(scenario), out / scenario, quick=quick):
+        if not scenario_of(scenario).play(out / scenario, quick=quick):
             raise typer.Exit(1)
         return
     from dataclasses import replace

@@ -95,7 +95,7 @@ class Demo:
                 cut += seen.ending == "cut"
                 bars.update(bar, advance=1, description=f"run '{name}': {cut} cut")
 
-            return run_load(self.plan, self.town.url, self.settings.deadline_s, ended)
+            return run_load(self.plan, [self.town.url], self.settings.deadline_s, ended)
 
     def _arrived(self, since: datetime) -> pl.DataFrame:
         """The run's calls, once every request, attempt and served call is in the store, or has not come in `ARRIVAL_S`."""

@@ -37,16 +37,16 @@ class Played:
     lag_s: float
 
 
-def run_load(plan: Sequence[Ask], base_url: str, deadline_s: float, on_end: Callable[[Seen], None]) -> Played:
-    """Send every request at its time; returns when the last has ended. `on_end` is told of each."""
-    return asyncio.run(_watched(plan, base_url, deadline_s, on_end))
+def run_load(plan: Sequence[Ask], urls: Sequence[str], deadline_s: float, on_end: Callable[[Seen], None]) -> Played:
+    """Send every request at its time, to the `urls` in turn; returns when the last has ended. `on_end` is told of each."""
+    return asyncio.run(_watched(plan, urls, deadline_s, on_end))
 
 
-async def _watched(plan: Sequence[Ask], base_url: str, deadline_s: float, on_end: Callable[[Seen], None]) -> Played:
+async def _watched(plan: Sequence[Ask], urls: Sequence[str], deadline_s: float, on_end: Callable[[Seen], None]) -> Played:
     lags_s: list[float] = []
     watch = asyncio.create_task(_lags(lags_s))
     try:
-        seen = await _play(plan, base_url, deadline_s, on_end)
+        seen = await _play(plan, urls, deadline_s, on_end)
     finally:
         watch.cancel()
     return Played(seen, sorted(lags_s)[int(0.99 * len(lags_s))] if lags_s else 0.0)
@@ -60,29 +60,29 @@ async def _lags(lags_s: list[float], every_s: float = 0.05) -> None:
         lags_s.append(time.monotonic() - asleep_s - every_s)
 
 
-async def _play(plan: Sequence[Ask], base_url: str, deadline_s: float, on_end: Callable[[Seen], None]) -> list[Seen]:
+async def _play(plan: Sequence[Ask], urls: Sequence[str], deadline_s: float, on_end: Callable[[Seen], None]) -> list[Seen]:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
     began_s = time.monotonic()
 
     async def one(client: httpx.AsyncClient, ask: Ask) -> Seen:
         await asyncio.sleep(max(0.0, began_s + ask.at_s - time.monotonic()))
-        seen = await _ask(client, ask)
+        seen = await _ask(client, urls[ask.number % len(urls)], ask)
         on_end(seen)
         return seen
 
-    async with httpx.AsyncClient(base_url=base_url, timeout=deadline_s, limits=limits) as client, asyncio.TaskGroup() as group:
+    async with httpx.AsyncClient(timeout=deadline_s, limits=limits) as client, asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(client, ask)) for ask in plan]
     return [task.result() for task in tasks]
 
 
-async def _ask(client: httpx.AsyncClient, ask: Ask) -> Seen:
+async def _ask(client: httpx.AsyncClient, url: str, ask: Ask) -> Seen:
     began_s = time.monotonic()
     status: list[int] = []
     tokens = 0
     ending: Ending = "failed"
     try:
         async with asyncio.timeout(ask.leaves_s):
-            tokens = await _answer(client, ask, status)
+            tokens = await _answer(client, url, ask, status)
         ending = "ok" if tokens else _ending(status[0])
     except (TimeoutError, httpx.TimeoutException):
         ending = "left"  # impatient, or the deadline has passed
@@ -92,10 +92,10 @@ async def _ask(client: httpx.AsyncClient, ask: Ask) -> Seen:
     return Seen(ask, ending, time.monotonic() - began_s, status[0] if status else None, tokens)
 
 
-async def _answer(client: httpx.AsyncClient, ask: Ask, status: list[int]) -> int:
+async def _answer(client: httpx.AsyncClient, url: str, ask: Ask, status: list[int]) -> int:
     """Tokens of the whole answer, 0 for a bad status; raises httpx.TransportError where the answer breaks off."""
     headers = {"x-tenant-id": ask.tenant, "x-model": ask.model}
-    async with client.stream("POST", CHAT, json=_body(ask), headers=headers) as response:
+    async with client.stream("POST", url + CHAT, json=_body(ask), headers=headers) as response:
         status.append(response.status_code)
         pieces = [piece async for piece in response.aiter_raw()]
     if not response.is_success:

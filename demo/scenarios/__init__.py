@@ -8,6 +8,8 @@ again under them.
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 import polars as pl
 
@@ -18,7 +20,20 @@ from meshslo.telemetry.errors import BadInputError
 from .figures import Figures
 from .street import Stand
 
-__all__ = ["Evidence", "Mended", "Scenario", "scenario_of", "scenarios"]
+__all__ = ["Evidence", "Mended", "Playable", "Scenario", "scenario_of", "scenarios"]
+
+
+class Playable(Protocol):
+    """What every scenario can do; `Scenario` is one of replicas in trouble, `guarded.Guarded` one of who may call whom."""
+
+    @property
+    def name(self) -> str:
+        """What it is called on the command line."""
+        ...
+
+    def play(self, folder: Path, *, quick: bool = False) -> bool:
+        """Run it into `folder`, shortened where asked; True where the second run is better, as it is meant to be."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -49,15 +64,23 @@ class Scenario:
     holds: Callable[[Figures, Figures], bool]
     weights: Mapping[str, int] = field(default_factory=dict)
     """Per cent of the calls for each version, where they are told apart; none: one cluster of all replicas."""
+    zones: tuple[str, ...] = ()
+    """Zones that callers are in, each with a proxy of their own; none: the proxy is the replicas'."""
+
+    def play(self, folder: Path, *, quick: bool = False) -> bool:
+        """See `play.play`."""
+        from .play import play
+
+        return play(self, folder, quick=quick)
 
 
-def scenarios() -> dict[str, Scenario]:
+def scenarios() -> dict[str, Playable]:
     """Every scenario there is, by name."""
-    found: list[Scenario] = list(members(sys.modules[__name__], "SCENARIO"))  # type: ignore[arg-type]  # what ends so is one
+    found: list[Playable] = list(members(sys.modules[__name__], "SCENARIO"))  # type: ignore[arg-type]  # what ends so is one
     return {scenario.name: scenario for scenario in found}
 
 
-def scenario_of(name: str) -> Scenario:
+def scenario_of(name: str) -> Playable:
     """The scenario of a name; BadInputError names those there are."""
     every = scenarios()
     if name not in every:

@@ -1,4 +1,4 @@
-"""What scenarios have in common: recommendations of one kind from the calls, and the bootstrap that holds them."""
+"""What scenarios have in common: recommendations from the calls, and the bootstrap that holds them."""
 
 from meshslo.analysis.config import Config
 from meshslo.analysis.emit import emit
@@ -9,10 +9,10 @@ from meshslo.dashboards.text import amount_text
 from . import Evidence, Mended
 
 
-def advise(evidence: Evidence, kind: str) -> Mended:
-    """The recommendations of a kind, put into the bootstrap in use."""
-    observed = observe(evidence.calls.lazy(), Config(), read_deployed(evidence.manifests))
-    found = recommend(observed, [kind])
+def advise(evidence: Evidence, *kinds: str, config: Config | None = None) -> Mended:
+    """The recommendations of these kinds, put into the bootstraps in use."""
+    observed = observe(evidence.calls.lazy(), config, read_deployed(evidence.manifests))
+    found = recommend(observed, kinds)
     emitted = emit("envoy", found, manifests=evidence.manifests).documents
     manifests = dict(evidence.manifests) | {document.path: document.text for document in emitted}
     return Mended(manifests, tuple(sentence(item) for item in found.items))

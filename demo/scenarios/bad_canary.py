@@ -39,7 +39,7 @@ SCENARIO = Scenario(
     stands=(
         Stand("generator-0"),
         Stand("generator-1"),
-        Stand("generator-2", "v2", {"fails_ratio": 1 / 3, "slow_factor": 1.5}),
+        Stand("generator-2", "v2", trouble={"fails_ratio": 1 / 3, "slow_factor": 1.5}),
     ),
     load=load,
     mend=mend,

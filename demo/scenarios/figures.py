@@ -10,6 +10,7 @@ from rich.console import Console
 from meshslo.analysis.interval import wilson
 from meshslo.analysis.quantile import Quantile
 from meshslo.analysis.survival import LifeTable
+from meshslo.analysis.zones import zone_pairs
 from meshslo.dashboards import tables
 from meshslo.dashboards.text import seconds_text, share_text
 from meshslo.demo.load import Seen
@@ -28,6 +29,8 @@ class Figures:
     first_token_p95: Quantile
     by_pod: Mapping[str, int]
     by_version: Mapping[str, int]
+    by_provider: Mapping[str, int]
+    by_zones: Mapping[str, int]
     lag_s: float
 
     @property
@@ -42,7 +45,7 @@ class Figures:
 
 def measure(name: str, seen: Sequence[Seen], calls: pl.DataFrame, lag_s: float) -> Figures:
     """The figures of a run from its users and from its calls, rows of all vantages."""
-    served, refused = calls.filter(vantage="server"), calls.filter(vantage="proxy_in", outcome="rejected")
+    served, refused = calls.filter(vantage="server"), calls.filter(pl.col("vantage") != "server", outcome="rejected")
     waits = served.filter(outcome="ok")["first_token_s"].drop_nulls()
     whole = sum(one.ending == "ok" for one in seen)
     return Figures(
@@ -55,6 +58,8 @@ def measure(name: str, seen: Sequence[Seen], calls: pl.DataFrame, lag_s: float) 
         first_token_p95=LifeTable.from_durations(waits.to_numpy()).quantile(0.95),
         by_pod=_counted(served, "pod"),
         by_version=_counted(served, "version"),
+        by_provider=_counted(served.filter(pl.col("provider").is_not_null()), "provider"),
+        by_zones=_counted(zone_pairs(calls.lazy()).select(way=pl.concat_str("from_zone", pl.lit(" to "), "to_zone")), "way"),
         lag_s=lag_s,
     )
 
@@ -77,9 +82,12 @@ def show(runs: Sequence[Figures], console: Console) -> None:
         "first token, p95": [_wait(run.first_token_p95) for run in runs],
         "calls by pod": [_names(run.by_pod) for run in runs],
         "calls by version": [_names(run.by_version) for run in runs],
+        "calls by provider": [_names(run.by_provider) for run in runs],
+        "calls by zone": [_names(run.by_zones) for run in runs],
     }
     for name, cells in rows.items():
-        table.add_row(name, *cells)
+        if any(cells):
+            table.add_row(name, *cells)
     tables.show(console, table)
 
 

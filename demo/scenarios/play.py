@@ -3,10 +3,10 @@
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 import polars as pl
 
@@ -18,7 +18,7 @@ from meshslo.demo.processes import DemoError, Processes
 
 from . import Evidence, Scenario
 from .figures import Figures, measure, show
-from .street import BOOTSTRAP, Street, as_text
+from .street import BOOTSTRAP, Street
 
 MARK: Final = ".meshslo-scenario"
 """A file that says whose folder it is, so that only an earlier scenario's results are ever removed."""
@@ -32,51 +32,62 @@ def play(scenario: Scenario, folder: Path, *, quick: bool = False) -> bool:
 
     Raises DemoError naming the part that failed. Every child has ended on return, whatever happened.
     """
-    _prepare(folder)
+    prepare(folder)
     say = err().print
     say(f"{scenario.name}: {scenario.story}")
     with Processes(folder / "logs") as processes:
-        street = Street.plan(processes, folder, scenario.stands, scenario.weights)
+        street = Street.plan(processes, folder, scenario.stands, scenario.weights, scenario.zones)
         street.start()
         asks = scenario.load(quick)
-        text = as_text(street.bootstrap())
+        texts = street.bootstraps()
         say(f"run 1 of 2: {len(asks):,} requests without protection")
-        before, calls = _run(street, "before", text, asks)
-        mended = scenario.mend(Evidence(calls, {BOOTSTRAP: text}))
+        before, calls = _run(street, "before", texts, asks)
+        mended = scenario.mend(Evidence(calls, texts))
         for reason in mended.reasons:
             out().print(reason, markup=False, highlight=False)
         say("run 2 of 2: the same requests under what follows from it")
-        after, _ = _run(street, "after", mended.manifests[BOOTSTRAP], asks)
-    return _conclude(scenario, folder, (before, after))
+        after, _ = _run(street, "after", mended.manifests, asks)
+    show((before, after), out())
+    return conclude(scenario.name, folder, (before, after), holds=scenario.holds(before, after))
 
 
-def _run(street: Street, name: str, text: str, asks: Sequence[Ask]) -> tuple[Figures, pl.DataFrame]:
-    street.run_proxy(text)
-    (street.folder / f"{name}.yaml").write_text(text)
+def _run(street: Street, name: str, texts: Mapping[str, str], asks: Sequence[Ask]) -> tuple[Figures, pl.DataFrame]:
+    street.run_proxies(texts)
+    for file, text in texts.items():
+        (street.folder / (f"{name}.yaml" if file == BOOTSTRAP else f"{name}-{file}")).write_text(text)
     since = datetime.now(UTC)
-    played = run_load(asks, street.url, DEADLINE_S, lambda _: None)
-    calls = _arrived(street, since, len(asks))
+    played = run_load(asks, street.urls, DEADLINE_S, lambda _: None)
+    there = {street.vantage: len(asks), "server": street.served()}
+    calls = arrived(
+        street, since, lambda calls: all(calls.filter(vantage=name).height >= count for name, count in there.items())
+    )
     return measure(name, played.seen, calls, played.lag_s), calls
 
 
-def _arrived(street: Street, since: datetime, requests: int) -> pl.DataFrame:
-    """The run's calls, once every request and served call is in the store; DemoError where they do not come."""
+def arrived(street: Street, since: datetime, is_whole: Callable[[pl.DataFrame], bool]) -> pl.DataFrame:
+    """The calls since then, once they are whole; DemoError where that does not come."""
     deadline = time.monotonic() + ARRIVAL_S
     while True:
         street.processes.check()
         calls = open_store(street.store).scan(since, None).collect()
-        there = dict(calls.group_by("vantage").len().iter_rows())
-        if there.get("proxy_in", 0) >= requests and there.get("server", 0) >= street.served():
+        if is_whole(calls):
             return calls
         if time.monotonic() > deadline:
-            raise DemoError(f"of {requests} requests {there.get('proxy_in', 0)} came to {street.store} in {ARRIVAL_S:g} s")
+            raise DemoError(f"the run's calls did not all come to {street.store} in {ARRIVAL_S:g} s; {calls.height} did")
         time.sleep(0.5)
 
 
-def _conclude(scenario: Scenario, folder: Path, runs: tuple[Figures, Figures]) -> bool:
-    show(runs, out())
-    holds = scenario.holds(*runs)
-    summary = {"scenario": scenario.name, "holds": holds, "runs": [run.to_dict() for run in runs]}
+class Run(Protocol):
+    """The figures of a run."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The run as `scenario.json` has it."""
+        ...
+
+
+def conclude(name: str, folder: Path, runs: Sequence[Run], *, holds: bool) -> bool:
+    """Write scenario.json, and say whether the second run is better."""
+    summary = {"scenario": name, "holds": holds, "runs": [run.to_dict() for run in runs]}
     (folder / "scenario.json").write_text(json.dumps(summary, indent=2) + "\n")
     err().print(
         f"{'better, as meant' if holds else 'NOT better as meant'}; store, bootstraps and scenario.json are in {folder}"
@@ -84,7 +95,7 @@ def _conclude(scenario: Scenario, folder: Path, runs: tuple[Figures, Figures]) -
     return holds
 
 
-def _prepare(folder: Path) -> None:
+def prepare(folder: Path) -> None:
     """An empty folder, or an earlier scenario's without its results; DemoError for any other, which is left alone."""
     mark = folder / MARK
     foreign = sorted(path.name for path in folder.iterdir()) if folder.exists() and not mark.exists() else []

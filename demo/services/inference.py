@@ -21,6 +21,7 @@ class Trouble:
     slots: float = 30
     slow_factor: float = 1.0
     fails_from_s: float = 0.0
+    fails_until_s: float = 1e9
     fails_ratio: float = 0.0
 
 
@@ -47,7 +48,9 @@ def build(desk: Desk) -> FastAPI:
         desk.counts["calls"] += 1
         call = current_call()
         call.set(model=asked.model, streaming=True)
-        if desk.elapsed_s() >= trouble.fails_from_s and dice.random() < trouble.fails_ratio:
+        if desk.replica.provider:
+            call.set(provider=desk.replica.provider)
+        if trouble.fails_from_s <= desk.elapsed_s() < trouble.fails_until_s and dice.random() < trouble.fails_ratio:
             raise HTTPException(503, "the model is not loaded")
         answer = TroubledAnswer(desk, slots, asked, slow_factor=trouble.slow_factor)
         return StreamingResponse(events(answer), media_type="text/event-stream")

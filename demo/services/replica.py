@@ -11,6 +11,7 @@ class Replica:
     """What a replica is told at start; `peers` are the base URLs of the proxies in front of its callees.
 
     program: the module of `services` that it runs, that of its service where it is not given; `trouble` is for it to read.
+    zone: where it runs, by its number where nothing is said; provider: whose model it serves.
     """
 
     service: str
@@ -20,6 +21,8 @@ class Replica:
     pace: float = 1.0
     program: str = ""
     version: str = ""
+    zone: str = ""
+    provider: str = ""
     trouble: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -34,8 +37,8 @@ class Replica:
 
 def process_name(replica: Replica) -> dict[str, str]:
     """Environment that names the replica's pod on every span."""
-    zone = "ab"[int(replica.name.rsplit("-", 1)[-1]) % 2]
-    names = {"k8s.pod.name": replica.name, "k8s.namespace.name": "demo", "cloud.availability_zone": f"zone-{zone}"}
+    zone = replica.zone or f"zone-{'ab'[int(replica.name.rsplit('-', 1)[-1]) % 2]}"
+    names = {"k8s.pod.name": replica.name, "k8s.namespace.name": "demo", "cloud.availability_zone": zone}
     names |= {"service.version": replica.version} if replica.version else {}
     joined = ",".join(f"{key}={value}" for key, value in names.items())
     return {**os.environ, "OTEL_RESOURCE_ATTRIBUTES": joined}

@@ -39,7 +39,10 @@ def front(envoy: Envoy, places: list[tuple[dict[str, str], list[int]]], own: dic
         {"locality": locality, "lb_endpoints": [{"endpoint": {"address": _address(port)}} for port in ports]}
         for locality, ports in places
     ]
-    body["static_resources"]["clusters"][0]["load_assignment"]["endpoints"] = groups
+    cluster = body["static_resources"]["clusters"][0]
+    cluster["load_assignment"]["endpoints"] = groups
+    # Else workers learn of a second ejection up to a second later, with others of that second.
+    cluster["common_lb_config"] = {"update_merge_window": "0s"}
     return {"front.yaml": yaml.safe_dump(body, sort_keys=False)}
 
 
