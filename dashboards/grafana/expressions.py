@@ -112,6 +112,14 @@ class Expressions:
         """Calls a second by who the caller or callee proved to be."""
         self._cannot(f"label for the {column.replace('_', ' ')}")
 
+    def unproved(self) -> str:
+        """The share of calls whose caller has no identity that is known."""
+        self._cannot("label for the caller identity")
+
+    def outside(self) -> str:
+        """Calls a second to hosts outside the mesh, by caller and host."""
+        self._cannot("label for hosts outside the mesh")
+
     def settings(self, settings: Sequence[Setting]) -> str:
         """The values, as series, of those hops that have calls."""
         self._cannot("way to draw settings", settings)

@@ -12,7 +12,7 @@ from meshslo.analysis.quantile import calls_needed
 from meshslo.dashboards.rules.document import producers
 from meshslo.telemetry.prometheus.profile import Profile
 from meshslo.telemetry.store.metrics import Measure
-from meshslo.telemetry.vocabulary import Outcome, Phase
+from meshslo.telemetry.vocabulary import UNKNOWN, Outcome, Phase
 
 from .datasources import PROMETHEUS
 from .expressions import RANGE, RATE, CannotExpressError, Expressions, Setting
@@ -140,6 +140,20 @@ class Names(Expressions):
     def identities(self, column: Literal["caller_identity", "callee_identity"]) -> str:
         """Calls a second by who the caller or callee proved to be, by the callee's side."""
         return self._outermost(lambda view: view.calls((column,)), inwards=False)
+
+    def unproved(self) -> str:
+        """The share of calls whose caller has no identity that is known, by the callee's side."""
+
+        def make(view: View) -> str:
+            whole = view.calls()
+            nobody = _only(view.calls(("caller_identity",)), "caller_identity", ("", UNKNOWN))
+            return f"(({nobody} or 0 * {whole}) / {whole}){_NUMBER}"
+
+        return self._outermost(make, inwards=False)
+
+    def outside(self) -> str:
+        """Calls a second to hosts outside the mesh, by caller and host, by the caller's side."""
+        return self._outermost(lambda view: view.summed(Ask(view.outside())))
 
     def settings(self, settings: Sequence[Setting]) -> str:
         """The values, as series, of those hops that have calls."""

@@ -1,4 +1,4 @@
-"""What meshslo's collector exports at /metrics, as a profile; and counters that no profile has a word for: tokens."""
+"""What meshslo's collector exports at /metrics, as a profile; and counters that no profile has a word for: tokens, ways out."""
 
 from collections.abc import Mapping
 from typing import Final, Literal
@@ -67,3 +67,22 @@ TOKENS: Final[Mapping[str, Mapping[Tokens, Counter]]] = {
     },
 }
 """Profile -> counters of tokens."""
+
+_INSIDE: Final = ".*[.](svc([.].*)?|local|internal|localdomain)"
+
+OUTSIDE: Final[Mapping[str, Counter]] = {
+    # Source: istio/istio.io, reference/config/metrics; a host without a ServiceEntry goes by the passthrough cluster's name.
+    "istio": Counter(
+        metric="istio_requests_total",
+        match=f'destination_service_name=~"PassthroughCluster|.*[.].*",destination_service_name!~"{_INSIDE}"',
+        labels={"callee": ("destination_service_name",)},
+    ),
+    # Source: linkerd/website, tasks/managing-egress-traffic; there are such series where an EgressNetwork is.
+    "linkerd": Counter(
+        metric="outbound_http_route_request_statuses_total",
+        match='parent_kind="EgressNetwork"',
+        labels={"caller": ("deployment", "workload", "app", "service", "job"), "callee": ("hostname",)},
+        fixed={"reporter": "outbound"},
+    ),
+}
+"""Profile -> counters of calls to hosts outside the mesh; the callee is the host."""

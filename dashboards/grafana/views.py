@@ -10,7 +10,7 @@ from meshslo.telemetry.vocabulary import UNKNOWN, VANTAGES, Phase
 
 from .datasources import Filter
 from .expressions import RATE, CannotExpressError
-from .own import OWN, TOKENS, Tokens
+from .own import OUTSIDE, OWN, TOKENS, Tokens
 from .promql import outcome_labels, quoted, selector, taken, tells_itself, with_label, with_outcome
 
 _M = TypeVar("_M", bound=Metric)
@@ -66,6 +66,11 @@ class View:
         """The counter of tokens; CannotExpressError where there is none."""
         counters = (TOKENS.get(self.profile.name) or {}).get(kind)
         return self._first(iter([counters] if counters else []), f"no counter of {kind} tokens")
+
+    def outside(self) -> Counter:
+        """The counter of calls to hosts outside the mesh; CannotExpressError where there is none."""
+        counter = OUTSIDE.get(self.profile.name)
+        return self._first(iter([counter] if counter else []), "no label for hosts outside the mesh")
 
     def summed(self, ask: Ask) -> str:
         """Rates by hop, vantage and what is asked for, as the words of the call row."""

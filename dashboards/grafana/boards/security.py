@@ -1,4 +1,4 @@
-"""Mesh security: which calls are encrypted, and who the two sides proved to be."""
+"""Mesh security: which calls are encrypted, who the two sides proved to be, and which go to hosts outside."""
 
 from meshslo.dashboards.grafana.board import Board, Panel, Query
 from meshslo.dashboards.grafana.panels import by_hop
@@ -14,7 +14,12 @@ BOARD = Board(
             "Share of calls. What a proxy cannot tell (Istio: the caller's side) counts as not known.",
             lambda names, _: [by_hop(names.encrypted())],
             "percentunit",
-            width=24,
+        ),
+        Panel(
+            "Callers that proved nothing",
+            "Share of calls without an identity of the caller: whoever reaches the callee's port can make them.",
+            lambda names, _: [by_hop(names.unproved())],
+            "percentunit",
         ),
         Panel(
             "Calls by the caller's identity",
@@ -29,6 +34,15 @@ BOARD = Board(
             lambda names, _: [Query(names.identities("callee_identity"), "{{hop}} to {{callee_identity}}")],
             "reqps",
             kind="stacked",
+        ),
+        Panel(
+            "Calls to hosts outside the mesh",
+            "Calls a second by caller and host. Istio calls every host that it does not know PassthroughCluster; Linkerd "
+            "counts those that an EgressNetwork covers. Which are approved, `meshslo security` says.",
+            lambda names, _: [Query(names.outside(), "{{hop}}")],
+            "reqps",
+            kind="stacked",
+            width=24,
         ),
     ),
 )

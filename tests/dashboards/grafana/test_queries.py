@@ -18,7 +18,7 @@ from meshslo.analysis.config import parse_config
 from meshslo.analysis.recommend import Recommendations, parse_recommendations
 from meshslo.dashboards.grafana import OWN, generate, sources
 from meshslo.dashboards.grafana.board import Advice
-from meshslo.dashboards.grafana.expressions import Expressions
+from meshslo.dashboards.grafana.expressions import CannotExpressError, Expressions
 from meshslo.dashboards.grafana.names import Names
 from meshslo.dashboards.rules.document import make_rules, producer_called
 from meshslo.telemetry.collect.call_metrics import CallMetrics
@@ -129,6 +129,13 @@ def mesh_history() -> str:
                 text += grows(f"{name}_bucket", {**labels, "le": le}, calls * twice * share)
             text += grows(f"{name}_count", labels, calls * twice)
             text += grows(f"{name}_sum", labels, calls * twice * 2000.0)
+    for host, per_step in (("api.openai.com", 30), ("PassthroughCluster", 15), ("ranker.default.svc", 90)):
+        out = {"source_canonical_service": "gateway", "destination_service_name": host, "reporter": "source"}
+        text += grows("istio_requests_total", out, per_step)
+    egress = {"parent_kind": "EgressNetwork", "parent_name": "out", "deployment": "gateway", "hostname": "api.openai.com"}
+    text += grows("outbound_http_route_request_statuses_total", egress, 45)
+    inside = {"parent_kind": "Service", "parent_name": "ranker", "deployment": "gateway", "hostname": "ranker"}
+    text += grows("outbound_http_route_request_statuses_total", inside, 60)
     cluster = {"app": "gateway", "envoy_cluster_name": "outbound|80||generator.default.svc.cluster.local"}
     text += grows("envoy_cluster_upstream_rq", {**cluster, "envoy_response_code": "200"}, 90)
     text += grows("envoy_cluster_upstream_rq", {**cluster, "envoy_response_code": "504"}, 10)
@@ -277,3 +284,18 @@ def test_istio_encryption_is_told_by_the_callees_side(prometheus: str) -> None:
         "": pytest.approx(12 / STEP_S),
         "spiffe://cluster.local/ns/default/sa/gateway": pytest.approx(188 / STEP_S),
     }
+
+
+def test_callers_that_proved_nothing_are_a_share_of_all(prometheus: str) -> None:
+    found = own(prometheus, names_of("istio").unproved(), "hop", "vantage")
+    assert found == {("gateway>generator", "destination"): pytest.approx(12 / 200)}
+
+
+def test_calls_out_of_the_mesh_are_told_by_host(prometheus: str) -> None:
+    assert own(prometheus, names_of("istio").outside(), "hop") == {
+        "gateway>api.openai.com": pytest.approx(30 / STEP_S),
+        "gateway>PassthroughCluster": pytest.approx(15 / STEP_S),
+    }
+    assert own(prometheus, names_of("linkerd").outside(), "hop") == {"gateway>api.openai.com": pytest.approx(45 / STEP_S)}
+    with pytest.raises(CannotExpressError, match="no label for hosts outside"):
+        names_of("envoy").outside()
