@@ -17,7 +17,7 @@ Role = Literal["value", "at_least", "few", "advised", "now"]
 class Query:
     """One expression and how its series are called; in a table the name of its column.
 
-    In a table `unit` is the column's, and cells from `warn_above` on are coloured.
+    In a table `unit` is the column's, and cells from `warn_above` on, or up to `warn_below`, are coloured.
     """
 
     expr: str
@@ -26,6 +26,7 @@ class Query:
     exemplar: bool = False
     unit: str | None = None
     warn_above: float | None = None
+    warn_below: float | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,10 @@ Ask = Callable[[Expressions, Advice], Sequence[Query]]
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture: what it shows and how to read it, its queries, the unit of its axis, its width of 24."""
+    """A picture: what it shows and how to read it, its queries, the unit of its axis, its width of 24.
+
+    limit: where values begin to say something else, drawn as a line. may_fall_below_0: the axis goes as far down as values do.
+    """
 
     title: str
     about: str
@@ -55,6 +59,8 @@ class Panel:
     unit: str
     kind: Kind = "lines"
     width: int = 12
+    limit: float | None = None
+    may_fall_below_0: bool = False
 
 
 @dataclass(frozen=True)

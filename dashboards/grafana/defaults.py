@@ -61,11 +61,12 @@ def _common(builder: Any, panel: Panel, queries: Sequence[Query], around: Surrou
 
 def _lines(panel: Panel, queries: Sequence[Query], around: Surroundings) -> timeseries.Panel:
     built: timeseries.Panel = (
-        _common(timeseries.Panel(), panel, queries, around, "lines")
-        .min(0)
-        .show_points(common.VisibilityMode.NEVER)
-        .line_width(2)
+        _common(timeseries.Panel(), panel, queries, around, "lines").show_points(common.VisibilityMode.NEVER).line_width(2)
     )
+    if not panel.may_fall_below_0:
+        built.min(0)
+    if panel.limit is not None:
+        _draw_limit(built, panel.limit)
     built.color_scheme(dashboards.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
     built.legend(
         commons.VizLegendOptions()
@@ -81,6 +82,13 @@ def _lines(panel: Panel, queries: Sequence[Query], around: Surroundings) -> time
         if style := [*around.datasource.naming(query.legend), *_STYLES.get(query.role, ())]:
             built.override_by_query(_ref(number), style)
     return built
+
+
+def _draw_limit(built: timeseries.Panel, limit: float) -> None:
+    """A dashed line at a value; nothing else changes its colour there."""
+    steps = [dashboard.Threshold(color="transparent"), dashboard.Threshold(color=_VERMILLION, value=limit)]
+    built.thresholds(dashboards.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(steps))
+    built.thresholds_style(commons.GraphThresholdsStyleConfig().mode(common.GraphTresholdsStyleMode.DASHED))
 
 
 def _stacked(panel: Panel, queries: Sequence[Query], around: Surroundings) -> timeseries.Panel:
@@ -112,12 +120,14 @@ def _table(panel: Panel, queries: Sequence[Query], around: Surroundings) -> tabl
 
 
 def _cell(query: Query) -> list[Override]:
-    """How a column is written, and from which value on its cells are coloured."""
+    """How a column is written, and from or up to which value its cells are coloured."""
     styles = [Override("unit", query.unit)] if query.unit else []
-    if query.warn_above is not None:
-        steps = [{"color": "transparent", "value": None}, {"color": _VERMILLION, "value": query.warn_above}]
-        styles.append(Override("thresholds", {"mode": "absolute", "steps": steps}))
-        styles.append(Override("custom.cellOptions", {"type": "color-background", "mode": "basic"}))
+    told = [(query.warn_above, ("transparent", _VERMILLION)), (query.warn_below, (_VERMILLION, "transparent"))]
+    for limit, (below, above) in told:
+        if limit is not None:
+            steps = [{"color": below, "value": None}, {"color": above, "value": limit}]
+            styles.append(Override("thresholds", {"mode": "absolute", "steps": steps}))
+            styles.append(Override("custom.cellOptions", {"type": "color-background", "mode": "basic"}))
     return styles
 
 

@@ -45,13 +45,14 @@ def slow(phase: Phase, *by: str, q: float = 0.99, settings: Sequence[str] = ()) 
             f"Share longer than the histogram can tell. Above {100 * (1 - q):.0f} % the p{q * 100:g} beside is a lower bound.",
             lambda names, _: [Query(names.beyond(phase, *by), legend(*by))],
             "percentunit",
+            limit=round(1 - q, 6),
         ),
     )
 
 
-def share(title: str, about: str, outcomes: Sequence[Outcome], *by: str) -> Panel:
-    """The share of calls that ended in one of `outcomes`."""
-    return Panel(title, about, lambda names, _: [Query(names.share(outcomes, *by), legend(*by))], "percentunit")
+def share(title: str, about: str, outcomes: Sequence[Outcome], *by: str, limit: float | None = None) -> Panel:
+    """The share of calls that ended in one of `outcomes`, with a line at `limit`."""
+    return Panel(title, about, lambda names, _: [Query(names.share(outcomes, *by), legend(*by))], "percentunit", limit=limit)
 
 
 def legend(*by: str) -> str:

@@ -40,6 +40,7 @@ BOARD = Board(
             "Cut or given up",
             "Share of calls that are only known to take longer than what was seen. Above 1 % the p99 is a lower bound.",
             ("timeout", "cancelled"),
+            limit=0.01,
         ),
         Panel(
             "Mean of the whole call",

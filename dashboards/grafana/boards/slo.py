@@ -11,7 +11,7 @@ LEFT = "meshslo:slo_budget_left:ratio"
 
 def _table(names: Expressions, _advice: Advice) -> Sequence[Query]:
     return [
-        Query(names.recorded(LEFT), "budget left", unit="percentunit"),
+        Query(names.recorded(LEFT), "budget left", unit="percentunit", warn_below=0.0),
         Query(names.recorded("meshslo:slo_broken:ratio_window"), "broke it", unit="percentunit"),
         Query(names.recorded("meshslo:slo_budget:ratio"), "may break it", unit="percentunit"),
         Query(_burn(names, "1h"), "burn 1 h", unit="short", warn_above=1.0),
@@ -34,7 +34,7 @@ BOARD = Board(
         Panel(
             "Objectives",
             "One row an objective. 100 % left is untouched, below 0 it is missed. At a burn of 1 the budget lasts exactly its "
-            "window; above that the cell is coloured.",
+            "window. Cells are coloured below 0 left and above a burn of 1.",
             _table,
             "short",
             kind="table",
@@ -45,6 +45,8 @@ BOARD = Board(
             "Share of the budget of the objective's own window, which rolls: bad calls leave it as they grow old.",
             lambda names, _: [Query(names.recorded(LEFT), "{{slo}} {{hop}}")],
             "percentunit",
+            limit=0.0,
+            may_fall_below_0=True,
         ),
         Panel(
             "Calls that broke it",
@@ -57,12 +59,14 @@ BOARD = Board(
             "Times as fast as the window allows. Of 30 days: at 14.4 somebody is woken.",
             lambda names, _: [Query(_burn(names, "1h"), "{{slo}} {{hop}}")],
             "short",
+            limit=1.0,
         ),
         Panel(
             "Burn over 6 h",
             "Times as fast as the window allows. Of 30 days: at 6 somebody is woken.",
             lambda names, _: [Query(_burn(names, "6h"), "{{slo}} {{hop}}")],
             "short",
+            limit=1.0,
         ),
         Panel(
             "Alerts that fire",
