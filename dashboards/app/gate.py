@@ -2,6 +2,7 @@
 
 import sys
 from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.errors import StreamlitAuthError
@@ -94,10 +95,20 @@ def _draw_door(reason: NotAdmittedError) -> None:
     st.header("meshslo")
     sentence = str(reason)
     st.info(f"{sentence[:1].upper()}{sentence[1:]}.", icon=":material/lock:")
-    if reason.provider is not None and st.button("Log in", icon=":material/login:"):
-        _log_in(reason.provider)
+    if reason.provider is not None:
+        if st.button("Log in", icon=":material/login:"):
+            _log_in(reason.provider)
+        _keep_address()
     if _claims().get("is_logged_in"):
         st.button("Log out", icon=":material/logout:", on_click=st.logout)
+
+
+def _keep_address() -> None:
+    """Give back the address that somebody came with: the provider sends everybody to the first page, without filters."""
+    asked = urlencode({name: st.query_params.get_all(name) for name in st.query_params}, doseq=True)
+    if asked:
+        st.caption("The login leads to the first page. Open this address once more afterwards:")
+        st.code(f"{st.context.url or ''}?{asked}", language=None)
 
 
 def _log_in(provider: str) -> None:
