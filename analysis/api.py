@@ -23,6 +23,7 @@ from .metrics import roll_up_series
 from .policy.deployed import Deployed
 from .recommend import Recommendations, need_calls, observe, recommend
 from .report import Report, report
+from .resilience import Resilience, resilience
 from .rollup import KEYS, Rollup, roll_up
 from .security import Security, security
 from .slo.objective import NO_OBJECTIVES, SELECTION
@@ -144,6 +145,22 @@ class CallStore(Verbs):
             self.need_calls(since, until)
         series = None if self.series is None else self.series(since, until)
         return recommend(observe(self.scan(since, until), config, deployed, series), kinds)
+
+    def resilience(
+        self,
+        *,
+        config: Config | None = None,
+        deployed: Deployed | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Resilience:
+        """Calls in progress and the knee by callee, pods and whom a detector would eject, zones, of calls in [since, until).
+
+        Of metrics alone, loads. Raises StoreError where the window holds neither.
+        """
+        self._extent(since, until)
+        series = None if self.series is None else self.series(since, until)
+        return resilience(observe(self.scan(since, until), config, deployed, series))
 
     def backtest(
         self,

@@ -2,10 +2,15 @@
 
 import heapq
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
+
+from . import histogram
+from .rollup import Rollup
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -77,6 +82,20 @@ def littles_law(rate_per_s: float, mean_s: float) -> float:
     30.0
     """
     return rate_per_s * mean_s
+
+
+def in_progress_by_bucket(rollup: Rollup) -> pl.DataFrame:
+    """Calls in progress of each hop on average, by bucket of time: start, hop, in_progress. The rollup is of total, by hop.
+
+    Little's law on the histogram: the seconds that calls of a bucket took, over its own; a call counts where it began.
+    """
+    if rollup.bucket is None:
+        raise ValueError("this rollup has no time buckets: roll up with bucket='1m'")
+    began = pl.Series([datetime(2026, 1, 1)])  # noqa: DTZ001 - any moment will do
+    length_s = (began.dt.offset_by(rollup.bucket) - began).dt.total_seconds()[0]
+    seconds = pl.col("weight") * histogram.midpoint_expr(pl.col("index"), rollup.scale)
+    held = rollup.cells.drop_nulls("index").group_by("start", "hop").agg(in_progress=seconds.sum() / length_s)
+    return held.sort("start", "hop")
 
 
 def refused(start_s: Floats, end_s: Floats, limit: int) -> Bools:

@@ -100,6 +100,15 @@ def find_knee(load: Floats, slowness: Floats, block: Ints, *, confidence: float,
     return Knee("found", top, float(at[0]), low, high, float(rise[0]))
 
 
+def load_levels(load: Floats, slowness: Floats) -> list[tuple[float, float, int]]:
+    """Mean load, mean slowness and calls at each load that the fits tell apart, in order."""
+    levels = _levels(load, slowness, np.zeros(len(load), dtype=np.int64))
+    if not len(levels.load):
+        return []
+    calls, sums = levels.calls[0], levels.slowness[0]
+    return [(float(at), float(total / n), int(n)) for at, total, n in zip(levels.load, sums, calls, strict=True)]
+
+
 def find_peak(load: Floats, slowness: Floats, block: Ints, *, confidence: float, rng: np.random.Generator) -> Peak:
     """Where N / R(N) is highest, R being the mean `slowness` of calls that met a load of N: their whole time for some work.
 

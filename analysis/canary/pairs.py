@@ -4,7 +4,9 @@ Kinds are route, model and size of the prompt: a candidate that is asked longer 
 a pair closes as soon as both have calls in it, so which calls stand against each other has nothing to do with how they went.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -32,6 +34,8 @@ class Pairs:
     high: Floats
     candidates: int
     """Calls of the candidate among them; of a kind that the baseline has too few of there are none."""
+    at: Sequence[datetime]
+    """When the last call of each pair began."""
 
 
 @dataclass(frozen=True)
@@ -90,17 +94,18 @@ def with_kinds(calls: pl.DataFrame) -> pl.DataFrame:
 def pair(calls: pl.DataFrame, measure: Measure, q: float) -> Pairs:
     """The pairs of one measure, in order of time. `calls` have `is_candidate` and `kind`, and are sorted by their start."""
     rows = calls if measure.seconds is None else _after_learning(calls, measure.seconds, q)
-    values = rows.select("kind", "is_candidate", low=measure.low, high=measure.high).drop_nulls(["low", "high"])
+    values = rows.select("kind", "is_candidate", "start", low=measure.low, high=measure.high).drop_nulls(["low", "high"])
     numbered = values.with_columns(_pair_number(values))
     order = pl.int_range(pl.len()).alias("order")
     arms = numbered.with_columns(order).group_by("kind", "pair", "is_candidate")
-    means = arms.agg(pl.col("low", "high").mean(), pl.col("order").max(), pl.len().alias("calls"))
+    means = arms.agg(pl.col("low", "high").mean(), pl.col("order", "start").max(), pl.len().alias("calls"))
     mine, theirs = (means.filter(pl.col("is_candidate") == each).drop("is_candidate") for each in (True, False))
     joined = mine.join(theirs, on=["kind", "pair"], suffix="_base").sort(pl.max_horizontal("order", "order_base"))
     return Pairs(
         (joined["low"] - joined["high_base"]).to_numpy(),
         (joined["high"] - joined["low_base"]).to_numpy(),
         int(joined["calls"].sum()),
+        joined.select(pl.max_horizontal("start", "start_base"))["start"].to_list(),
     )
 
 

@@ -12,6 +12,7 @@ import polars as pl
 from meshslo.telemetry.errors import BadInputError
 
 from .betting import Between, difference, quantile_ranks
+from .course import Course, course
 from .pairs import Measure, Pairs, measures, pair, with_kinds
 
 SCHEMA: Final = "meshslo.canary/1"
@@ -84,6 +85,8 @@ class Canary:
     needs_calls: int | None
     callees: tuple[str, ...]
     measures: tuple[Judged, ...]
+    courses: tuple[Course, ...] = ()
+    """How the evidence of each measure grew; not in the JSON."""
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -92,7 +95,8 @@ class Canary:
 
     def to_json(self) -> str:
         """The JSON that `meshslo canary --output json` prints."""
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2)
+        told = {name: value for name, value in asdict(self).items() if name != "courses"}
+        return json.dumps({"schema": SCHEMA, **told}, indent=2)
 
 
 def _row(each: Judged) -> dict[str, Any]:
@@ -115,7 +119,8 @@ def judge(calls: pl.DataFrame, settings: CanarySettings, weight: int | None = No
     ended = with_kinds(_finished(calls).sort("start", "span_id"))
     # Shared by all measures, seen or not: what is added later must not have been spent before.
     alpha = (1.0 - settings.confidence) / len(measures())
-    judged = tuple(_judged(ended, measure, settings, alpha) for measure in measures() if _is_seen(ended, measure))
+    seen = [(measure, pair(ended, measure, settings.quantile)) for measure in measures() if _is_seen(ended, measure)]
+    judged = tuple(_judged(ended, measure, pairs, settings, alpha) for measure, pairs in seen)
     verdict = _verdict(judged)
     needs = max((each.needs_calls for each in judged if each.needs_calls is not None), default=None)
     return Canary(
@@ -128,6 +133,7 @@ def judge(calls: pl.DataFrame, settings: CanarySettings, weight: int | None = No
         needs if verdict == "hold" else None,
         tuple(sorted(calls["callee"].unique())),
         judged,
+        tuple(course(measure.name, pairs, settings.margin(measure), alpha) for measure, pairs in seen),
     )
 
 
@@ -143,8 +149,7 @@ def _is_seen(calls: pl.DataFrame, measure: Measure) -> bool:
     return measure.seconds is None or bool(calls.select(measure.seconds.is_not_null().any()).item())
 
 
-def _judged(calls: pl.DataFrame, measure: Measure, settings: CanarySettings, alpha: float) -> Judged:
-    pairs = pair(calls, measure, settings.quantile)
+def _judged(calls: pl.DataFrame, measure: Measure, pairs: Pairs, settings: CanarySettings, alpha: float) -> Judged:
     between, margin = difference(pairs.low, pairs.high, alpha), settings.margin(measure)
     standing: Standing = "within" if between.high < margin else "worse" if between.low > 0.0 else "open"
     sides = [None, None] if measure.seconds is None else [_quantile(calls, measure, s, settings, alpha) for s in (False, True)]

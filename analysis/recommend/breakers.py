@@ -42,7 +42,7 @@ class BreakerRecommender:
     def recommend(self, observed: Observed) -> Sequence[Recommendation]:
         """Limits of calls, of waiting calls and of connections for each hop, in order."""
         loads, rolled = loads_by_callee(observed.calls), loads_from_series(observed.series)
-        cases = [case for callee, load in loads.items() for case in _Run(observed, load, rolled.get(callee)).cases()]
+        cases = [case for callee, load in loads.items() for case in CallBreaker(observed, load, rolled.get(callee)).cases()]
         metered = (RolledBreaker(observed, load) for callee, load in rolled.items() if callee not in loads)
         cases += [case for breaker in metered for case in breaker.cases()]
         found = [item for case in cases for item in limits(observed, case)]
@@ -50,7 +50,7 @@ class BreakerRecommender:
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
+class CallBreaker:
     """One callee whose single calls are known; `rolled` is what metrics say of it, where there are any."""
 
     observed: Observed

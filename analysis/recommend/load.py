@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from meshslo.analysis.concurrency import Concurrency, sweep
-from meshslo.analysis.knee import Knee, Peak, find_knee, find_peak
+from meshslo.analysis.knee import Knee, Peak, find_knee, find_peak, load_levels
 from meshslo.telemetry.vocabulary import VANTAGES
 
 from .observed import MIN_CHUNKS
@@ -93,6 +93,11 @@ class CalleeLoad:
     def wait_knee(self, confidence: float, seed: int) -> Knee:
         """From how many calls on first tokens (or answers) take longer."""
         return self._knee(self.wait_s, self.met, confidence, seed)
+
+    def levels(self) -> list[tuple[float, float, int]]:
+        """Calls met, mean slowness of waits, and calls, by level of load: what `wait_knee` is fitted to."""
+        load, slowness, _ = self._compared(self.wait_s, self.met)
+        return load_levels(load, slowness)
 
     def token_knee(self, confidence: float, seed: int) -> Knee:
         """From how many calls on, met on average while it streamed, each token takes longer."""

@@ -55,15 +55,19 @@ class OutlierRecommender:
 
     def recommend(self, observed: Observed) -> Sequence[Recommendation]:
         """Limits, times and percentage of each hop, and the slow pods of its callee, in order."""
-        hops = observed.calls.select(pl.col("hop").unique().sort()).collect()["hop"].to_list()
-        named = callee_side(observed.calls)
-        runs = (_Run(observed, Target(hop), named.filter(pl.col("hop") == hop)) for hop in hops)
-        return [item for run in runs for item in run.items()]
+        return [item for fleet in fleets(observed) for item in fleet.items()]
+
+
+def fleets(observed: Observed) -> list["Fleet"]:
+    """The pods of every hop's callee, in order."""
+    hops = observed.calls.select(pl.col("hop").unique().sort()).collect()["hop"].to_list()
+    named = callee_side(observed.calls)
+    return [Fleet(observed, Target(hop), named.filter(pl.col("hop") == hop)) for hop in hops]
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
-    """One hop; `calls` are those that name the callee's pod."""
+class Fleet:
+    """The pods of one hop's callee; `calls` are those that name the pod."""
 
     observed: Observed
     target: Target
@@ -71,18 +75,22 @@ class _Run:
 
     @cached_property
     def answers(self) -> Answers:
+        """What a detector would have seen of them."""
         return answers_of(self.calls)
 
     @cached_property
     def broken(self) -> list[Broken]:
+        """Pods that surely fail more than the others."""
         return broken_pods(self.answers)
 
     @cached_property
     def slow(self) -> list[Slow]:
+        """Pods that are surely slower at the same work."""
         return slow_pods(self.calls, confidence=self.observed.config.objectives.confidence)
 
     def items(self) -> Iterator[Recommendation]:
-        unknown = self._unknown()
+        """The settings, and the slow pods."""
+        unknown = self.unknown()
         if unknown is not None:
             yield self._item("consecutive_5xx", None, unknown)
         else:
@@ -90,7 +98,7 @@ class _Run:
         if self.slow:
             yield self._slow_pods()
 
-    def _unknown(self) -> str | None:
+    def unknown(self) -> str | None:
         """Why no limit is recommended; None where one is."""
         pods = self.answers.pods
         if self.calls.is_empty():
@@ -139,10 +147,12 @@ class _Run:
 
     @cached_property
     def choice(self) -> Choice:
+        """The rules that are proposed, and what they would have done."""
         return choose(self.answers, self.broken, self.rules)
 
     @property
     def outcome(self) -> Replay:
+        """The same, of the rules that are proposed."""
         return self.choice.outcome
 
     def _settings(self) -> Iterator[Recommendation]:

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from meshslo.analysis.knee import Knee, find_knee
+from meshslo.analysis.knee import Knee, find_knee, load_levels
 from meshslo.analysis.metrics import roll_up_series
 from meshslo.analysis.rollup import Rollup
 from meshslo.telemetry.vocabulary import Phase
@@ -63,6 +63,11 @@ class RolledLoad:
     def length_s(self) -> float:
         """Seconds of a bucket."""
         return BUCKETS_S[self.bucket]
+
+    def levels(self) -> list[tuple[float, float, int]]:
+        """Calls in progress, mean slowness, and buckets of time, by level of load: what `knee` is fitted to."""
+        known = self.rows.drop_nulls("slowness")
+        return load_levels(known["in_progress"].to_numpy(), known["slowness"].to_numpy())
 
     def knee(self, confidence: float, seed: int) -> Knee:
         """From how many calls in progress on average waits take longer."""

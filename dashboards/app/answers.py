@@ -13,6 +13,7 @@ import streamlit as st
 
 from meshslo.analysis.access import Tenants
 from meshslo.analysis.api import CallStore, open_store
+from meshslo.analysis.canary import Arms, Canary
 from meshslo.analysis.comparison import Compared
 from meshslo.analysis.config import Config
 from meshslo.analysis.doctor import Diagnosis
@@ -20,6 +21,7 @@ from meshslo.analysis.paths import Chain
 from meshslo.analysis.policy.deployed import Deployed, read_deployed
 from meshslo.analysis.rates import token_rates
 from meshslo.analysis.recommend import Observed, Recommendations, observe, recommend
+from meshslo.analysis.resilience import Resilience
 from meshslo.analysis.rollup import Rollup
 from meshslo.analysis.security import Security
 from meshslo.analysis.simulate import Mesh, Simulation
@@ -216,6 +218,18 @@ def simulation(asked: Asked, budget: float | None) -> Simulation:
     current = Mesh(_deployed(asked, settings)) if manifests(asked) else None
     found = recommendations(asked, budget)
     return opened(asked).simulate(found, current=current, config=settings, since=asked.since, until=asked.until)
+
+
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Looking at loads, pods and zones ...")
+def resilience(asked: Asked) -> Resilience:
+    """What load does, which pods are broken or slow, calls by zone."""
+    return opened(asked).resilience(config=config(asked), since=asked.since, until=asked.until)
+
+
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Comparing calls ...")
+def canary(asked: Asked, filters: Filters, arms: Arms) -> Canary:
+    """Whether the candidate may have more traffic."""
+    return shown(asked, filters).canary(arms, since=asked.since, until=asked.until)
 
 
 @st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Judging calls ...")

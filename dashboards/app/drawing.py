@@ -9,6 +9,11 @@ import streamlit as st
 from meshslo.analysis.deadlines import Pile
 from meshslo.analysis.doctor import Finding, Severity
 
+from .view import View
+
+FEW_CALLS: Final = 300_000
+"""So many are looked at unasked: a second or two."""
+
 CARD_WIDTH: Final = 170
 """Pixels: five stand side by side on a page of common width."""
 
@@ -49,6 +54,20 @@ def cards(row: Sequence[Card]) -> None:
                 height="stretch",
                 width=CARD_WIDTH,
             )
+
+
+def every_call(view: View, why: str) -> bool:
+    """Whether to look at every call now: at once where they are few, else where the reader switches it on."""
+    calls = view.calls
+    if calls <= FEW_CALLS:
+        return True
+    words = f"{why} There are {calls:,} of them: it takes a while."
+    return bool(st.toggle("Look at every call", key="every_call", bind="query-params", help=words)) or _say(words)
+
+
+def _say(words: str) -> bool:
+    st.caption(words)
+    return False
 
 
 def tell_piles(piles: Sequence[Pile]) -> None:

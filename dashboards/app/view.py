@@ -8,14 +8,17 @@ from typing import Self
 
 import polars as pl
 
+from meshslo.analysis.canary import Arms, Canary
 from meshslo.analysis.cardinality import fold_tail
 from meshslo.analysis.comparison import Compared
+from meshslo.analysis.concurrency import in_progress_by_bucket
 from meshslo.analysis.deadlines import Pile, cut_rollup, find_piles
 from meshslo.analysis.doctor import Diagnosis
 from meshslo.analysis.paths import Chain
 from meshslo.analysis.recommend import Observed, Recommendations
 from meshslo.analysis.recommend.recommendation import Target
 from meshslo.analysis.report import report
+from meshslo.analysis.resilience import Resilience
 from meshslo.analysis.rollup import KEYS, Rollup
 from meshslo.analysis.security import Security
 from meshslo.analysis.simulate import Simulation
@@ -48,6 +51,12 @@ class View:
     def has_calls(self) -> bool:
         """Whether the window holds single calls, and not metrics alone."""
         return any(each != "metric" for each in answers.rollup(self.asked, "total", ("hop",), None).vantages())
+
+    @cached_property
+    def calls(self) -> int:
+        """Rows of calls in the window, one for each vantage of a call, as single calls are read."""
+        totals = answers.rollup(self.asked, "total", ("hop",), None).totals
+        return int(totals.filter(pl.col("vantage") != "metric")["count"].sum())
 
     @cached_property
     def extent(self) -> tuple[datetime, datetime]:
@@ -144,6 +153,19 @@ class View:
     def diagnosis(self) -> Diagnosis:
         """What `doctor` says of the whole window."""
         return answers.diagnosis(self.asked)
+
+    def in_progress(self) -> pl.DataFrame:
+        """`analysis.concurrency.in_progress_by_bucket` of what is shown, from rollups however many calls there are."""
+        return in_progress_by_bucket(self.rollup("total", timed=True))
+
+    def resilience(self) -> Resilience:
+        """`store.resilience` of the whole window; of the hops that are shown."""
+        found = answers.resilience(self.asked)
+        return found.of_hops(self.filters.hop) if self.filters.hop else found
+
+    def canary(self, arms: Arms) -> Canary:
+        """`store.canary` of what is shown."""
+        return answers.canary(self.asked, self.filters, arms)
 
     def _shows(self, target: Target | Objective) -> bool:
         """Whether a target or objective is among what is shown; one for all routes, models or tenants always is."""

@@ -47,6 +47,6 @@ __all__ = [
     "timeouts",
     "trade_off",
     "what_if",
-    "zone_matrix",
     "who_calls_whom",
+    "zone_matrix",
 ]

@@ -1,6 +1,7 @@
 """The verdict on candidates whose truth is known."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -37,6 +38,19 @@ def test_a_worse_candidate_is_rolled_back_soon(worse: dict[str, object], name: s
     found = verdict(versions(4000, **worse))  # type: ignore[arg-type]
     assert (found.verdict, found.next_weight) == ("roll_back", 0)
     assert next(each for each in found.measures if each.name == name).standing == "worse"
+
+
+@pytest.mark.parametrize("calls", [versions(6000), versions(4000, slower=1.5), versions(600)], ids=["alike", "worse", "few"])
+def test_the_course_is_sure_where_the_verdict_is(calls: pl.DataFrame) -> None:
+    found = verdict(calls)
+    for each, course in zip(found.measures, found.courses, strict=True):
+        last = course.looks[-1]
+        assert (course.name, last.pairs) == (each.name, each.pairs)
+        assert (last.worse >= 1.0, last.within >= 1.0) == (each.low > 0.0, each.high < each.margin)
+        for one, next_one in pairwise(course.looks):
+            assert (one.at, one.pairs, one.worse, one.within) <= (next_one.at, next_one.pairs, next_one.worse, next_one.within)
+            assert one.worse <= next_one.worse
+            assert one.within <= next_one.within
 
 
 def test_a_better_candidate_is_promoted() -> None:

@@ -1,0 +1,56 @@
+"""Calls in progress over time, and what load does to waits."""
+
+import plotly.graph_objects as go
+import polars as pl
+
+from meshslo.analysis.recommend.limits import Bearing
+
+from .theme import COLOURS, GREY, colours, faded, styled
+
+
+def in_progress(rows: pl.DataFrame) -> go.Figure:
+    """A line for each hop: calls in progress, averaged over each bucket of time. rows: start, hop, in_progress."""
+    figure = go.Figure()
+    names = rows["hop"].unique().sort().to_list()
+    for name, colour in colours(names).items():
+        mine = rows.filter(pl.col("hop") == name).sort("start")
+        figure.add_trace(
+            go.Scatter(
+                x=mine["start"].to_list(),
+                y=mine["in_progress"].to_list(),
+                name=name,
+                mode="lines" if mine.height > 1 else "markers",
+                line={"color": colour, "width": 2},
+                hovertemplate="%{x}<br>%{y:.3g} calls<extra>" + name + "</extra>",
+            )
+        )
+    figure.update_yaxes(title="calls in progress", rangemode="tozero")
+    figure.update_xaxes(title="time (UTC)")
+    return styled(figure, showlegend=True)
+
+
+def load_curve(levels: pl.DataFrame, bears: Bearing | None, waits: str) -> go.Figure:
+    """Waits over those at low load against calls in progress: a dot a level, the larger the more calls.
+
+    levels: load, slowness, calls. bears: what the callee bears, a dashed line in the band of its interval; None draws nothing.
+    """
+    most = float(levels["calls"].max() or 1)  # type: ignore[arg-type]  # polars types max() as any value
+    figure = go.Figure(
+        go.Scatter(
+            x=levels["load"].to_list(),
+            y=levels["slowness"].to_list(),
+            mode="markers",
+            name=waits,
+            marker={"color": COLOURS[0], "size": [6.0 + 12.0 * (calls / most) ** 0.5 for calls in levels["calls"]]},
+            customdata=levels["calls"].to_list(),
+            hovertemplate="%{x:.3g} in progress: %{y:.2f} times as long<br>%{customdata:,} calls<extra></extra>",
+        )
+    )
+    if bears is not None:
+        figure.add_vrect(x0=bears.low, x1=bears.high, fillcolor=faded(COLOURS[5], 0.2), line_width=0)
+        line = {"color": COLOURS[5], "dash": "dash", "width": 2}
+        figure.add_vline(x=bears.at, line=line, annotation_text=f"bears {bears.at:.3g}")
+    figure.add_hline(y=1.0, line={"color": GREY, "dash": "dot", "width": 1})
+    figure.update_xaxes(title="calls in progress", rangemode="tozero")
+    figure.update_yaxes(title=f"{waits}, times as long as at low load", rangemode="tozero")
+    return styled(figure, showlegend=False)
