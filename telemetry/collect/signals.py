@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 from meshslo.telemetry.names import SPELLINGS
@@ -86,7 +85,7 @@ class Signal:
         accepted, rejected, removed = 0, Counter[str](), 0
         for group in self.groups(request):
             removed += forbidden.remove(group, rejected)
-            reasons = [reason for reason in map(group.fault, group.items) if reason is not None]
+            reasons = list(filter(None, map(group.fault, group.items)))
             accepted += len(group.items) - len(reasons)
             rejected.update(reasons)
         return Checked(accepted, rejected, bytes(request.SerializeToString()) if removed else payload)
@@ -111,10 +110,12 @@ class _Forbidden:
     def remove(self, group: Group, rejected: Counter[str]) -> int:
         """Take such items out of `group` and count their reasons; how many they were."""
         whole = self.limits.fault(group.resource, measured=self.measured)
-        if whole is None:
-            reasons = list(map(partial(self._reason, group), group.items))
+        if whole is not None:
+            reasons: list[str | None] = [f"its resource has {whole}"] * len(group.items)
+        elif self.sender.tenants is None and not self.measured and not self._is_crowded(group.items):
+            return 0
         else:
-            reasons = [f"its resource has {whole}"] * len(group.items)
+            reasons = [self._reason(group, item) for item in group.items]
         if not any(reasons):
             return 0
         kept = [item for item, reason in zip(group.items, reasons, strict=True) if reason is None]
@@ -123,6 +124,10 @@ class _Forbidden:
         del group.items[:]
         group.items.extend(kept)
         return removed
+
+    def _is_crowded(self, items: Any) -> bool:
+        """Whether one of `items` has too many attributes: of most batches that is all there is to ask."""
+        return max((len(item.attributes) for item in items), default=0) > self.limits.max_attributes
 
     def _reason(self, group: Group, item: Any) -> str | None:
         if self.sender.tenants is not None and group.is_foreign(item, self.sender):

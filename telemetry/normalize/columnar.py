@@ -143,7 +143,7 @@ class _Said:
             np.concatenate([self.rows, other.rows]),
             np.concatenate([self.which, other.which + len(self.slots)]),
             np.concatenate([self.slots, other.slots]),
-            pl.concat([self.texts, other.texts]),
+            pl.concat([self.texts, other.texts], rechunk=True),
         )
 
 

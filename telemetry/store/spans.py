@@ -20,7 +20,7 @@ from .wal import Kind, Record, pack, read_segment
 ARRIVAL: Final = "arrival_ns"
 """The column of the time each span arrived, in ns since the epoch."""
 
-_CHUNK_BYTES: Final = 16 * 2**20
+_CHUNK_BYTES: Final = 20 * 2**20
 
 
 @dataclass(frozen=True)
