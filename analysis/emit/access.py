@@ -62,11 +62,15 @@ class Access:
 
 @dataclass(frozen=True)
 class Outward:
-    """What one service may call: hosts outside, and the services that it calls inside."""
+    """What one service may call: hosts outside, and the services that it calls inside.
+
+    principals: what it proved to be where it called inside; none where that is not known.
+    """
 
     caller: str
     hosts: tuple[str, ...]
     inside: tuple[str, ...]
+    principals: tuple[str, ...]
     items: tuple[Recommendation, ...]
 
 
@@ -83,10 +87,18 @@ def outwards(recommendations: Recommendations) -> tuple[Outward, ...]:
     found = []
     for item in _wanted(recommendations, "egress"):
         caller = item.target.caller
-        called = {other.target.callee for other in recommendations.items if other.target.caller == caller and other is not item}
-        inside = {callee for callee in called if callee != EVERY and not is_outside(callee)}
-        found.append(Outward(caller, tuple(split_hosts(str(item.wanted))), tuple(sorted(inside)), (item,)))
+        others = [other for other in recommendations.items if other.target.caller == caller and other is not item]
+        callees = {other.target.callee for other in others}
+        inside = sorted(callee for callee in callees if callee != EVERY and not is_outside(callee))
+        hosts = tuple(split_hosts(str(item.wanted)))
+        found.append(Outward(caller, hosts, tuple(inside), tuple(sorted(_proved(others))), (item,)))
     return tuple(sorted(found, key=lambda outward: outward.caller))
+
+
+def _proved(items: Iterable[Recommendation]) -> set[str]:
+    """The identities in what is proposed of these items' callers."""
+    proposed = [item.proposed for item in items if item.setting == "allowed_principals"]
+    return {name for each in proposed if each is not None for name in str(each.value).split(",")}
 
 
 def _wanted(recommendations: Recommendations, kind: str) -> Iterator[Recommendation]:

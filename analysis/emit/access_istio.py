@@ -20,9 +20,17 @@ NETWORKING: Final = "networking.istio.io/v1"
 DRY_RUN: Final = {"istio.io/dry-run": "true"}
 HTTPS_PORT: Final = 443
 
+GATEWAY_NAMESPACE: Final = "istio-system"
+GATEWAY: Final = {"matchLabels": {"istio": "egressgateway"}}
+"""Where Istio's own charts put the egress gateway, and what they label it."""
+
 NO_BOUNDARY: Final = (
     f"{COMMENT}REGISTRY_ONLY is no security boundary: a workload that goes round its proxy is not held. Let a NetworkPolicy "
     "admit nothing but the mesh, and send what may leave through an egress gateway with an AuthorizationPolicy of its own"
+)
+AT_THE_GATEWAY: Final = (
+    f"{COMMENT}the AuthorizationPolicy holds at the egress gateway, for what is routed through it over the mesh's own TLS; it "
+    "refuses every caller there that no such policy names"
 )
 
 
@@ -33,8 +41,11 @@ def access_documents(plan: Plan) -> Iterator[Document]:
         if bodies:
             yield _document(f"{access.callee}-access.yaml", access.items, bodies)
     for outward in plan.outwards:
-        bodies = [*(_service_entry(host, plan) for host in outward.hosts), _sidecar(outward, plan), *_network(outward, plan)]
-        yield _document(f"{outward.caller}-egress.yaml", outward.items, bodies, [NO_BOUNDARY])
+        gateway = list(_at_gateway(outward, plan))
+        entries = [_service_entry(host, plan) for host in outward.hosts]
+        bodies = [*entries, _sidecar(outward, plan), *gateway, *_network(outward, plan)]
+        notes = [NO_BOUNDARY, *([AT_THE_GATEWAY] if gateway else [])]
+        yield _document(f"{outward.caller}-egress.yaml", outward.items, bodies, notes)
 
 
 def _document(path: str, items: tuple[Recommendation, ...], bodies: list[Any], more: list[str] | None = None) -> Document:
@@ -58,9 +69,25 @@ def _authorization_policy(access: Access, plan: Plan) -> Iterator[dict[str, Any]
     rules = [_rule(rule) for rule in access.rules]
     spec = {"selector": _selector(access.callee), "action": "ALLOW", "rules": rules}
     body = resource(SECURITY, "AuthorizationPolicy", access.callee, plan, spec)
+    yield _dry(body, plan)
+
+
+def _at_gateway(outward: Outward, plan: Plan) -> Iterator[dict[str, Any]]:
+    """Who may send what out through the egress gateway, where the caller's identity is known."""
+    if outward.principals and outward.hosts:
+        hosts = [name for host in outward.hosts for name in (host, f"{host}:*")]
+        rule = {"from": [{"source": {"principals": list(outward.principals)}}], "to": [{"operation": {"hosts": hosts}}]}
+        spec = {"selector": GATEWAY, "action": "ALLOW", "rules": [rule]}
+        body = resource(SECURITY, "AuthorizationPolicy", f"{outward.caller}-egress", plan, spec)
+        body["metadata"]["namespace"] = GATEWAY_NAMESPACE
+        yield _dry(body, plan)
+
+
+def _dry(body: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """The policy, which only logs where that is wanted."""
     if plan.settings.dry_run:
         body["metadata"]["annotations"] = dict(DRY_RUN)
-    yield body
+    return body
 
 
 def _rule(rule: Rule) -> dict[str, Any]:

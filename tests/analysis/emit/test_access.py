@@ -99,6 +99,22 @@ def test_a_host_outside_is_no_service_inside(mesh: str) -> None:
     assert "example" not in text
 
 
+@pytest.mark.parametrize("version", ["1.30.3", "1.31.0-rc.0"])
+def test_the_egress_gateway_lets_out_who_is_known_to_its_hosts_alone(version: str) -> None:
+    known = item("allowed_principals", "cluster.local/ns/chat/sa/generator", "generator>vectors", "/query")
+    found = bodies(emit("istio", Recommendations(items=(*ADVICE.items, known))))
+    (policy,) = [body for body in found if body["metadata"]["namespace"] == "istio-system"]
+    assert problems(policy, "istio", version) == []
+    assert policy["metadata"]["annotations"] == {"istio.io/dry-run": "true"}
+    assert policy["spec"]["selector"] == {"matchLabels": {"istio": "egressgateway"}}
+    assert policy["spec"]["rules"] == [
+        {
+            "from": [{"source": {"principals": ["cluster.local/ns/chat/sa/generator"]}}],
+            "to": [{"operation": {"hosts": ["api.openai.com", "api.openai.com:*"]}}],
+        }
+    ]
+
+
 def test_enforced_it_is_no_dry_run() -> None:
     assert "annotations" not in yaml.safe_dump(bodies(emit("istio", ADVICE, settings=ENFORCED)))
     servers = [body for body in bodies(emit("linkerd", ADVICE, settings=ENFORCED)) if body["kind"] == "Server"]
