@@ -30,11 +30,11 @@ FURTHER_KEYS: Final = ("version", "zone", "pod", "cluster")
 
 def render(view: View) -> None:
     """Two choices, then four pictures and the table; then two sides compared."""
-    left, right = st.columns([3, 2])
-    phase: Phase = left.segmented_control(
+    row = st.container(horizontal=True)
+    phase: Phase = row.segmented_control(
         "Phase", PHASES, format_func=lambda name: NAMES[name], default="total", required=True, key="phase", bind="query-params"
     )
-    key = right.selectbox("Tell apart by", [*KEYS, *FURTHER_KEYS], key="by", bind="query-params")
+    key = row.selectbox("Tell apart by", [*KEYS, *FURTHER_KEYS], key="by", bind="query-params", width=220)
     keys = list(dict.fromkeys(["hop", key]))
     report = labelled(view.report(keys, phase=phase), keys)
     if not report["timed"].sum():

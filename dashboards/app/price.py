@@ -22,6 +22,9 @@ BUDGETS: Final = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
 FAR: Final = 10.0
 """A timeout so many times the longest call is left out of the picture, which it would squeeze into a corner."""
 
+WIDTH: Final = 230
+"""Pixels of a figure."""
+
 UNKNOWN: Final = 0.5
 """An upper limit above this, where nothing was seen, says nothing."""
 
@@ -55,27 +58,32 @@ def timeout_s(quantile: Quantile) -> float | None:
 
 
 def _numbers(item: Recommendation, life: LifeTable, quantile: Quantile, value_s: float | None) -> None:
-    cells = st.columns(4)
+    row = st.container(horizontal=True)
     estimate = quantile_text(vars(quantile))
     help_text = f"{estimate}, {share(item.confidence)} confidence"
-    cells[0].metric(f"p{100 * quantile.q:g}", estimate.partition(" (")[0], border=True, help=help_text)
+    _card(row, f"p{100 * quantile.q:g}", estimate.partition(" (")[0], help_text)
     rule = "The upper bound of that quantile, rounded up to two digits. A chain, or a deadline, may ask for another value."
-    cells[1].metric("timeout at this budget", "not known" if value_s is None else seconds(value_s), border=True, help=rule)
+    _card(row, "timeout at this budget", "not known" if value_s is None else seconds(value_s), rule)
     now_s = None if item.current is None else float(item.current.value)
-    for cell, label, at_s in ((cells[2], "would cut falsely", value_s), (cells[3], "cuts falsely now", now_s)):
-        _rate(cell, label, life, at_s, item.confidence)
+    for label, at_s in (("would cut falsely", value_s), ("cuts falsely now", now_s)):
+        _rate(row, label, life, at_s, item.confidence)
 
 
-def _rate(cell: Any, label: str, life: LifeTable, at_s: float | None, confidence: float) -> None:
+def _card(row: Any, label: str, value: str, told: str) -> None:
+    # So wide that no label is cut: on a narrow page the next one stands below.
+    row.metric(label, value, border=True, help=told, width=WIDTH)
+
+
+def _rate(row: Any, label: str, life: LifeTable, at_s: float | None, confidence: float) -> None:
     """The share of calls that a timeout cuts falsely, its interval below; not known where no call was seen so long."""
     if at_s is None:
-        cell.metric(label, "-", border=True, help="There is no such timeout, or none is known.")
+        _card(row, label, "-", "There is no such timeout, or none is known.")
         return
     found = life.exceedance(at_s, confidence)
     unseen = at_s > life.longest_s and found.high > UNKNOWN
     words = f"{share(confidence)} interval at {seconds(at_s)}: {_percent(found.low)} to {_percent(found.high)}"
     reason = f"No call was seen as long as {seconds(at_s)}." if unseen else words
-    cell.metric(label, "not known" if unseen else _percent(found.estimate), border=True, help=reason)
+    _card(row, label, "not known" if unseen else _percent(found.estimate), reason)
 
 
 def _percent(ratio: float) -> str:

@@ -181,20 +181,19 @@ def _downloads(view: View) -> None:
     if view.asked.tenants is not None:
         st.caption(NOT_FOR_SOME)
         return
-    names = sorted(emitters())
-    for cell, name in zip(st.columns(len(names)), names, strict=True):
+    row = st.container(horizontal=True)
+    for name in sorted(emitters()):
         file = policies(view, name)
         if file is None:
-            cell.button(name, disabled=True, key=f"emit_{name}", help=f"Nothing to write for {name}.", width="stretch")
+            row.button(name, disabled=True, key=f"emit_{name}", help=f"Nothing to write for {name}.")
             continue
-        cell.download_button(
+        row.download_button(
             name,
             file.content,
             file.name,
             file.kind,
             key=f"emit_{name}",
             icon=":material/download:",
-            width="stretch",
             on_click="ignore",
         )
     st.caption(

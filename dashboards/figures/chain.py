@@ -120,8 +120,9 @@ def _add_hop(figure: go.Figure, row: Mapping[str, object], at: Mapping[str, Plac
             showlegend=False,
         )
     )
-    beside = points[3 * STEPS // 4 - 1] if end[0] > start[0] else middle
-    below = {"mode": "text", "textposition": "bottom center", "hoverinfo": "skip", "showlegend": False}
+    # Its end is held before the service, which would hide it where the picture is narrow.
+    beside, side = (points[7 * STEPS // 8], "left") if end[0] > start[0] else (middle, "center")
+    below = {"mode": "text", "textposition": f"bottom {side}", "hoverinfo": "skip", "showlegend": False}
     figure.add_trace(go.Scatter(x=[beside[0]], y=[beside[1] - 0.09 - 0.16 * look.line], text=[row["label"]], **below))
 
 

@@ -5,7 +5,7 @@ import polars as pl
 
 from meshslo.dashboards.text import seconds_text
 
-from .theme import duration_axis, styled
+from .theme import TIME_AXIS, duration_axis, styled
 
 
 def heat_map(cells: pl.DataFrame, title: str) -> go.Figure:
@@ -32,7 +32,7 @@ def heat_map(cells: pl.DataFrame, title: str) -> go.Figure:
         )
     )
     figure.update_yaxes(**duration_axis([edge for row in rows for edge in row], title))
-    figure.update_xaxes(title="time (UTC)")
+    figure.update_xaxes(**TIME_AXIS)
     return styled(figure)
 
 

@@ -5,7 +5,7 @@ import polars as pl
 
 from meshslo.analysis.recommend.limits import Bearing
 
-from .theme import COLOURS, GREY, colours, faded, styled
+from .theme import COLOURS, GREY, TIME_AXIS, colours, faded, styled
 
 
 def in_progress(rows: pl.DataFrame) -> go.Figure:
@@ -25,7 +25,7 @@ def in_progress(rows: pl.DataFrame) -> go.Figure:
             )
         )
     figure.update_yaxes(title="calls in progress", rangemode="tozero")
-    figure.update_xaxes(title="time (UTC)")
+    figure.update_xaxes(**TIME_AXIS)
     return styled(figure, showlegend=True)
 
 

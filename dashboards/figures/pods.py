@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 import polars as pl
 
-from .theme import COLOURS, styled
+from .theme import COLOURS, TIME_AXIS, styled
 
 RULES = {
     "consecutive_5xx": ("failures in a row", COLOURS[5]),
@@ -42,5 +42,5 @@ def ejections(rows: pl.DataFrame) -> go.Figure:
         )
     names = rows["name"].unique().sort(descending=True).to_list()
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=names)
-    figure.update_xaxes(title="time (UTC)")
+    figure.update_xaxes(**TIME_AXIS)
     return styled(figure, height=150 + 34 * len(names), showlegend=True)

@@ -8,7 +8,7 @@ import polars as pl
 
 from meshslo.dashboards.text import quantile_text
 
-from .theme import DASHES, NOT_SET, colours, duration_axis, faded, named, styled
+from .theme import DASHES, NOT_SET, TIME_AXIS, colours, duration_axis, faded, named, styled
 
 SYMBOLS = {"ok": "circle", "at_least": "triangle-right-open"}
 
@@ -29,7 +29,7 @@ def over_time(report: pl.DataFrame, key: str, title: str) -> go.Figure:
             figure.data[-1].showlegend = share == shares[0]
     known = report.filter(pl.col("value_s").is_not_null())
     figure.update_yaxes(**duration_axis([*known["value_s"], *known["high_s"]], title))
-    figure.update_xaxes(title="time (UTC)")
+    figure.update_xaxes(**TIME_AXIS)
     return styled(figure)
 
 

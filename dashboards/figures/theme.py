@@ -23,6 +23,9 @@ OUTCOME_COLOURS: Final[Mapping[str, str]] = {
     "rejected": "#CC79A7",
 }
 
+TIME_AXIS: Final = {"title": "time (UTC)", "nticks": 4, "tickangle": 0}
+"""As few moments as stand side by side where the picture is narrow."""
+
 MOST_TICKS: Final = 6
 """More would stand in each other's way where the picture is narrow."""
 
