@@ -64,4 +64,10 @@ def recommend(observed: Observed, kinds: Sequence[str] = ()) -> Recommendations:
     learned = Learned.between(*observed.window) if observed.window else None
     found = [(item.kind != each.kind, item) for each in chosen for item in each.recommend(observed)]
     own = Recommendations(items=tuple(item for borrowed, item in found if not borrowed), learned=learned)
-    return own.with_answers([item for borrowed, item in found if borrowed])
+    # Where several need a setting of another kind, the largest value serves them all.
+    return own.with_answers(sorted((item for borrowed, item in found if borrowed), key=_size))
+
+
+def _size(item: Recommendation) -> float:
+    value = item.wanted
+    return len(value) if isinstance(value, str) else -1.0 if value is None else float(value)

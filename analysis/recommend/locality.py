@@ -5,7 +5,7 @@ does, priorities keep calls in the zone and let them out when its pods are gone;
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -22,7 +22,8 @@ from meshslo.analysis.zones import DAY_S, zone_pairs
 
 from .load import CalleeLoad, loads_by_callee, seen_by_one
 from .observed import Observed
-from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target
+from .outliers import MOST_OUT
+from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target, Value
 from .words import amount, count, share
 
 FEWEST_OF_PAIR: Final = calls_needed(0.95)
@@ -51,7 +52,7 @@ class LocalityRecommender:
         loads = {} if pairs.is_empty() else loads_by_callee(observed.calls)
         hops = observed.calls.select(pl.col("hop").unique().sort()).collect()["hop"].to_list()
         runs = (_Run(observed, Target(hop), pairs.filter(pl.col("hop") == hop), loads) for hop in hops)
-        return [run.item() for run in runs]
+        return [item for run in runs for item in run.items()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,16 @@ class _Run:
     target: Target
     pairs: pl.DataFrame
     loads: Mapping[str, CalleeLoad]
+
+    def items(self) -> Iterator[Recommendation]:
+        """The answer, and the ejection without which the largest zone is never left."""
+        found = self.item()
+        yield found
+        largest, every = max(self.pods.values(), default=0), sum(self.pods.values())
+        if found.setting == "locality_failover_priority" and found.proposed is not None and largest > MOST_OUT * every:
+            percent = math.ceil(100.0 * largest / every)
+            why = f"{largest} of {every} pods are in one zone: all of them may be out, or calls there stay with the sick ones"
+            yield self._answer("max_ejection_percent", percent, "change", why)
 
     def item(self) -> Recommendation:
         why = self._unknown()
@@ -202,7 +213,7 @@ class _Run:
         return effects if costs[0] is None else effects | {"crossing_cost_per_day": Effect(*costs)}
 
     def _answer(
-        self, setting: str, value: str | None, status: Status, reason: str, effect: Mapping[str, Effect] | None = None
+        self, setting: str, value: Value | None, status: Status, reason: str, effect: Mapping[str, Effect] | None = None
     ) -> Recommendation:
         known = SETTINGS[setting]
         seen = self.pairs.height or seen_by_one(self.observed.calls, self.target.hop)
@@ -215,9 +226,7 @@ class _Run:
             target=self.target,
             current=current,
             proposed=None if value is None else Proposed(value, known.unit),
-            status="keep"
-            if current is not None and value is not None and _same(setting, str(current.value), value)
-            else status,
+            status="keep" if current is not None and value is not None and _same(setting, current.value, value) else status,
             confidence=self.observed.config.objectives.confidence,
             reason=reason,
             evidence=Evidence(seen, 0, self.observed.window_s),
@@ -225,12 +234,12 @@ class _Run:
         )
 
 
-def _same(setting: str, now: str, wanted: str) -> bool:
+def _same(setting: str, now: Value, wanted: Value) -> bool:
     """Whether what is deployed does the same; one proxy's own configuration has the weights of its own zone alone."""
     if setting != "locality_distribute":
         return now == wanted
-    every = parse_weights(wanted)
-    return all(every.get(zone) == parts for zone, parts in parse_weights(now).items())
+    every = parse_weights(str(wanted))
+    return all(every.get(zone) == parts for zone, parts in parse_weights(str(now)).items())
 
 
 def _crossing_ratio(calls: Mapping[str, Mapping[str, float]]) -> float:

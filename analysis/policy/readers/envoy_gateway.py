@@ -13,6 +13,7 @@ from meshslo.analysis.policy.manifest import Manifest
 from meshslo.analysis.policy.node import child, entries, scalars
 from meshslo.analysis.policy.values import Placed, defaults_of
 
+from .envoy_places import has_priorities, priority_of
 from .http_route import FoundRule
 
 GROUP: Final = "gateway.envoyproxy.io"
@@ -116,11 +117,9 @@ class Policies:
 def _order(found: FoundRule) -> Iterator[tuple[str, Placed]]:
     """Backends in order where their priorities differ, which those of an AIGatewayRoute alone have."""
     refs = entries(found.rule, "backendRefs")
-    ranks = [
-        (float(rank.value) if (rank := found.manifest.amount(ref, "priority")) else 0.0, str(ref.get("name"))) for ref in refs
-    ]
-    if len({rank for rank, _ in ranks}) > 1:
-        names = ",".join(name for _, name in sorted(ranks, key=lambda pair: pair[0]))
+    if has_priorities(found.manifest, refs):
+        ordered = sorted(refs, key=lambda ref: priority_of(found.manifest, ref))
+        names = ",".join(str(ref.get("name")) for ref in ordered)
         yield "failover_provider", Placed(names, "names", found.manifest.place(found.rule, "backendRefs"))
 
 

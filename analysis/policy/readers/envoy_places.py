@@ -28,6 +28,17 @@ def read_places(manifest: Manifest, cluster: Any) -> Iterator[tuple[str, Placed]
         yield "overprovisioning", factor
 
 
+def priority_of(manifest: Manifest, node: Any) -> int:
+    """The priority of a group of endpoints, or of a backend; 0 comes first."""
+    given = manifest.amount(node, "priority")
+    return int(given.value) if given else 0
+
+
+def has_priorities(manifest: Manifest, nodes: Sequence[Any]) -> bool:
+    """Whether some of these come before others."""
+    return len({priority_of(manifest, node) for node in nodes}) > 1
+
+
 class _Group(NamedTuple):
     """A group of endpoints: its priority, and its locality's parts from the widest on."""
 
@@ -36,9 +47,8 @@ class _Group(NamedTuple):
 
     @classmethod
     def of(cls, manifest: Manifest, group: Any) -> Self:
-        priority = manifest.amount(group, "priority")
         locality = child(group, "locality")
-        return cls(int(priority.value) if priority else 0, tuple(str(locality.get(part) or "") for part in LEVELS.values()))
+        return cls(priority_of(manifest, group), tuple(str(locality.get(part) or "") for part in LEVELS.values()))
 
 
 def _priorities(order: Sequence[_Group], own: Any) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Failover from calls that two places answered."""
 
 import re
+from dataclasses import dataclass
 
 import polars as pl
 import pytest
@@ -10,7 +11,9 @@ from meshslo.analysis.policy.deployed import ClusterRule, Deployed
 from meshslo.analysis.policy.values import Placed
 from meshslo.analysis.recommend import Recommendation, Recommendations, observe, recommend
 from meshslo.analysis.recommend.failover import RECOMMENDER
+from meshslo.analysis.recommend.recommendation import Proposed
 from tests.support.places import placed_calls
+from tests.support.policies import wanted
 
 OUTAGES = ((60.0, 80.0), (200.0, 290.0))
 WANTED = parse_config('[hops."gateway>generator"]\nfailover = ["east", "west"]')
@@ -126,3 +129,21 @@ def test_what_a_failover_needs_stands_in_the_place_of_what_ejection_alone_would(
     assert {item.setting for item in alone.items} <= {setting for setting, _ in settings}
     chosen = next(item for item in both.items if item.setting == "consecutive_5xx")
     assert "a failover needs to know" in chosen.reason
+
+
+@dataclass(frozen=True)
+class Needing:
+    """A recommender of locality that needs an ejection percentage."""
+
+    percent: int
+    kind: str = "locality"
+    plural: str = "localities"
+
+    def recommend(self, _: object) -> list[Recommendation]:
+        return [wanted("max_ejection_percent", self.percent, route=None)]
+
+
+def test_of_what_several_need_the_largest_serves_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshslo.analysis.recommend.recommenders", lambda: [Needing(60), Needing(80), Needing(70)])
+    (item,) = recommend(observe(placed_calls(1).lazy())).items
+    assert item.proposed == Proposed(80, "percent")

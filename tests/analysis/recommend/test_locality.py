@@ -15,6 +15,7 @@ from meshslo.analysis.policy.deployed import Deployed, read_deployed
 from meshslo.analysis.policy.zones import parse_weights
 from meshslo.analysis.recommend import Recommendation, Recommendations, observe
 from meshslo.analysis.recommend.locality import RECOMMENDER, _percents
+from meshslo.analysis.recommend.recommendation import Proposed
 from meshslo.analysis.zones import MATRIX, zone_matrix, zone_pairs
 from tests.support.calls import make_call, make_calls
 from tests.support.crds import problems
@@ -45,8 +46,16 @@ def crossing(
 
 
 def answer(calls: pl.DataFrame, deployed: Deployed | None = None, config: Config | None = None) -> Recommendation:
-    (item,) = RECOMMENDER.recommend(observe(calls.lazy(), config, deployed))
+    item, *_ = RECOMMENDER.recommend(observe(calls.lazy(), config, deployed))
     return item
+
+
+def test_a_zone_with_most_of_the_pods_can_be_left_as_a_whole() -> None:
+    """Ejection alone lets half of the pods out."""
+    items = {item.setting: item for item in RECOMMENDER.recommend(observe(crossing(0.63, pods=(5, 3)).lazy()))}
+    assert items["locality_failover_priority"].status == "change"
+    assert items["max_ejection_percent"].proposed == Proposed(63, "percent")
+    assert len(RECOMMENDER.recommend(observe(crossing().lazy()))) == 1
 
 
 def test_calls_stay_where_each_zone_bears_its_own() -> None:

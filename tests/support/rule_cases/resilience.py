@@ -2,6 +2,35 @@
 
 from .case import DR, ENVOY, VS, Case
 
+PRIORITIES = (
+    ENVOY
+    + """\
+  clusters:
+    - name: generator
+      load_assignment:
+        endpoints:
+          - {lb_endpoints: [{endpoint: {}}, {endpoint: {}}]}
+          - {priority: 1, lb_endpoints: [{endpoint: {}}]}
+"""
+)
+AI_ROUTE = """\
+apiVersion: aigateway.envoyproxy.io/v1beta1
+kind: AIGatewayRoute
+metadata: {name: models}
+spec:
+  rules:
+    - backendRefs: [{name: openai}, {name: azure, priority: 1}]
+"""
+HEALTH = """\
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: BackendTrafficPolicy
+metadata: {name: models}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: models}]
+  healthCheck: {passive: {consecutive5XxErrors: 3}}
+---
+"""
+
 CASES = [
     Case(
         "MS311",
@@ -54,6 +83,38 @@ CASES = [
         "failover",
         "no effect without outlierDetection",
         ("  trafficPolicy:\n", "  trafficPolicy:\n    outlierDetection: {consecutive5xxErrors: 5}\n"),
+    ),
+    Case(
+        "MS317",
+        PRIORITIES,
+        "endpoints:",
+        "priorities of generator have no effect",
+        ("      load_assignment", "      health_checks: [{timeout: 1s}]\n      load_assignment"),
+    ),
+    Case(
+        "MS317",
+        AI_ROUTE,
+        "backendRefs",
+        "priorities of models have no effect without a BackendTrafficPolicy",
+        ("apiVersion", HEALTH + "apiVersion"),
+    ),
+    Case(
+        "MS323",
+        DR
+        + "  trafficPolicy:\n    loadBalancer: {localityLbSetting: {failoverPriority: [topology.kubernetes.io/zone]}}\n"
+        + "    outlierDetection: {consecutive5xxErrors: 5}\n",
+        "outlierDetection",
+        "10 %, which nobody set, of all pods may be out",
+        ("consecutive5xxErrors: 5", "maxEjectionPercent: 60"),
+    ),
+    Case(
+        "MS323",
+        PRIORITIES.replace(
+            "      load_assignment", "      outlier_detection: {max_ejection_percent: 50}\n      load_assignment"
+        ),
+        "max_ejection_percent",
+        "50 % of 3 endpoints may be out, and 2 are of the first priority",
+        ("percent: 50", "percent: 67"),
     ),
     Case(
         "MS318",
