@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from . import histogram
-from .folding import CELL_VALUES, EXTREMES, Rollup, from_cells, place
+from .adding import CELL_VALUES
+from .folding import EXTREMES, Rollup, from_cells, place
 from .rollup import roll_up
 
 
@@ -137,22 +138,11 @@ def find_piles(rollup: Rollup) -> tuple[Pile, ...]:
     """
     if rollup.scale != histogram.SCALE:
         return ()
-    keys = ["vantage", "hop", *(["route"] if "route" in rollup.keys else [])]
-    words = [*keys, pl.col("outcome").cast(pl.String)]
-    names = rollup.totals.select(
-        pl.struct(words).alias("name"), ((pl.col("phase") == "total") & (pl.col("vantage") != "metric")).alias("timed")
-    )
-    number = names.select(pl.col("name").rank("dense").alias("number"))["number"]
-    told = names.with_columns(number).filter("timed").unique("number").select("number", "name").unnest("name")
-    counted = (
-        rollup.counts.select(number[rollup.counts["group"]].alias("number"), "index", "count")
-        .filter(pl.col("index").is_not_null())
-        .group_by("number", "index")
-        .agg(pl.col("count").sum().cast(pl.Int64))
-        .join(told, on="number")
-    )
+    keys = [key for key in ("hop", "route") if key in rollup.keys]
+    timed = rollup.where((pl.col("phase") == "total") & (pl.col("vantage") != "metric")).by(keys)
+    counted = timed.cells.filter(pl.col("index").is_not_null())
     found = []
-    for key, group in sorted(counted.partition_by(keys, as_dict=True).items(), key=str):
+    for key, group in sorted(counted.partition_by("vantage", *keys, as_dict=True).items(), key=str):
         vantage, hop, route = (*key, None)[:3]
         for low, outcomes in _piles(group):
             edges = histogram.lower_edge(low, rollup.scale), histogram.upper_edge(low + 1, rollup.scale)

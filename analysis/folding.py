@@ -12,24 +12,18 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from meshslo.telemetry.vocabulary import PHASES, VANTAGES, Phase
 
 from . import histogram
+from .adding import CELL_VALUES, Ints, add_up, edges_in, move, unweighed, values_in, weighed
+from .groups import numbered
 
 KEYS: Final = ("hop", "route", "model", "tenant")
 """What calls are told apart by unless asked otherwise; `vantage` is always a key."""
 
-CELL_VALUES: Final = ("count", "weight", "weight_sq")
 EXTREMES: Final = ("sum_s", "min_s", "max_s")
 TOTAL_VALUES: Final = (*CELL_VALUES, *EXTREMES)
-EDGES: Final = ("low_s", "high_s")
-"""Columns of cells that come from histograms in other buckets than ours: the true edges in seconds, null for our own."""
-
-MANY: Final = 500_000
-"""So many rows of counts are added up by a pass over an array of at most `MAX_CELLS` instead of by a group-by."""
-MAX_CELLS: Final = 48_000_000
 
 _ENDINGS: Final = ("phase", "outcome", "event", "censored")
 _ADDED: Final = [
@@ -53,9 +47,10 @@ class Rollup:
     outcome, event, censored; count, weight, weight_sq (sum of squared weights), and sum_s, min_s, max_s in seconds, exact
     (null where they were not asked for). `event`: the phase was seen to its end. `censored`: cut, so its true duration is
     longer. Neither: another ending (an error's own duration), no latency of success.
-    counts: group (row of totals), index, count, weight, weight_sq. `index` is null where the phase was not seen at all, so
-    that `count` over the groups of one phase is the number of calls. Where a metric's are among them, counts have `EDGES`
-    too: the calls lie in (low_s, high_s], or are known to be longer than both where they are equal.
+    counts: group (row of totals), index, count, in order of the first two; weight and weight_sq where any call weighs other
+    than 1. `index` is null where the phase was not seen at all, so that `count` over the groups of one phase is the number of
+    calls. Where a metric's are among them, counts have `EDGES` too: the calls lie in (low_s, high_s], or are known to be
+    longer than both where they are equal.
     """
 
     totals: pl.DataFrame
@@ -66,10 +61,15 @@ class Rollup:
 
     @cached_property
     def cells(self) -> pl.DataFrame:
-        """`counts` with the words of their groups instead of their numbers, in order."""
+        """`counts` with the words of their groups instead of their numbers, and with weights."""
         words = self.totals.select(place(self.keys))[self.counts["group"]]
-        cells = words.hstack(self.counts.drop("group"))
-        return cells.sort([*place(self.keys), "index", *edges_in(cells)])
+        return words.hstack(weighed(self.counts).drop("group"))
+
+    @cached_property
+    def starts(self) -> Ints:
+        """The first row of counts of each group, and the number of rows."""
+        lengths = np.bincount(self.counts["group"].to_numpy(), minlength=self.totals.height)
+        return np.concatenate([[0], np.cumsum(lengths)])
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -103,9 +103,10 @@ class Rollup:
         kept = self.totals.select(condition.fill_null(value=False).alias("kept"))["kept"].to_numpy()
         if kept.all():
             return self
+        lengths = np.diff(self.starts)
         number = (np.cumsum(kept) - 1).astype(np.uint32)
-        group = self.counts["group"].to_numpy()
-        counts = self.counts.filter(pl.Series(kept[group])).with_columns(pl.Series("group", number[group[kept[group]]]))
+        group = pl.Series("group", np.repeat(number[kept], lengths[kept]))
+        counts = self.counts.drop("group").filter(pl.Series(np.repeat(kept, lengths))).insert_column(0, group)
         return replace(self, totals=self.totals.filter(pl.Series(kept)), counts=counts)
 
     def window(self, since: datetime | None = None, until: datetime | None = None) -> "Rollup":
@@ -118,14 +119,18 @@ class Rollup:
 
     def coarsen(self, bucket: str | None) -> "Rollup":
         """In longer time buckets ("1h", "1d", "30d"), or in one without a start where `bucket` is None."""
-        return replace(self, bucket=bucket).renamed(self.totals.with_columns(bucket_start(bucket)))
+        longer = replace(self, totals=self.totals.with_columns(bucket_start(bucket)), bucket=bucket)
+        # Longer buckets are in order as the shorter ones were: where each holds one of these, so are the groups.
+        alike = longer.totals["start"].n_unique() == self.totals["start"].n_unique()
+        return longer if alike else longer.renamed(longer.totals)
 
     def downscale(self, scale: int) -> "Rollup":
         """In coarser histogram buckets; the present scale returns the same, a finer one raises ValueError."""
         if scale == self.scale:
             return self
         index = histogram.coarser_expr(pl.col("index"), self.scale - scale)
-        return replace(self, scale=scale, counts=_added_up(self.counts.with_columns(index)))
+        same = np.arange(self.totals.height)
+        return replace(self, scale=scale, counts=add_up(self.counts.with_columns(index), self.starts, same, len(same)))
 
     def vantages(self) -> tuple[str, ...]:
         """The vantages that there are, outermost first."""
@@ -156,12 +161,14 @@ class Rollup:
         `distinct` promises that groups of equal names have no histogram bucket in common, which spares adding those.
         """
         names = place(self.keys)
-        totals = words.group_by(names).agg(_ADDED).sort(names)
-        numbered = totals.select(names).with_row_index("group")
-        group = words.select(names).join(numbered, on=names, how="left", nulls_equal=True, maintain_order="left")["group"]
-        counts = self.counts.with_columns(group[self.counts["group"]].alias("group"))
-        apart = distinct or totals.height == words.height
-        return replace(self, totals=totals, counts=_in_order(counts) if apart else _added_up(counts))
+        rows, number = numbered(words.select(names))
+        apart = len(rows) == words.height
+        totals = words.select(*names, *TOTAL_VALUES)[rows]
+        if not apart:
+            totals = totals.select(names).hstack(_added(words, number, len(rows)))
+        if distinct or apart:
+            return replace(self, totals=totals, counts=move(self.counts, self.starts, number))
+        return replace(self, totals=totals, counts=add_up(self.counts, self.starts, number, len(rows)))
 
     def with_extremes(self, measured: pl.DataFrame) -> "Rollup":
         """This rollup with sum_s, min_s and max_s of its groups from a frame that has them by name."""
@@ -182,11 +189,14 @@ class Rollup:
 
 def piled(rollups: Sequence[Rollup], keys: Sequence[str], bucket: str | None) -> Rollup:
     """All of `rollups` together, which have `keys` at least and time buckets no longer than `bucket`."""
+    if len(rollups) == 1 and rollups[0].keys == tuple(keys):
+        return rollups[0].coarsen(bucket)
     scale = min(rollup.scale for rollup in rollups)
     alike = [rollup.downscale(scale) for rollup in rollups]
     first = np.cumsum([0, *(rollup.totals.height for rollup in alike)])
+    weights = any(len(values_in(rollup.counts)) > 1 for rollup in alike)
     counts = [
-        rollup.counts.with_columns(pl.col("group") + pl.lit(int(shift), pl.UInt32))
+        (weighed(rollup.counts) if weights else rollup.counts).with_columns(pl.col("group") + pl.lit(int(shift), pl.UInt32))
         for rollup, shift in zip(alike, first, strict=False)
     ]
     columns = [*place(keys), *TOTAL_VALUES]
@@ -196,19 +206,13 @@ def piled(rollups: Sequence[Rollup], keys: Sequence[str], bucket: str | None) ->
 
 def from_cells(cells: pl.DataFrame, totals: pl.DataFrame, keys: Sequence[str], bucket: str | None) -> Rollup:
     """The rollup of `cells` (words, index, `EDGES` if a metric's, `CELL_VALUES`) and `totals`; equal rows are added up."""
-    names = place(keys)
-    groups = pl.concat([cells.select(names), totals.select(names)]).unique().sort(names).with_row_index("group")
-    values = ["index", *edges_in(cells), *CELL_VALUES]
-    counts = cells.join(groups, on=names, nulls_equal=True).select("group", *values)
-    added = totals.group_by(names).agg(_ADDED)
-    complete = groups.drop("group").join(added, on=names, how="left", nulls_equal=True, maintain_order="left")
-    none = [pl.col(name).fill_null(0) for name in CELL_VALUES]
-    return Rollup(complete.with_columns(none).select(*names, *TOTAL_VALUES), _added_up(counts), tuple(keys), bucket)
-
-
-def edges_in(cells: pl.DataFrame) -> list[str]:
-    """Those of `EDGES` that the cells have: all or none."""
-    return [edge for edge in EDGES if edge in cells.columns]
+    words = pl.concat([cells.select(place(keys)), totals.select(place(keys))])
+    rows, number = numbered(words)
+    at = ["group", "index", *edges_in(cells)]
+    counts = cells.with_columns(pl.Series("group", number[: cells.height].astype(np.uint32))).group_by(at)
+    added = counts.agg(pl.col(CELL_VALUES).sum()).sort(at)
+    complete = words[rows].hstack(_added(totals, number[cells.height :], len(rows)))
+    return Rollup(complete, unweighed(added), tuple(keys), bucket)
 
 
 def bucket_start(bucket: str | None) -> pl.Expr:
@@ -217,55 +221,8 @@ def bucket_start(bucket: str | None) -> pl.Expr:
     return start.alias("start")
 
 
-def _added_up(counts: pl.DataFrame) -> pl.DataFrame:
-    """`counts` with equal (group, index, edges) added up, in their order."""
-    edges = edges_in(counts)
-    dense = None if edges or counts.height < MANY else _added_up_densely(counts)
-    if dense is not None:
-        return dense
-    at = ["group", "index", *edges]
-    return counts.group_by(at).agg(pl.col(CELL_VALUES).sum()).sort(at)
-
-
-def _added_up_densely(counts: pl.DataFrame) -> pl.DataFrame | None:
-    """The same by one pass over an array of all cells that there may be; None where these are too many for that."""
-    lowest, highest = counts.select(pl.col("index").min(), pl.col("index").max().alias("highest")).row(0)
-    if lowest is None:
-        return None
-    low, high = int(lowest), int(highest)
-    width = high - low + 2
-    group = counts["group"].to_numpy().astype(np.int64)
-    cells = (int(group.max()) + 1) * width
-    if cells > MAX_CELLS or (counts["count"] == 0).any():
-        return None
-    # The first cell of a group is of what was not seen.
-    place = group * width + counts["index"].fill_null(low - 1).to_numpy() - (low - 1)
-    count = np.bincount(place, weights=counts["count"].to_numpy(), minlength=cells)
-    used = np.flatnonzero(count)
-    index = (used % width + (low - 1)).astype(np.int16)
-    plain = all((counts[name] == counts["count"]).all() for name in CELL_VALUES[1:])
-
-    def added(name: str) -> NDArray[np.float64]:
-        sums = count if plain else np.bincount(place, weights=counts[name].to_numpy(), minlength=cells)
-        return np.asarray(sums[used])
-
-    return pl.DataFrame(
-        {
-            "group": (used // width).astype(np.uint32),
-            "index": pl.Series(index, dtype=histogram.INDEX_TYPE).set(pl.Series(index < low), None),
-            "count": count[used].astype(np.uint64),
-            **{name: added(name) for name in CELL_VALUES[1:]},
-        }
-    )
-
-
-def _in_order(counts: pl.DataFrame) -> pl.DataFrame:
-    """`counts`, which have the rows of a group one after the other, in order of their groups; a sort of groups, not of rows."""
-    group = counts["group"].to_numpy()
-    if (group[1:] >= group[:-1]).all():
-        return counts
-    starts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]])) if len(group) else np.zeros(0, np.int64)
-    order = np.argsort(group[starts], kind="stable")
-    length = np.diff(starts, append=len(group))[order]
-    before = np.cumsum(length) - length
-    return counts[np.repeat(starts[order] - before, length) + np.arange(len(group))]
+def _added(totals: pl.DataFrame, number: Ints, groups: int) -> pl.DataFrame:
+    """The values of `totals` added up by the number of each row's group; of a group without a row 0 and null."""
+    added = totals.select(pl.Series("group", number), *TOTAL_VALUES).group_by("group").agg(_ADDED)
+    every = pl.DataFrame({"group": np.arange(groups)}).join(added, on="group", how="left", maintain_order="left")
+    return every.select(*(pl.col(name).fill_null(0) for name in CELL_VALUES), *EXTREMES)

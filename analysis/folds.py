@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from meshslo.telemetry.store.folds import Fold, Folds
+from meshslo.telemetry.store.folds import Fold, Folds, Span
 from meshslo.telemetry.store.hours import hour_of
 from meshslo.telemetry.store.store import Found
 from meshslo.telemetry.vocabulary import PHASES, Phase
@@ -82,16 +82,21 @@ def read(folds: Folds, found: Found, phases: Sequence[Phase], levels: Sequence[L
     rollups: list[Rollup] = []
     left = found.files
     for level in levels:
-        others: list[Path] = []
-        for start, files in _spans(left, level):
-            inside = _is_inside(start, level.until(start), found)
-            told = [folds.read(level.name, start, files, phase) for phase in phases] if inside else [None]
-            if any(fold is None for fold in told):
-                others += files
-            else:
-                rollups += [Rollup(fold.totals, fold.counts, KEYS, level.bucket) for fold in told if fold is not None]
-        left = others
+        inside = [span for span in _spans(left, level) if _is_inside(span[0], level.until(span[0]), found)]
+        told, kept = _read(folds, inside, phases, level)
+        rollups += kept
+        left = [path for path in left if path not in told]
     return Kept(rollups, left)
+
+
+def _read(folds: Folds, spans: list[Span], phases: Sequence[Phase], level: Level) -> tuple[set[Path], list[Rollup]]:
+    """The call files of those of `spans` that folds tell, and what they tell of each phase."""
+    while spans := [(start, of) for start, of in spans if all(folds.has(level.name, start, of, phase) for phase in phases)]:
+        kept = [folds.read(level.name, spans, phase) for phase in phases]
+        whole = [Rollup(fold.totals, fold.counts, KEYS, level.bucket) for fold in kept if fold is not None]
+        if len(whole) == len(phases):
+            return {path for _, of in spans for path in of}, whole
+    return set(), []
 
 
 def make(folds: Folds, found: Found, now: datetime) -> Iterator[Step]:
@@ -112,7 +117,7 @@ def make(folds: Folds, found: Found, now: datetime) -> Iterator[Step]:
             folds.write(level.name, start, files, phase, Fold(rollup.totals, rollup.counts))
 
 
-def _folded(folds: Folds, level: Level, files: list[Path], phase: Phase) -> Rollup:
+def _folded(folds: Folds, level: Level, files: Sequence[Path], phase: Phase) -> Rollup:
     """The rollup of the span that `files` are of: from their calls, or of a long span from its parts one after the other."""
     shorter = LEVELS[LEVELS.index(level) + 1 :]
     if not shorter:
@@ -153,12 +158,12 @@ def told(
     return rollup if extremes else rollup.without_extremes()
 
 
-def _all_of(files: list[Path]) -> Found:
+def _all_of(files: Sequence[Path]) -> Found:
     """All calls of `files`, and no others."""
-    return Found(files, pl.DataFrame(), None, None)
+    return Found(list(files), pl.DataFrame(), None, None)
 
 
-def _spans(files: Sequence[Path], level: Level) -> list[tuple[datetime, list[Path]]]:
+def _spans(files: Sequence[Path], level: Level) -> list[Span]:
     """The spans of `level` that `files` are of, in order, each with its files."""
     ordered = sorted(files, key=lambda path: (hour_of(path), path.name))
     return [(start, list(of)) for start, of in groupby(ordered, key=lambda path: level.begins(hour_of(path)))]

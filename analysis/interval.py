@@ -30,14 +30,16 @@ def order_ranks(n: ArrayLike, q: float, confidence: float = 0.95) -> Ranks:
     >>> ranks.low.tolist(), ranks.high.tolist()
     ([983.0, 9880.0], [997.0, 9920.0])
     """
-    n = np.asarray(n, dtype=np.float64)
+    # Groups are of few sizes, and each size costs three inversions.
+    n, size = np.unique(np.asarray(n, dtype=np.float64), return_inverse=True)
     tail = (1.0 - confidence) / 2.0
     high = binomial_quantile(1.0 - tail, n, q) + 1.0
     largest_errs = np.power(q, n)
     one_sided_only = (high > n) & (largest_errs <= 1.0 - confidence)
     low = binomial_quantile(np.where(one_sided_only, 1.0 - confidence - largest_errs, tail), n, q)
     upper = binomial_quantile(confidence, n, q) + 1.0
-    return Ranks(low=np.maximum(low, 0.0), high=np.where(one_sided_only, n, np.minimum(high, n + 1.0)), upper=upper)
+    low, high = np.maximum(low, 0.0), np.where(one_sided_only, n, np.minimum(high, n + 1.0))
+    return Ranks(low=low[size], high=high[size], upper=upper[size])
 
 
 def binomial_quantile(share: ArrayLike, n: ArrayLike, p: float) -> Floats:

@@ -17,7 +17,8 @@ from meshslo.telemetry.store.metrics import stepwise
 from meshslo.telemetry.vocabulary import CENSORED, OUTCOMES, PHASES, VANTAGES, Phase
 
 from . import histogram
-from .rollup import CELL_VALUES, EDGES, KEYS, Rollup, from_cells
+from .adding import CELL_VALUES, EDGES
+from .folding import KEYS, Rollup, from_cells
 
 VIEW: Final = ("source", "profile", "instrument", "reporter")
 """What tells apart who counted."""

@@ -13,11 +13,11 @@ from meshslo.telemetry.vocabulary import CENSORED, OUTCOMES, PHASES, VANTAGES, P
 
 from . import histogram
 from .counting import Counted, count
-from .folding import CELL_VALUES, EDGES, EXTREMES, KEYS, TOTAL_VALUES, Rollup, bucket_start, edges_in, from_cells, place
+from .folding import EXTREMES, KEYS, TOTAL_VALUES, Rollup, bucket_start, from_cells, place
 from .groups import ByCode, ByHash
 from .phases import BY_WORDS, Endings, ending, follows_from_outcome, timed
 
-__all__ = ["CELL_VALUES", "EDGES", "KEYS", "Rollup", "edges_in", "from_cells", "roll_up"]
+__all__ = ["KEYS", "Rollup", "from_cells", "roll_up"]
 
 
 def roll_up(

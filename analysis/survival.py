@@ -91,7 +91,7 @@ class LifeTable:
                 event_counts=whole.event_counts[some],
                 censored_counts=np.zeros(len(index), np.int64),
                 weight_sq=weight_sq,
-                longest_s=np.array([whole.high[:-1][some].max(initial=0.0)]),
+                longest_s=np.array([whole.high[some].max(initial=0.0)]),
                 low_s=None if whole.low_s is None else whole.low_s[some],
                 high_s=None if whole.high_s is None else whole.high_s[some],
             )
@@ -171,7 +171,7 @@ class LifeTable:
         before, after = (int(row) - 1 for row in np.searchsorted(self.index, [at, at + 1]))
         if self.tables.low_s is None:
             return before, after, (t_s / float(histogram.lower_edge(at, self.scale)) - 1.0) / (2.0**2.0**-self.scale - 1.0)
-        low, high = self.tables.low[:-1], self.tables.high[:-1]
+        low, high = self.tables.low, self.tables.high
         before, after = (int(np.flatnonzero(rows)[-1]) if rows.any() else -1 for rows in (high <= t_s, low < t_s))
         return before, after, 0.0 if after < 0 else (t_s - low[after]) / max(high[after] - low[after], 1e-12)
 

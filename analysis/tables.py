@@ -1,5 +1,6 @@
 """From a rollup to the life tables of all its groups."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 
 from meshslo.telemetry.vocabulary import Phase
 
-from .folding import Rollup, edges_in
+from .adding import Indices, Ints, Runs, bin_sums, edges_in, indices, lay_out, values_in, weighed
+from .folding import Rollup
+from .groups import numbered
 from .lifetables import LifeTables
 from .phases import measured
 
@@ -24,21 +27,81 @@ def life_tables(rollup: Rollup, phase: Phase) -> tuple[pl.DataFrame, LifeTables]
 
     A group without a call in the estimate (all failed, or the phase is not measured there) has an empty table.
     """
-    keys = group_keys(rollup)
     parts = rollup.totals.with_row_index("part").filter(pl.col("phase") == phase)
-    groups = parts.select(keys).unique().sort(keys).with_row_index("group")
-    used = measured(parts, keys).join(groups, on=keys, nulls_equal=True).select("part", "group", "event", "max_s")
-    table = np.full(rollup.totals.height, -1, np.int64)
-    table[used["part"].to_numpy()] = used["group"].to_numpy()
-    event = np.zeros(rollup.totals.height, dtype=bool)
-    event[used["part"].to_numpy()] = used["event"].to_numpy()
-    part = rollup.counts["group"].to_numpy()
-    rows = rollup.counts.drop("group").with_columns(pl.Series("group", table[part]), pl.Series("event", event[part]))
-    longest = used.group_by("group").agg(pl.col("max_s").max())
-    longest_s = np.full(groups.height, np.nan)
-    longest_s[longest["group"].to_numpy()] = longest["max_s"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    unused = len(used) < rollup.totals.height
-    return groups.drop("group"), build(rows.filter(pl.col("group") >= 0) if unused else rows, longest_s, rollup.scale)
+    keys = parts.select(group_keys(rollup))
+    rows, number = numbered(keys)
+    parts = parts.select(pl.Series("table", number), "part", "outcome", "event", "censored", "weight_sq", "max_s")
+    used = measured(parts, ["table"])
+    part = used["part"].to_numpy()
+    kept = np.zeros(rollup.totals.height, dtype=bool)
+    kept[part] = True
+    lengths = np.diff(rollup.starts)
+    counts = rollup.counts if kept.all() else rollup.counts.filter(pl.Series(np.repeat(kept, lengths)))
+    # A group's parts are in order, as its rows are: of which `lengths` tell how many there are.
+    built = _build_dense if not edges_in(counts) else _build_of_edges
+    return keys[rows], built(counts, used.with_columns(pl.Series("rows", lengths[part])), len(rows), rollup.scale)
+
+
+def _build_of_edges(counts: pl.DataFrame, parts: pl.DataFrame, tables: int, scale: int) -> LifeTables:
+    """`build` of parts of tables (table, event, rows, max_s), whose rows follow one another in `counts`."""
+    of_row = parts.select("table", "event")[np.repeat(np.arange(parts.height), parts["rows"].to_numpy())]
+    rows = weighed(counts).with_columns(of_row["table"].alias("group"), of_row["event"])
+    return build(rows, _longest_s(parts, tables), scale)
+
+
+def _build_dense(counts: pl.DataFrame, parts: pl.DataFrame, tables: int, scale: int) -> LifeTables:
+    """The same where all buckets are ours."""
+    to = parts["table"].to_numpy()
+    # Where nothing is cut and a table is of one part, its rows are there as they are wanted.
+    ready = parts["event"].all() and bool((np.diff(to) > 0).all())
+    lengths, index, sums = (_rows if ready else _added_rows)(counts, parts, tables)
+    events, censored = sums.get("weight", sums["count"])
+    event_counts, censored_counts = sums["count"]
+    return _with_longest(
+        LifeTables(
+            offsets=np.concatenate([[0], np.cumsum(lengths)]),
+            index=index.astype(np.int64),
+            events=events.astype(np.float64, copy=False),
+            censored=censored.astype(np.float64, copy=False),
+            event_counts=event_counts.astype(np.int64),
+            censored_counts=censored_counts.astype(np.int64),
+            weight_sq=np.bincount(to, weights=parts["weight_sq"].to_numpy(), minlength=tables).astype(np.float64),
+            longest_s=_longest_s(parts, tables),
+            scale=scale,
+        )
+    )
+
+
+_Rows = tuple[Ints, Indices, Mapping[str, tuple[NDArray[Any], NDArray[Any]]]]
+"""How many rows each table has; their buckets; their values, of events and of what was cut."""
+
+
+def _rows(counts: pl.DataFrame, parts: pl.DataFrame, tables: int) -> _Rows:
+    lengths = np.zeros(tables, np.int64)
+    lengths[parts["table"].to_numpy()] = parts["rows"].to_numpy()
+    none = np.zeros(counts.height)
+    return lengths, indices(counts), {name: (counts[name].to_numpy(), none) for name in values_in(counts)}
+
+
+def _added_rows(counts: pl.DataFrame, parts: pl.DataFrame, tables: int) -> _Rows:
+    """In one pass over an array of the buckets of each table."""
+    to, lengths = parts["table"].to_numpy(), parts["rows"].to_numpy()
+    layout, cell = lay_out(Runs(indices(counts), np.concatenate([[0], np.cumsum(lengths)])), to, tables)
+    cells = int(layout.first[-1])
+    # Events, then as many cells for what was cut.
+    cell += np.repeat(np.where(parts["event"].to_numpy(), 0, cells), lengths)
+    added = {name: np.split(bin_sums(cell, counts[name], 2 * cells), 2) for name in values_in(counts)}
+    used = np.flatnonzero((added["count"][0] != 0.0) | (added["count"][1] != 0.0))
+    lengths, index = layout.named(used)
+    return lengths, index, {name: (events[used], cut[used]) for name, (events, cut) in added.items()}
+
+
+def _longest_s(parts: pl.DataFrame, tables: int) -> NDArray[np.float64]:
+    """The longest duration of each table, NaN where none is known."""
+    known = parts.drop_nulls("max_s").group_by("table").agg(pl.col("max_s").max())
+    longest_s = np.full(tables, np.nan)
+    longest_s[known["table"].to_numpy()] = known["max_s"].to_numpy()
+    return longest_s
 
 
 def build(rows: pl.DataFrame, longest_s: NDArray[np.float64], scale: int) -> LifeTables:
@@ -75,8 +138,16 @@ def build(rows: pl.DataFrame, longest_s: NDArray[np.float64], scale: int) -> Lif
         scale=scale,
         **{edge: first(edge).astype(np.float64) for edge in edges_in(ordered)},
     )
-    last = np.where(np.diff(offsets) > 0, offsets[1:] - 1, -1)
-    return replace(tables, longest_s=np.where(np.isnan(longest_s), np.nan_to_num(tables.high[last]), longest_s))
+    return _with_longest(tables)
+
+
+def _with_longest(tables: LifeTables) -> LifeTables:
+    """`tables` with the upper edge of the last bucket where no longest duration is known."""
+    unknown = np.isnan(tables.longest_s)
+    if not unknown.any():
+        return tables
+    last = np.where(np.diff(tables.offsets) > 0, tables.offsets[1:] - 1, -1)
+    return replace(tables, longest_s=np.where(unknown, np.nan_to_num(tables.high_of(last)), tables.longest_s))
 
 
 def one(tables: LifeTables, group: int) -> LifeTables:

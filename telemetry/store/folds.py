@@ -3,18 +3,21 @@
 STORE/folds/LEVEL/START/OF-PHASE.totals.parquet, .counts.parquet
 
 LEVEL is hour, day or month, START its first moment, OF a hash of the names of the call files in that span: a late call makes a
-new file, and the fold of before is of other files, not wrong ones. What a fold is made of and says is for `analysis.folds`.
+new file, and the fold of before is of other files, not wrong ones. The counts of a group are as many rows as its totals say,
+after those of the group before, so that the folds of many spans are read as one. What a fold is made of and says is for
+`analysis.folds`.
 """
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from meshslo.telemetry.errors import StoreError
@@ -22,7 +25,15 @@ from meshslo.telemetry.errors import StoreError
 from .atomic import write_atomically
 from .layout import Layout
 
+_LAYOUT: Final = "2"
+"""Folds that another version made in another layout are as those of other files."""
+_ROWS: Final = "rows"
+"""Column of the totals as they are kept: how many rows of the counts are the group's."""
 _WEIGHTS: Final = ("weight", "weight_sq")
+_COUNTS: Final = pl.Schema({"index": pl.Int16(), "count": pl.UInt64(), **dict.fromkeys(_WEIGHTS, pl.Float64())})
+
+Span = tuple[datetime, Sequence[Path]]
+"""First moment of a span, and the call files that are of it."""
 
 
 class Fold(NamedTuple):
@@ -38,19 +49,26 @@ class Folds:
 
     layout: Layout
 
-    def read(self, level: str, start: datetime, files: Iterable[Path], phase: str) -> Fold | None:
-        """The fold of exactly these call files, or None where there is none."""
-        stem = self._stem(level, start, files, phase)
-        # Without a look first: a fold may be superseded at any moment.
+    def read(self, level: str, spans: Sequence[Span], phase: str) -> Fold | None:
+        """The folds of exactly these call files, one after the other; None where one of them is not there.
+
+        Also where `has` has just said that it is: a fold may be superseded at any moment.
+        """
+        stems = [self._stem(level, start, files, phase) for start, files in spans]
         with suppress(FileNotFoundError):
-            counts = pl.read_parquet(stem.with_name(f"{stem.name}.counts.parquet"))
-            return Fold(pl.read_parquet(stem.with_name(f"{stem.name}.totals.parquet")), _weighted(counts))
+            totals = pl.scan_parquet([_totals(stem) for stem in stems], glob=False).collect()
+            counts = pl.scan_parquet(
+                [_counts(stem) for stem in stems], glob=False, schema=_COUNTS, missing_columns="insert"
+            ).select(list(_COUNTS) if _weighs(totals) else ["index", "count"])
+            group = np.repeat(np.arange(totals.height, dtype=np.uint32), totals[_ROWS].to_numpy())
+            weighed = counts.with_columns(pl.col(_WEIGHTS).fill_null(pl.col("count"))) if _weighs(totals) else counts
+            return Fold(totals.drop(_ROWS), weighed.collect().insert_column(0, pl.Series("group", group)))
         return None
 
     def has(self, level: str, start: datetime, files: Iterable[Path], phase: str) -> bool:
         """Whether `read` would find it."""
         stem = self._stem(level, start, files, phase)
-        return stem.with_name(f"{stem.name}.totals.parquet").exists()
+        return _totals(stem).exists() and _counts(stem).exists()
 
     def write(self, level: str, start: datetime, files: Iterable[Path], phase: str, fold: Fold) -> None:
         """Keep a fold, durably, instead of what was kept of that span and phase before; StoreError where that may not be."""
@@ -64,9 +82,10 @@ class Folds:
 
     def _put(self, stem: Path, phase: str, fold: Fold) -> None:
         stem.parent.mkdir(parents=True, exist_ok=True)
+        rows = np.bincount(fold.counts["group"].to_numpy(), minlength=fold.totals.height).astype(np.uint32)
         # The totals come last: they say that both are there.
-        write_atomically(stem.with_name(f"{stem.name}.counts.parquet"), _packed(_unweighted(fold.counts)))
-        write_atomically(stem.with_name(f"{stem.name}.totals.parquet"), _packed(fold.totals))
+        write_atomically(_counts(stem), _packed(fold.counts.drop("group")))
+        write_atomically(_totals(stem), _packed(fold.totals.with_columns(pl.Series(_ROWS, rows))))
         for path in stem.parent.glob(f"*-{phase}.*.parquet"):
             if not path.name.startswith(stem.name):
                 path.unlink(missing_ok=True)
@@ -86,12 +105,20 @@ class Folds:
         return self.layout.root / "folds" / level
 
     def _stem(self, level: str, start: datetime, files: Iterable[Path], phase: str) -> Path:
-        names = "\n".join(sorted(path.name for path in files))
+        names = "\n".join([_LAYOUT, *sorted(path.name for path in files)])
         return self._folder(level) / _name(start) / f"{hashlib.sha256(names.encode()).hexdigest()[:16]}-{phase}"
 
 
 def _name(start: datetime) -> str:
     return f"{start:%Y-%m-%dT%H}"
+
+
+def _totals(stem: Path) -> Path:
+    return stem.with_name(f"{stem.name}.totals.parquet")
+
+
+def _counts(stem: Path) -> Path:
+    return stem.with_name(f"{stem.name}.counts.parquet")
 
 
 def _packed(frame: pl.DataFrame) -> bytes:
@@ -100,11 +127,6 @@ def _packed(frame: pl.DataFrame) -> bytes:
     return held.getvalue()
 
 
-def _unweighted(counts: pl.DataFrame) -> pl.DataFrame:
-    """`counts` without the weights where these say the same."""
-    weights = counts.select((pl.col(name) == pl.col("count")).all() for name in _WEIGHTS)
-    return counts.drop(_WEIGHTS) if all(weights.row(0)) else counts
-
-
-def _weighted(counts: pl.DataFrame) -> pl.DataFrame:
-    return counts.with_columns(pl.col("count").cast(pl.Float64).alias(name) for name in _WEIGHTS if name not in counts.columns)
+def _weighs(totals: pl.DataFrame) -> bool:
+    """Whether any call weighs other than 1: n weights and their squares both add up to n only where each of them is 1."""
+    return any((totals[name] != totals["count"]).any() for name in _WEIGHTS)

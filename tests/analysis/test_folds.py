@@ -151,4 +151,4 @@ def test_weights_that_say_no_more_than_counts_are_not_kept(tmp_path: Path) -> No
     store.add(make_calls([make_call()]))
     store.fold(NOW)
     for path in (tmp_path / "store" / "folds").rglob("*.counts.parquet"):
-        assert pl.read_parquet(path).columns == ["group", "index", "count"]
+        assert pl.read_parquet(path).columns == ["index", "count"]

@@ -86,3 +86,15 @@ def test_merging_equals_counting_together(left: list[float], right: list[float])
     merged = histogram.merge(counted(left), counted(right))
     for got, wanted in zip(merged, counted(left + right), strict=True):
         assert got.tolist() == wanted.tolist()
+
+
+@given(st.lists(st.floats(allow_infinity=True), max_size=50), st.sampled_from([0, 1, 3, 1000]))
+def test_the_quick_bucket_is_the_bucket(some: list[float], ulps: int) -> None:
+    # Every edge, every longest duration that counts below it, and their neighbours.
+    edges = histogram.upper_edge(np.arange(-1930, 1930))
+    near = np.concatenate([edges, edges * (1.0 + 1.58e-13)]).view(np.int64)[:, np.newaxis] + [-ulps, ulps]
+    values = np.concatenate([near.reshape(-1).view(np.float64), some, [-0.0, 5e-324]])
+    quick = histogram.quick_index_of(values)
+    seen = ~np.isnan(values)
+    assert (quick[seen] == histogram.index_of(values[seen])).all()
+    assert (quick[~seen] == histogram.UNSEEN).all()

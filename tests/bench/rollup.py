@@ -2,10 +2,11 @@
 
     .venv/bin/python -m tests.bench rollup
 
-The same answer from all: p95 and p99 of the `ok` calls of each (vantage, hop, route, model, tenant). `ours_s` is the rollup of
-the calls of every outcome and these two; `ours_with_intervals_s` the rollup and a report of it, which no peer answers: survival
-estimates that count cut calls, with intervals and bounds. Contenders take turns; the seconds are medians. Times are of
-one machine at one moment: read the ratios.
+The same answer from all: p95 and p99 of the `ok` calls of each (vantage, hop, route, model, tenant). `ours` is the rollup of
+the calls of every outcome and these two; `ours_with_intervals` the rollup and a report of it, which no peer answers: survival
+estimates that count cut calls, with intervals and bounds. Each contender has a process of its own, so that none pays for
+another's memory; after a round to warm up they take turns. Figures are medians. Times are of one machine at one moment: read
+the ratios.
 """
 
 import json
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -102,34 +104,71 @@ def polars_exact() -> pl.DataFrame:
 
 
 CONTENDERS: dict[str, Callable[[], object]] = {
-    "ours_s": ours,
-    "ours_with_intervals_s": lambda: report(rolled_up(), quantiles=QUANTILES),
-    "duckdb_exact_s": lambda: duckdb.sql(duckdb_sql("quantile_cont")).pl(),
-    "duckdb_approximate_s": lambda: duckdb.sql(duckdb_sql("approx_quantile")).pl(),
-    "polars_exact_s": polars_exact,
-    "read_s": lambda: scan_files([FILE]).select(NEEDED).collect(engine="streaming"),
+    "ours": ours,
+    "ours_with_intervals": lambda: report(rolled_up(), quantiles=QUANTILES),
+    "duckdb_exact": lambda: duckdb.sql(duckdb_sql("quantile_cont")).pl(),
+    "duckdb_approximate": lambda: duckdb.sql(duckdb_sql("approx_quantile")).pl(),
+    "polars_exact": polars_exact,
+    "read": lambda: scan_files([FILE]).select(NEEDED).collect(engine="streaming"),
 }
 
 
-def run(rounds: int = ROUNDS) -> dict[str, float]:
-    """Seconds of each contender, the ratios, ours' largest error and its peak memory in a process of its own."""
+def run(rounds: int = ROUNDS) -> dict[str, Any]:
+    """Seconds (wall and processor) and peak memory of each contender, the ratios, and ours' largest error."""
     make()
-    seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    for _ in range(rounds):
-        for name, contender in CONTENDERS.items():
-            began = time.perf_counter()
-            contender()
-            seconds[name].append(time.perf_counter() - began)
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
-    exact_s = min(medians["duckdb_exact_s"], medians["polars_exact_s"])
+    contenders = [_Contender(name) for name in CONTENDERS]
+    try:
+        for _ in range(1 + rounds):
+            for contender in contenders:
+                contender.take_turn()
+    finally:
+        for contender in contenders:
+            contender.stop()
+    told = {contender.name: contender.told() for contender in contenders}
+
+    def times(name: str, measure: str) -> float:
+        return told[name][measure] / told["ours"][measure]
+
+    fastest = min(("duckdb_exact", "polars_exact"), key=lambda name: told[name]["wall_s"])
     return {
-        **medians,
-        "times_faster_than_fastest_exact": exact_s / medians["ours_s"],
-        "times_read_floor": medians["ours_s"] / medians["read_s"],
+        **told,
+        "fastest_exact": fastest,
+        "times_faster_than_fastest_exact": times(fastest, "wall_s"),
+        "times_less_cpu_than_fastest_exact": times(fastest, "cpu_s"),
+        "times_read_floor": 1.0 / times("read", "wall_s"),
+        "peak_rss_mib": told["ours"]["peak_rss_mib"],
         **errors(),
         "error_bound": histogram.relative_error(),
-        **_alone(),
     }
+
+
+class _Contender:
+    """A process that answers once for each line it is sent, and tells what that took."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._turns: list[dict[str, float]] = []
+        command = [sys.executable, "-m", "tests.bench.rollup", name]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def take_turn(self) -> None:
+        """Answer once more."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        if not line:
+            raise ChildProcessError(f"{self.name} ended with code {self._process.wait()}")
+        self._turns.append(json.loads(line))
+
+    def told(self) -> dict[str, float]:
+        """Medians of all turns but the first, and the peak of all."""
+        medians = {name: statistics.median(turn[name] for turn in self._turns[1:]) for name in ("wall_s", "cpu_s")}
+        return {**medians, "peak_rss_mib": self._turns[-1]["peak_rss_mib"]}
+
+    def stop(self) -> None:
+        """End the process; its memory is free when this returns."""
+        self._process.communicate()
 
 
 def errors() -> dict[str, float]:
@@ -166,24 +205,13 @@ def errors() -> dict[str, float]:
     }
 
 
-def _alone() -> dict[str, float]:
-    """Peak memory of ours in a fresh process, and processor seconds of it and of DuckDB, which other load disturbs less."""
-    told = subprocess.run([sys.executable, "-m", "tests.bench.rollup"], check=True, capture_output=True, text=True).stdout
-    return {name: float(value) for name, value in json.loads(told.splitlines()[-1]).items()}
-
-
-def _measure_alone() -> dict[str, float]:
-    ours()
-    peak_mib = _peak_mib()
-    spent = {}
-    for name in ("ours_s", "duckdb_exact_s"):
-        times = []
-        for _ in range(3):
-            began = time.process_time()
-            CONTENDERS[name]()
-            times.append(time.process_time() - began)
-        spent[name.replace("_s", "_cpu_s")] = statistics.median(times)
-    return {"peak_rss_mib": peak_mib, **spent}
+def _answer(name: str) -> None:
+    """Be a contender: an answer for each line of standard input."""
+    for _ in sys.stdin:
+        began, spent = time.perf_counter(), time.process_time()
+        CONTENDERS[name]()
+        took = {"wall_s": time.perf_counter() - began, "cpu_s": time.process_time() - spent, "peak_rss_mib": _peak_mib()}
+        print(json.dumps(took), flush=True)
 
 
 def _peak_mib() -> float:
@@ -193,4 +221,4 @@ def _peak_mib() -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_measure_alone()))
+    _answer(sys.argv[1])
