@@ -12,13 +12,13 @@ APPROVED, OTHER = "api.approved.example", "models.elsewhere.example"
 
 def load(quick: bool) -> list[Errand]:
     """Both callers at the approved host, and some of the agent's at the other."""
-    much, some = (320, 24) if quick else (900, 60)
+    much, some = (400, 24) if quick else (900, 60)
     counts = {
         Path("gateway", APPROVED, CHAT, meant=True, model="large"): much,
         Path("agent", APPROVED, CHAT, meant=True, model="large"): much,
         Path("agent", OTHER, CHAT, meant=False, model="cheap"): some,
     }
-    return plan_errands(counts, 5.0 if quick else 14.0)
+    return plan_errands(counts, 6.0 if quick else 14.0)
 
 
 SCENARIO = Guarded(
