@@ -1,12 +1,15 @@
 """What every page shows equals what the library (and so the command line) answers for the same calls, whatever is filtered."""
 
+import json
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 import pytest
 from streamlit.testing.v1 import AppTest
+from typer.testing import CliRunner
 
 from meshslo.analysis import from_calls, open_store
 from meshslo.analysis.api import CallStore
@@ -18,10 +21,11 @@ from meshslo.dashboards.app.filters import Filters
 from meshslo.dashboards.app.paths import path_table
 from meshslo.dashboards.app.quality import coverage
 from meshslo.dashboards.app.start import Start
+from meshslo.dashboards.cli import build
 from meshslo.dashboards.commands.compare import change_text, side_text
 from meshslo.dashboards.commands.simulate import amount
 from meshslo.dashboards.frames import quantile_table
-from meshslo.dashboards.text import amount_text
+from meshslo.dashboards.text import amount_text, quantile_text
 from meshslo.telemetry.vocabulary import PHASES
 from tests.support.calls import EPOCH
 from tests.support.dashboard import filled
@@ -87,7 +91,7 @@ class Case:
         return self.shown.scan(self.since, self.until)
 
 
-@pytest.fixture(params=range(6), ids=lambda seed: f"filters {seed}")
+@pytest.fixture(params=range(3), ids=lambda seed: f"filters {seed}")
 def case(request: pytest.FixtureRequest, start: Start, calls: pl.DataFrame) -> Case:
     return Case(start, calls, request.param)
 
@@ -199,3 +203,45 @@ def test_slo(case: Case, start: Start) -> None:
 def test_data_quality(case: Case) -> None:
     app = case.page("data-quality")
     assert tables(app, "weight") == coverage(case.every.doctor(**case.window)).to_dicts()
+
+
+def printed(start: Start, command: str, *options: str) -> Any:
+    """The JSON that a command prints of the store."""
+    found = CliRunner().invoke(build(), [command, "--store", start.store, *options, "--output", "json"], catch_exceptions=False)
+    assert found.exit_code in (0, 1), found.stderr
+    return json.loads(found.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 104))
+def test_the_command_line_prints_the_same_figures(start: Start, seed: int) -> None:
+    """Of keys the commands know `--by` alone, so what they print is chosen from here: by hop and model, in a window."""
+    filters = replace(chosen_at_random(seed)[0], tenant=())
+    window = [word for name in ("since", "until") if (time := getattr(filters, name)) for word in (f"--{name}", time)]
+    config = ("--config", str(start.config))
+
+    asked = {key: getattr(filters, key) for key in ("hop", "model") if getattr(filters, key)}
+
+    def is_shown(row: dict[str, Any]) -> bool:
+        return all(row.get(key) in (None, *values) for key, values in asked.items())
+
+    quantiles = [word for q in QUANTILES for word in ("--quantile", str(q))]
+    report = printed(start, "report", "--by", "hop,model", *quantiles, *window, *config)["rows"]
+    rows = tables(show(start, "latency", by="model", **filters.to_query()), "p99")
+    assert [(row["hop"], row["model"], row["calls"], row["p50"], row["p95"], row["p99"]) for row in rows] == [
+        (row["hop"], row["model"], row["calls"], *(quantile_text(each) for each in row["quantiles"]))
+        for row in filter(is_shown, report)
+    ]
+    until = ("--at", filters.until) if filters.until else ()
+    stand = {
+        item["name"]: item for item in printed(start, "slo", *config, *until)["items"] if not filters.hop or is_shown(item)
+    }
+    app = show(start, "slo", **filters.to_query())
+    shown = {row["objective"]: row for row in tables(app, "promise")} if stand else {}
+    assert {name: (row["calls"], row["unknown"], row["seen by"]) for name, row in shown.items()} == {
+        name: (item["calls"], item["unknown"], item["vantage"]) for name, item in stand.items()
+    }
+    advice = printed(start, "recommend", *window, *config)["items"]
+    wanted = [item for item in advice if item["status"] in ("change", "explore") and is_shown(item["target"])]
+    listed = tables(show(start, "recommendations", **filters.to_query()), "reason")
+    assert not wanted or sorted(row["reason"] for row in listed) == sorted(item["reason"] for item in wanted)
