@@ -112,7 +112,7 @@ class CallStore(Verbs):
         """
         check_list("by", by)
         _check(by, quantiles, vantage)
-        first, last = self._extent(since, until)
+        first, last = self.extent(since, until)
         kept = tuple(dict.fromkeys(by))
         keys = tuple(dict.fromkeys([*kept, "hop"]))
         whole = self.rollup(by=keys, bucket=None, phases=[phase], since=since, until=until, extremes=False)
@@ -158,7 +158,7 @@ class CallStore(Verbs):
 
         Of metrics alone, loads. Raises StoreError where the window holds neither.
         """
-        self._extent(since, until)
+        self.extent(since, until)
         series = None if self.series is None else self.series(since, until)
         return resilience(observe(self.scan(since, until), config, deployed, series))
 
@@ -192,7 +192,7 @@ class CallStore(Verbs):
         Raises StoreError where the window holds neither calls nor metrics.
         """
         series = None if self.series is None else self.series(since, until)
-        return security(self.scan(since, until), config or Config(), self._extent(since, until), series)
+        return security(self.scan(since, until), config or Config(), self.extent(since, until), series)
 
     def slo(self, config: Config, *, at: datetime | None = None, each: Sequence[str] = ()) -> SloReport:
         """How the objectives of `config` (its `slo` tables) stand at `at`, just after the last call where it is not given.
@@ -203,7 +203,7 @@ class CallStore(Verbs):
         """
         if not config.slo:
             raise BadConfigError(NO_OBJECTIVES)
-        last = self._extent(None, at)[1]
+        last = self.extent(None, at)[1]
         wrong = [key for key in each if key not in SELECTION[1:]]
         if wrong:
             raise BadInputError(f"objectives stand for each of {', '.join(SELECTION[1:])}, not of {', '.join(wrong)}")
@@ -216,7 +216,7 @@ class CallStore(Verbs):
 
     def need_calls(self, since: datetime | None, until: datetime | None) -> None:
         """StoreError where the window holds no single calls; pulled metrics are none."""
-        self._extent(since, until)
+        self.extent(since, until)
         if self.scan(since, until).head(1).collect().is_empty():
             raise StoreError(
                 f"{self.name} holds metrics and no single calls there: they make a `report`, but settings follow from calls; "
@@ -224,7 +224,7 @@ class CallStore(Verbs):
                 "`meshslo pull jaeger|tempo`"
             )
 
-    def _extent(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
+    def extent(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
         """First and last start of a call in [since, until); StoreError where there is none."""
         start = pl.col("start")
         bounds = [self._starts(since, until)]
@@ -241,7 +241,7 @@ class CallStore(Verbs):
                 f"read files with `meshslo import FILE --store {self.name}`, "
                 f"or a server with `meshslo pull prometheus URL --store {self.name}`"
             )
-        first, last = self._extent(None, None)
+        first, last = self.extent(None, None)
         window = f"[{since or 'the beginning'}, {until or 'now'})"
         raise StoreError(f"{self.name}: no calls started in {window}; its calls started from {first} to {last}")
 

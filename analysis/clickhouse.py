@@ -47,7 +47,7 @@ class ClickHouseCalls(CallStore):
         # They cost nothing here, but an answer must not depend on the engine that gave it.
         return counted.without_extremes()
 
-    def _extent(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
+    def extent(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
         """When the first and the last span (or kept minute) in [since, until) began; a statement over one column."""
         if self._source.address.table.cells:
             from .clickhouse_cells import kept_extent
