@@ -8,6 +8,9 @@ from meshslo.analysis.config import Config, Egress
 from meshslo.analysis.recommend import Recommendation, observe, recommend
 from meshslo.analysis.recommend.callers import bare, is_outside
 from tests.support.calls import make_call, make_calls
+from tests.support.series import make_histogram, make_series
+
+APPROVED = Egress(approved_hosts=("*.openai.com",))
 
 
 def called(peer: str | None, number: int, **columns: Any) -> list[dict[str, Any]]:
@@ -51,6 +54,28 @@ def test_too_few_calls_tell_nothing() -> None:
     assert (item.status, item.proposed) == ("not_identifiable", None)
     assert "280 more calls of generator are needed" in item.reason
     assert "so far: a.example.org (20 calls of m)" in item.reason
+
+
+def test_a_call_seen_by_client_and_proxy_counts_once() -> None:
+    proxied = called(None, 300, callee="api.openai.com", vantage="proxy_out")
+    item = answer([*called("api.openai.com", 300, callee="api.openai.com"), *proxied, *called(None, 100, callee="vectors")])
+    assert item.evidence.calls == 400
+    assert "api.openai.com (300 calls of m)" in item.reason
+
+
+def test_what_the_mesh_cannot_name_is_never_allowed() -> None:
+    rows = [*called(None, 300, callee="api.openai.com"), *called(None, 9, callee="PassthroughCluster")]
+    for approved in ((), ("*",)):
+        assert answer(rows, *approved).wanted == "api.openai.com"
+
+
+def test_metrics_alone_tell_hosts() -> None:
+    hosts = {"api.openai.com": 320.0, "llm.example.org": 12.0, "vectors": 50.0}
+    rows = [row for host, calls in hosts.items() for row in make_histogram([10.0], [calls], caller="agent", callee=host)]
+    observed = observe(make_calls([make_call()]).clear().lazy(), Config(egress=APPROVED), None, make_series(rows).lazy())
+    (item,) = recommend(observed, ["egress"]).items
+    assert (str(item.target), item.wanted, item.evidence.calls) == ("agent>*", "api.openai.com", 382)
+    assert "llm.example.org (12 calls)" in item.reason
 
 
 @pytest.mark.parametrize(

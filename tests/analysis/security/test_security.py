@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshslo.analysis import from_calls
+from meshslo.analysis.api import CallStore
 from meshslo.analysis.config import Config, parse_config
 from meshslo.analysis.security import Exposure, Security
 from meshslo.telemetry.errors import BadConfigError, StoreError
 from tests.support.calls import EPOCH, make_call, make_calls
+from tests.support.series import make_histogram, make_series
 
 GATEWAY, VECTORS, LAPTOP = (
     f"spiffe://cluster.local/ns/{name}" for name in ("chat/sa/gateway", "rag/sa/vectors", "dev/sa/laptop")
@@ -151,6 +153,18 @@ def test_rare_callers_are_named_for_a_person_to_decide() -> None:
     (finding,) = found(rows, "MS435")
     assert (finding.severity, finding.calls, finding.callers) == ("note", 12, ("laptop",))
     assert not found(calls(12, "laptop", "vectors", LAPTOP), "MS435")
+
+
+def test_metrics_alone_tell_callers_and_hosts() -> None:
+    known = {"caller_identity": GATEWAY, "callee_identity": VECTORS, "mtls": True, "reporter": "destination"}
+    inside = make_histogram([10.0], [50.0], callee="vectors", **known)
+    metrics = make_series([*inside, *make_histogram([10.0], [7.0], callee="api.openai.com")])
+    none = make_calls(ENTRY).clear().lazy()
+    found = CallStore(lambda _since, _until: none, "metrics", series=lambda *_: metrics.lazy()).security()
+    assert [(edge.callee, edge.calls, edge.mutual, edge.seen_by) for edge in found.edges] == [
+        ("vectors", 50, 50, "istio metrics")
+    ]
+    assert [(host.caller, host.host, host.calls) for host in found.hosts] == [("gateway", "api.openai.com", 7)]
 
 
 def test_what_is_not_told_is_said() -> None:
