@@ -1,5 +1,6 @@
 """Remembering what is stored: quick, within bounds, and never wrong about a row."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -55,6 +56,22 @@ def test_stored_files_are_read_once_while_nothing_is_repeated(store: Store, monk
     for span in range(2, 6):
         assert new(memory, store, make_calls([call(1, span)])) == 1
     assert len(reads) == 1
+
+
+def test_of_files_that_are_too_many_to_remember_only_those_of_the_same_time_are_asked(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = [datetime(2025, 1, 1, 10, minute, tzinfo=UTC) for minute in range(10)]
+    memory, asked = KnownRows(max_hints=4), []
+    for span, start in enumerate(began[:8], 1):
+        store.append(make_calls([call(1, span) | {"start": start}]), source="test")
+        assert new(memory, store, make_calls([call(1, 99) | {"start": began[9]}])) == 1
+    real = known.scan_files
+    monkeypatch.setattr(known, "scan_files", lambda paths: (asked.extend(paths), real(paths))[1])
+    assert new(memory, store, make_calls([call(1, 99) | {"start": began[9]}])) == 1
+    assert asked == []
+    assert new(memory, store, make_calls([call(1, n) | {"start": began[1]} for n in (2, 99)])) == 1
+    assert len(asked) < 8
 
 
 def test_rows_without_ids_are_never_known(store: Store) -> None:
