@@ -82,7 +82,11 @@ class _Hour:
 
     def may_hold(self, hints: _Hints) -> pl.Series:
         """For each of `hints`, whether it is among those that are kept."""
-        return pl.Series(self.young.may_hold(hints) | self.old.may_hold(hints))
+        # In order, neighbours are looked for in the same places: a fifth of the time.
+        order = np.argsort(hints)
+        found = np.empty(len(hints), dtype=np.bool_)
+        found[order] = self.young.may_hold(hints[order]) | self.old.may_hold(hints[order])
+        return pl.Series(found)
 
     def split(self, stored: Sequence[Path]) -> tuple[list[Path], list[Path]]:
         """Of `stored`, the files whose hints are kept, and the others."""
