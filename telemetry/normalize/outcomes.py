@@ -81,8 +81,11 @@ EVIDENCE: Final = ("response_flags", "status_code", "grpc_status", "failure")
 
 def outcomes(table: pl.DataFrame) -> pl.Series:
     """The outcome of each row of `table` (columns `EVIDENCE`, and `stated` with what the instrumentation itself said)."""
-    kinds = table.select(EVIDENCE).unique()
-    judged = kinds.with_columns(judged=pl.Series([judge(*row) for row in kinds.rows()], dtype=pl.String))
-    joined = table.join(judged, on=EVIDENCE, how="left", nulls_equal=True, maintain_order="left")
+    # Most columns say nothing in a whole table: telling kinds apart by them would cost as much as by those that do.
+    telling = [name for name in EVIDENCE if table[name].null_count() < table.height] or ["status_code"]
+    kinds = table.select(telling).unique()
+    every = kinds.with_columns(pl.lit(None).alias(name) for name in EVIDENCE if name not in telling).select(EVIDENCE)
+    judged = kinds.with_columns(judged=pl.Series([judge(*row) for row in every.rows()], dtype=pl.String))
+    joined = table.join(judged, on=telling, how="left", nulls_equal=True, maintain_order="left")
     stated = pl.when(pl.col("stated").is_in(OUTCOMES)).then(pl.col("stated"))
     return joined.select(outcome=pl.coalesce(stated, "judged"))["outcome"]

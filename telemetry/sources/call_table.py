@@ -18,7 +18,7 @@ from .column_map import SECONDS_COLUMNS, SECONDS_PER, ColumnMap, Target, nearest
 from .identity import with_ids
 from .tally import Tally
 from .times import moments, plain_moments
-from .words import Meaning, by_word, joined, respelled
+from .words import Meaning, by_word, joined, respelled, spelled
 
 Lines = npt.NDArray[np.int64]
 
@@ -257,7 +257,8 @@ def _completed(rows: pl.DataFrame, lines: Lines) -> pl.DataFrame:
     rows = rows.with_columns(pl.col(name).fill_null(value) for name, value in _DEFAULTS.items())
     caller, callee = (rows[side].fill_null(UNKNOWN) for side in ("caller", "callee"))
     rows = rows.with_columns(hop=joined(caller, callee, ">"), outcome=_outcomes(rows))
-    calls = conform(with_ids(rows, lines))
+    identified = with_ids(rows, lines)
+    calls = conform(identified.with_columns(spelled(identified[name]) for name in WORDS))
     return resolve(calls) if calls["parent_span_id"].null_count() < calls.height else calls
 
 

@@ -26,6 +26,11 @@ def respelled(words: pl.Series, spelling: Meaning) -> pl.Series:
     return column if spelling(distinct).equals(distinct) else coded(by_word(column, spelling))
 
 
+def spelled(words: pl.Series) -> pl.Series:
+    """`words` as texts; the rows of one word share its letters, so that reading them all again is quick."""
+    return by_word(words, lambda distinct: distinct) if isinstance(words.dtype, pl.Categorical) else words
+
+
 def joined(left: pl.Series, right: pl.Series, separator: str) -> pl.Series:
     """The two words of each row with `separator` between; neither may be null."""
     (first, first_places), (second, second_places) = _apart(left), _apart(right)

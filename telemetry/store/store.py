@@ -1,7 +1,7 @@
 """A store of call rows in a directory: scan what is there, append what is new."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from . import ingest
 from .hours import KEY, scan_files, touches, without_repeats
 from .ingest import Appended
 from .kinds import Numbered, scan_numbered
+from .known import KnownRows
 from .layout import Layout, open_layout
 from .segments import fresh_name
 from .snapshot import Snapshot, take
@@ -29,6 +30,8 @@ class Store:
     """A directory of calls. Reading needs no running collector and disturbs none."""
 
     layout: Layout
+    known: KnownRows = field(default_factory=KnownRows, repr=False, compare=False)
+    """What was appended through here, so that the next part of an import need not read it again."""
 
     @property
     def path(self) -> Path:
@@ -59,7 +62,7 @@ class Store:
         `source` names where they come from, in the file's name. Raises ValueError where they are no canonical rows.
         """
         stem = f"{fresh_name()}-{''.join(letter for letter in source if letter.isalnum() or letter in '-_')[:40]}"
-        return ingest.append(self.layout, conform(calls), stem)
+        return ingest.append(self.layout, conform(calls), stem, self.known)
 
     def _read(self) -> tuple[Snapshot, pl.DataFrame]:
         """The files of one moment, and the calls that are still in its segments."""
