@@ -4,6 +4,7 @@ Source: Envoy, "Priority levels": the first priority keeps as many per cent of t
 overprovisioning factor and at most all; the next one gets the rest.
 """
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,10 @@ Floats = NDArray[np.float64]
 
 OVERPROVISIONING: Final = 1.4
 """Envoy's own factor: a place keeps all of its calls while 72 % of its endpoints are there."""
+
+
+MERGED_S: Final = 1.0
+"""Envoy's own update_merge_window."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,21 @@ def spill(
     asked = answers.at_s[np.isin(answers.pod, [n for n, pod in enumerate(answers.pods) if pod in first])]
     each_moved = moved[np.searchsorted(moments, asked, side="right") - 1]
     return Spill(_failovers(moments, moved, answers.span_s), float(each_moved.sum()), _flaps(mine, rest_s))
+
+
+def late_failures(answers: Answers, outcome: Replay, first: Collection[str]) -> int:
+    """Failures of endpoints that are out already, and that workers go on asking until they are told.
+
+    Envoy tells them of a change at once, and of further ones of one priority within `MERGED_S` all together, so much later.
+    Source: Envoy, cluster_manager_impl.cc, scheduleUpdate; CommonLbConfig.update_merge_window. Seen on Envoy 1.40.
+    """
+    told_s, late = -math.inf, 0
+    for each in (each for each in outcome.ejections if each.pod in first):
+        if each.at_s >= told_s:
+            told_s = each.at_s if each.at_s - told_s > MERGED_S else each.at_s + MERGED_S
+        mine = answers.pod == answers.pods.index(each.pod)
+        late += int((mine & answers.failed & (answers.at_s > each.at_s) & (answers.at_s <= told_s)).sum())
+    return late
 
 
 def _failovers(moments: Floats, moved: Floats, end_s: float) -> tuple[Failover, ...]:

@@ -20,10 +20,13 @@ from meshslo.analysis.interval import proportion, wilson
 from meshslo.analysis.quantile import Interval
 
 from .places import Places
-from .spill import OVERPROVISIONING, Spill, spill
+from .spill import OVERPROVISIONING, Spill, late_failures, spill
 
 STRETCHES: Final = 30
 """Stretches of time, equally long, that are told into calm ones and others."""
+
+USUAL_AT: Final = 0.25
+"""A fourth of the time is enough to know what is usual: an outage may take most of a window."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +58,7 @@ class Trial:
         stretch = np.minimum((self.answers.at_s * STRETCHES / max(self.answers.span_s, 1e-9)).astype(np.int64), STRETCHES - 1)
         asked = np.bincount(stretch[self.is_first], minlength=STRETCHES)
         failed = np.bincount(stretch[self.is_first & self.answers.failed], minlength=STRETCHES)
-        return calm_stretches(failed, asked)[stretch]
+        return calm_stretches(failed, asked, USUAL_AT)[stretch]
 
     @cached_property
     def limit(self) -> int | None:
@@ -101,6 +104,11 @@ class Trial:
     def spill(self) -> Spill:
         """What that would have sent to the other place."""
         return spill(self.answers, self.outcome, self.first, BASE_EJECTION_S, self.overprovisioning)
+
+    @cached_property
+    def spared(self) -> int:
+        """Failures that others would have been asked for instead."""
+        return self.outcome.spared - late_failures(self.answers, self.outcome, self.first)
 
     def with_timer(self, first_token_s: float) -> Spill:
         """The same where a timer ends every call without a first token (where nothing streams, an answer) by then."""

@@ -95,9 +95,8 @@ class _Run:
     def sides(self) -> tuple[Side, Side]:
         """The preferred place, and the other one."""
         first, second = (self.known.of(name) for name in self.known.names)
-        return side_of(self.known.names[0], first, self.observed.config), side_of(
-            self.known.names[1], second, self.observed.config
-        )
+        config = self.observed.config
+        return side_of(self.known.names[0], first, config), side_of(self.known.names[1], second, config)
 
     @cached_property
     def trial(self) -> Trial:
@@ -197,7 +196,7 @@ class _Run:
 
     def _effects(self) -> dict[str, Effect]:
         (first, second), trial, days = self.sides, self.trial, max(self.trial.answers.span_s, 1.0) / DAY_S
-        failed, skipped = float(trial.answers.failed.sum()) - trial.outcome.spared, trial.outcome.skipped
+        failed, skipped = float(trial.answers.failed.sum()) - trial.spared, trial.outcome.skipped
         instead = (second.failed.estimate, second.failed.low, second.failed.high)
         after, low, high = (failed + skipped * ratio for ratio in instead)
         effects = {
@@ -240,7 +239,6 @@ class _Run:
             evidence=Evidence(calls or seen_by_one(self.observed.calls, self.target.hop), cut, self.observed.window_s),
             effect=dict(effect or {}),
         )
-
 
     def _current(self, setting: str) -> Current | None:
         """What is deployed for the callee, or for the preferred place, whose name an AI gateway's backend has."""

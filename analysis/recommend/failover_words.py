@@ -17,7 +17,7 @@ def trigger(trial: Trial, by_slowness: Spill | None, timer_s: float | None) -> s
         longest = max(each.length_s for each in spill.failovers)
         said += (
             f" would have set it off {_times(len(spill.failovers))}, for {seconds(spill.length_s)} in all (the longest "
-            f"{seconds(longest)}), moving {count(spill.moved)} calls and sparing {count(trial.outcome.spared)} failures"
+            f"{seconds(longest)}), moving {count(spill.moved)} calls and sparing {count(trial.spared)} failures"
         )
     else:
         said += f" came not once in {count(asked)} calls: nothing would have set it off"

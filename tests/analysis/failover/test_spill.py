@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from meshslo.analysis.ejection.answers import Answers
 from meshslo.analysis.ejection.replay import Ejection, Replay
-from meshslo.analysis.failover.spill import Failover, Spill, spill
+from meshslo.analysis.failover.spill import Failover, Spill, late_failures, spill
 
 PODS = ("a", "b", "c", "d", "other")
 
@@ -49,6 +49,19 @@ def test_an_endpoint_that_is_out_again_at_once_flaps() -> None:
     again = [Ejection("a", 10.0, 40.0, "x"), Ejection("a", 45.0, 80.0, "x"), Ejection("b", 90.0, None, "x")]
     assert spilled(again).flaps == 1
     assert spilled([again[0], Ejection("a", 71.0, None, "x")]).flaps == 0
+
+
+def test_workers_hear_of_a_second_ejection_a_second_later() -> None:
+    at_s = np.arange(400) / 100.0
+    answers = Answers(at_s, np.arange(400) % 2, np.full(400, 1), ("a", "b"))
+
+    def late(*times_s: float) -> int:
+        ejections = tuple(Ejection(pod, t, None, "x") for pod, t in zip("ab", times_s, strict=False))
+        return late_failures(answers, Replay(ejections, 0, 0, 0), {"a", "b"})
+
+    assert late(1.0) == 0
+    assert late(1.0, 1.5) == 50
+    assert late(1.0, 2.5) == 0
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.floats(0, 99), st.floats(0.1, 50)), max_size=8, unique_by=lambda e: e[0]))

@@ -7,11 +7,12 @@ import polars as pl
 import pytest
 
 from meshslo.analysis.config import Config, parse_config
+from meshslo.analysis.knee import Knee
 from meshslo.analysis.policy.deployed import ClusterRule, Deployed
 from meshslo.analysis.policy.values import Placed
 from meshslo.analysis.recommend import Recommendation, Recommendations, observe, recommend
-from meshslo.analysis.recommend.failover import RECOMMENDER
-from meshslo.analysis.recommend.recommendation import Proposed
+from meshslo.analysis.recommend.failover import RECOMMENDER, _Run
+from meshslo.analysis.recommend.recommendation import Proposed, Target
 from tests.support.places import placed_calls
 from tests.support.policies import wanted
 
@@ -56,7 +57,7 @@ def test_failures_that_others_would_have_answered_are_gone() -> None:
 
 
 def test_a_long_outage_goes_back_and_forth_and_says_so() -> None:
-    item = answers(placed_calls(2000, outages=((60.0, 240.0),)))["failover_cluster"]
+    item = answers(placed_calls(outages=((60.0, 240.0),)))["failover_cluster"]
     flaps = item.effect["flaps_per_day"].after
     assert flaps is not None
     assert flaps > 0
@@ -129,6 +130,27 @@ def test_what_a_failover_needs_stands_in_the_place_of_what_ejection_alone_would(
     assert {item.setting for item in alone.items} <= {setting for setting, _ in settings}
     chosen = next(item for item in both.items if item.setting == "consecutive_5xx")
     assert "a failover needs to know" in chosen.reason
+
+
+@dataclass(frozen=True)
+class Bearing:
+    """The load of a callee that bears a number of calls at a time."""
+
+    at: float
+
+    def wait_knee(self, *_: object) -> Knee:
+        return Knee("found", 40.0, self.at, self.at, self.at)
+
+
+@pytest.mark.parametrize(("bears", "percent"), [(40.0, 153), (10.0, 100)])
+def test_what_the_preferred_place_bears_beyond_its_peak_says_when_calls_leave_it(bears: float, percent: int) -> None:
+    """Two of four endpoints are its own, so half of what all bear; without a knee nothing is said, and Envoy's own holds."""
+    run = _Run(observe(placed_calls(outages=OUTAGES).lazy()), Target("gateway>generator"), {"generator": Bearing(bears)})  # type: ignore[dict-item]
+    found = {item.setting: item for item in run.items()}
+    assert found["overprovisioning"].proposed is not None
+    assert run.sides[0].peak == 13.0
+    assert found["overprovisioning"].proposed.value == percent
+    assert "overprovisioning" not in answers(placed_calls(outages=OUTAGES))
 
 
 @dataclass(frozen=True)
