@@ -31,9 +31,10 @@ _MERGES_A_TURN = 8
 class KeepSettings:
     """How long calls and metrics sent here are kept, how many bytes of calls, and when the files of an hour are merged.
 
-    None keeps everything. Files are merged in two sizes: small ones, under half of `merge_bytes`, into one that fits the memory
-    and whose calls complete each other on the way; then those, under half of `large_bytes`, end to end. Either happens once
-    there are `merge_files` of a size in an hour, and to all of them once the hour has been over for `quiet_s`.
+    None keeps everything. Small files, under half of `merge_bytes`, become one that fits the memory and whose calls complete
+    each other on the way: once there are `merge_files` of them in an hour, and all when the hour has been over for `quiet_s`.
+    Then larger ones, under half of `large_bytes`, become one end to end, not sooner: under the load that makes many of them
+    the log needs the time, and who reads them is held up by what is in them, not by their number.
     """
 
     max_age_s: float | None = None
@@ -89,10 +90,11 @@ def mergeable(files: tuple[Path, ...], settings: KeepSettings, now: datetime) ->
     """Runs of files of one hour, each to become one file: of at most `merge_bytes`, or at most `large_bytes`."""
     for hour, group in groupby(sorted(files), key=hour_of):
         sizes = {path: path.stat().st_size for path in group}
-        enough = 2 if now > hour + _HOUR + timedelta(seconds=settings.quiet_s) else settings.merge_files
-        for least_bytes, most_bytes in ((0, settings.merge_bytes), (settings.merge_bytes / 2, settings.large_bytes)):
+        is_over = now > hour + _HOUR + timedelta(seconds=settings.quiet_s)
+        small, large = (0.0, settings.merge_bytes), (settings.merge_bytes / 2, settings.large_bytes)
+        for least_bytes, most_bytes in (small, large) if is_over else (small,):
             alike = [path for path, size_bytes in sizes.items() if least_bytes <= size_bytes < most_bytes / 2]
-            if len(alike) >= enough:
+            if len(alike) >= (2 if is_over else settings.merge_files):
                 yield from (run for run in _runs(alike, sizes, most_bytes) if len(run) > 1)
 
 

@@ -57,6 +57,13 @@ def test_the_running_hour_is_merged_only_when_many_files_have_come(store: Store)
     assert keep(store.layout, KeepSettings(merge_files=4)) == Kept(merged_files=4, into_files=1)
 
 
+def test_large_files_wait_for_the_end_of_their_hour(store: Store) -> None:
+    for _ in range(4):
+        append(store, ago_s(seconds=0))
+    smallest = min(path.stat().st_size for path in take(store.layout).calls)
+    assert keep(store.layout, KeepSettings(merge_files=2, merge_bytes=smallest)) == Kept()
+
+
 def test_no_merged_file_grows_beyond_the_size(store: Store) -> None:
     for _ in range(6):
         append(store, 0)
