@@ -157,7 +157,7 @@ def table_of(observed: Observed, item: Recommendation) -> LifeTable:
 
 _EDGE: Final = pl.Schema(
     dict.fromkeys(("hop", "callee is", "caller proved to be", "callee proved to be", "seen by"), pl.String())
-    | dict.fromkeys(("calls", "mutual TLS", "plain", "not told"), pl.Int64())
+    | dict.fromkeys(("calls", "mutual TLS", "plain", "not told", "refused"), pl.Int64())
 )
 
 
@@ -174,6 +174,7 @@ def edge_table(answer: Security) -> pl.DataFrame:
             "mutual TLS": edge.mutual,
             "plain": edge.plain,
             "not told": edge.untold,
+            "refused": edge.refused,
         }
         for edge in answer.edges
     ]

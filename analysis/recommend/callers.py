@@ -17,6 +17,8 @@ PASSTHROUGH: Final = "PassthroughCluster"
 
 _INSIDE: Final = (".svc", ".cluster.local", ".local", ".internal", ".localdomain")
 _KEYS: Final = ("hop", "route", "method", "caller_identity", "callee_identity", "mtls")
+_REFUSED: Final = pl.col("status_code").is_in([401, 403]).fill_null(value=False).alias("refused")
+"""Who is refused shows what is asked for, and no use that anybody granted."""
 _SIDES: Final = (
     pl.col("hop").str.split(">").list.first().alias("caller"),
     pl.col("hop").str.split(">").list.last().alias("callee"),
@@ -24,9 +26,10 @@ _SIDES: Final = (
 
 
 def identified_calls(calls: pl.LazyFrame, series: pl.LazyFrame | None = None) -> pl.DataFrame:
-    """Number of calls inside the mesh by hop, route, method, both identities and mtls, with caller and callee.
+    """Number of calls inside the mesh by hop, route, method, both identities, mtls and whether refused, with caller and callee.
 
-    Each hop from where most is said of its connections, as `seen_by` tells; `principal` is the caller's without its scheme.
+    Refused are those answered with 401 or 403, which metrics do not tell apart. Each hop from where most is said of its
+    connections, as `seen_by` tells; `principal` is the caller's without its scheme.
     """
     counted = pl.concat([_of_calls(calls), *([] if series is None else [_of_series(series, _KEYS)])], how="diagonal")
     sided = counted.with_columns(_SIDES)
@@ -34,7 +37,7 @@ def identified_calls(calls: pl.LazyFrame, series: pl.LazyFrame | None = None) ->
     outside = pl.any_horizontal(pl.col(name).is_in(_outside(sided[name])).fill_null(value=False) for name in ("peer", "callee"))
     said = pl.col("mtls").is_not_null() | pl.col("caller_identity").is_not_null()
     principal = pl.col("caller_identity").str.strip_prefix("spiffe://").alias("principal")
-    return _from_best(sided.filter(~outside), said).with_columns(principal)
+    return _from_best(sided.filter(~outside), said).with_columns(principal, pl.col("refused").fill_null(value=False))
 
 
 def outside_calls(calls: pl.LazyFrame, series: pl.LazyFrame | None = None) -> pl.DataFrame:
@@ -52,9 +55,13 @@ def outside_calls(calls: pl.LazyFrame, series: pl.LazyFrame | None = None) -> pl
 
 
 def tenant_calls(calls: pl.LazyFrame) -> pl.DataFrame:
-    """Number of calls that name a tenant, by hop, caller, callee, tenant and mtls, each hop from where most is said of mtls."""
-    named = calls.filter(pl.col("tenant").is_not_null()).group_by(_witness(), "hop", "tenant", "mtls").agg(_CALLS).collect()
-    return _from_best(named, pl.col("mtls").is_not_null()).with_columns(_SIDES)
+    """Number of calls that name a tenant and were not refused, by hop, caller, callee, tenant and mtls.
+
+    Each hop from where most is said of mtls.
+    """
+    named = calls.filter(pl.col("tenant").is_not_null() & ~_REFUSED)
+    counted = named.group_by(_witness(), "hop", "tenant", "mtls").agg(_CALLS).collect()
+    return _from_best(counted, pl.col("mtls").is_not_null()).with_columns(_SIDES)
 
 
 def is_outside(host: str) -> bool:
@@ -98,7 +105,7 @@ def _host(name: str) -> str:
 
 
 def _of_calls(calls: pl.LazyFrame) -> pl.DataFrame:
-    return calls.group_by(_witness(), pl.col("vantage").alias("seen_by"), "peer", *_KEYS).agg(_CALLS).collect()
+    return calls.group_by(_witness(), pl.col("vantage").alias("seen_by"), "peer", _REFUSED, *_KEYS).agg(_CALLS).collect()
 
 
 def _of_series(series: pl.LazyFrame, keys: Sequence[str]) -> pl.DataFrame:

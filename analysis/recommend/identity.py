@@ -89,11 +89,14 @@ class _Callee:
 
     # Who may call what
 
-    def _route(self, target: Target, rows: pl.DataFrame) -> Iterator[Recommendation]:
+    def _route(self, target: Target, every: pl.DataFrame) -> Iterator[Recommendation]:
+        rows = every.filter(~pl.col("refused"))
         calls, known = int(rows["calls"].sum()), int(rows.filter(pl.col("principal").is_not_null())["calls"].sum())
         evidence = Evidence(calls, 0, self.observed.window_s)
+        refused = int(every["calls"].sum()) - calls
         if known < FEWEST_CALLS:
             reason = f"{count(FEWEST_CALLS - known)} more calls of {target} are needed whose caller's identity is known"
+            reason += f"; {count(refused)} that were refused ask for nothing" if refused else ""
             yield self._item(target, "allowed_principals", None, "not_identifiable", reason, evidence)
             return
         nameless = calls - known
@@ -106,8 +109,8 @@ class _Callee:
         reason = f"they made {count(sum(often.values()))} of {count(calls)} calls of {target}{_apart(rare)}"
         reason += f"; {count(nameless)} calls came without an identity, and would be refused" if nameless else ""
         reason += self._shared(rows)
-        refused = (nameless + sum(rare.values())) / calls
-        effect = {"refused_rate": Effect(before=0.0, after=refused)}
+        reason += f"; {count(refused)} calls that were refused are none of them" if refused else ""
+        effect = {"refused_rate": Effect(before=0.0, after=(nameless + sum(rare.values())) / calls)}
         yield self._item(target, "allowed_principals", value, self._status(value), reason, evidence, effect)
         yield from self._methods(target, rows, evidence)
 
@@ -130,7 +133,8 @@ class _Callee:
         if current is None:
             return "change"
         deployed = set(str(current.value).split(","))
-        wanted = set(_often(self.seen, "principal" if setting == "allowed_principals" else "method")[0])
+        granted = self.seen.filter(~pl.col("refused"))
+        wanted = set(_often(granted, "principal" if setting == "allowed_principals" else "method")[0])
         return "keep" if set(value.split(",")) <= deployed <= wanted else "change"
 
     # Common

@@ -16,11 +16,11 @@ from .result import Edge, Exposure, Host
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Edges and hosts as they are shown; calls by principal, and by tenant, as `recommend.callers` counts them."""
+    """Edges and hosts as they are shown; calls that were let in, and those with a tenant, as `recommend.callers` counts."""
 
     edges: tuple[Edge, ...]
     hosts: tuple[Host, ...]
-    identified: pl.DataFrame
+    let_in: pl.DataFrame
     tenants: pl.DataFrame
     side: Mapping[str, Side]
 
@@ -31,16 +31,15 @@ class Seen:
 
 def _plain_paths(seen: Seen) -> Iterator[Exposure]:
     """MS431: from where tenants reach to where only the mesh should, and nobody proved who called."""
-    for hop, edges in _by_hop(seen.edges).items():
-        plain, calls = sum(edge.plain for edge in edges), sum(edge.calls for edge in edges)
-        caller, callee = edges[0].caller, edges[0].callee
+    plainly = pl.col("calls").filter(pl.col("mtls").eq(other=False)).sum().alias("plain")
+    for caller, callee, plain, calls in seen.let_in.group_by(_PAIR).agg(plainly, _CALLS).sort(_PAIR).iter_rows():
         if plain and seen.crosses(caller, callee):
             message = (
                 f"{count(plain)} of {count(calls)} calls came from the tenants' side to the internal {callee} without a "
                 "certificate: whoever reaches its port can make them"
             )
             remedy = f"mutual TLS and a list of callers for {callee}: meshslo recommend identity --emit MESH --out DIR"
-            yield Exposure("MS431", "error", hop, message, remedy, plain, (caller,))
+            yield Exposure("MS431", "error", f"{caller}>{callee}", message, remedy, plain, (caller,))
 
 
 def _shared_identities(seen: Seen) -> Iterator[Exposure]:
@@ -112,7 +111,7 @@ def _unapproved_hosts(seen: Seen) -> Iterator[Exposure]:
 
 def _rare_callers(seen: Seen) -> Iterator[Exposure]:
     """MS435: identities that called a service so seldom that nobody can tell them from somebody who should not."""
-    known = seen.identified.filter(pl.col("principal").is_not_null())
+    known = seen.let_in.filter(pl.col("principal").is_not_null())
     counted = known.group_by("callee", "principal").agg(_CALLS, pl.col("caller").unique().sort()).sort("callee", "principal")
     for (callee,), rows in counted.partition_by("callee", as_dict=True, maintain_order=True).items():
         rare = rows.filter(pl.col("calls") < RARE_CALLS)
@@ -150,13 +149,6 @@ CHECKS: Final[tuple[Callable[[Seen], Iterator[Exposure]], ...]] = (
 _PAIR: Final = ("caller", "callee")
 _CALLS: Final = pl.col("calls").sum()
 _TENANTS: Final = pl.col("tenant").n_unique()
-
-
-def _by_hop(edges: Iterable[Edge]) -> dict[str, list[Edge]]:
-    found: dict[str, list[Edge]] = {}
-    for edge in edges:
-        found.setdefault(f"{edge.caller}>{edge.callee}", []).append(edge)
-    return found
 
 
 def _few(names: Iterable[str]) -> str:

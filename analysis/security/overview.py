@@ -23,7 +23,7 @@ def security(
     side = sides(counted["hop"].unique(), config.boundary)
     edges = tuple(_edges(counted, side))
     hosts = tuple(_hosts(outside_calls(calls, series), config.egress.approved_hosts))
-    seen = Seen(edges, hosts, counted, tenant_calls(calls), side)
+    seen = Seen(edges, hosts, counted.filter(~pl.col("refused")), tenant_calls(calls), side)
     found = [finding for check in CHECKS for finding in check(seen)]
     found.sort(key=lambda finding: (-SEVERITIES.index(finding.severity), finding.code, finding.subject))
     return Security(edges, hosts, tuple(found), *window)
@@ -31,8 +31,8 @@ def security(
 
 def _edges(counted: pl.DataFrame, side: dict[str, Side]) -> Iterator[Edge]:
     keys = ("caller", "callee", "caller_identity", "callee_identity", "seen_by")
-    kinds = {"mutual": True, "plain": False}
-    of_kind = [pl.col("calls").filter(pl.col("mtls").eq(told)).sum().alias(name) for name, told in kinds.items()]
+    kinds = {"mutual": pl.col("mtls").eq(other=True), "plain": pl.col("mtls").eq(other=False), "refused": pl.col("refused")}
+    of_kind = [pl.col("calls").filter(is_one).sum().alias(name) for name, is_one in kinds.items()]
     rows = counted.group_by(keys).agg(pl.col("calls").sum(), *of_kind).sort(keys, nulls_last=True)
     for row in rows.iter_rows(named=True):
         yield Edge(caller_side=side.get(row["caller"]), callee_side=side.get(row["callee"]), **row)

@@ -20,7 +20,8 @@ SCHEMA: Final = "meshslo.security/1"
 class Edge:
     """Calls of one hop under one pair of identities (None: not told), as one witness saw them.
 
-    Of `calls`, `mutual` came over mutual TLS and `plain` without a certificate; the rest does not say.
+    Of `calls`, `mutual` came over mutual TLS and `plain` without a certificate; the rest does not say. `refused` were answered
+    with 401 or 403; metrics do not tell.
     """
 
     caller: str
@@ -32,6 +33,7 @@ class Edge:
     calls: int
     mutual: int
     plain: int
+    refused: int
     seen_by: str
 
     @property
@@ -61,7 +63,7 @@ class Exposure(Finding):
 
 _EDGE: Final = pl.Schema(
     dict.fromkeys(("caller", "callee", "caller_side", "callee_side", "caller_identity", "callee_identity"), pl.String())
-    | dict.fromkeys(("calls", "mutual", "plain"), pl.Int64())
+    | dict.fromkeys(("calls", "mutual", "plain", "refused"), pl.Int64())
     | {"seen_by": pl.String()}
 )
 

@@ -14,13 +14,16 @@ from meshslo.analysis.comparison import Compared
 from meshslo.analysis.comparison.result import Difference, Estimate
 from meshslo.analysis.coverage import Coverage, Skew
 from meshslo.analysis.doctor import Diagnosis, Finding
+from meshslo.analysis.knee import Knee
 from meshslo.analysis.paths import Chain
 from meshslo.analysis.paths.result import HopTime, Share, Slow, Way
 from meshslo.analysis.quantile import Interval, Quantile
 from meshslo.analysis.recommend import Recommendation, Recommendations
 from meshslo.analysis.recommend.drift import Support, Supports
+from meshslo.analysis.recommend.limits import Bearing
 from meshslo.analysis.recommend.recommendation import Current, Evidence, Proposed, Target
 from meshslo.analysis.report import Report
+from meshslo.analysis.resilience import HopLimit, Level, Load, Out, Pod, Resilience, ZonePair
 from meshslo.analysis.security import Edge, Exposure, Host, Security
 from meshslo.analysis.simulate.estimates import Figure
 from meshslo.analysis.simulate.result import Contrast, Simulation
@@ -272,7 +275,7 @@ def token_times() -> TokenTimes:
 def callers() -> Security:
     """A hop that is proved in part, a host that nobody approved, and a finding."""
     gateway, vectors = (f"spiffe://cluster.local/ns/chat/sa/{name}" for name in ("gateway", "vectors"))
-    proved = Edge("gateway", "vectors", "tenants", "internal", gateway, vectors, 12345, 12345, 0, "proxy_in")
+    proved = Edge("gateway", "vectors", "tenants", "internal", gateway, vectors, 12345, 12345, 0, 7, "proxy_in")
     plain = replace(proved, caller_identity=None, callee_identity=None, calls=60, mutual=0, plain=40)
     hosts = (
         Host("generator", "api.openai.com", ("gpt-5",), 900, approved=True),
@@ -290,6 +293,29 @@ def callers() -> Security:
     return Security((proved, plain), hosts, (finding,), START, END)
 
 
+def resilience() -> Resilience:
+    """A callee past its knee and one that metrics alone know; a broken pod and a slow one, out once; two zones."""
+    bears = Bearing(19.5, 18.0, 21.2)
+    knee, none = Knee("found", 58.0, 19.5, 18.0, 21.2, 8.1), Knee("none", 4.2, rise_ratio=0.02)
+    levels = (Level(4.0, 1.0, 320), Level(16.2, 1.03, 900), Level(31.0, 3.6, 410))
+    slow = HopLimit("gateway>generator", 10, "first tokens leave their level at 19.5")
+    quiet = HopLimit("gateway>retriever", None, "no knee up to 4.2 calls in progress on average")
+    loads = (
+        Load("generator", 2000, 16.5, 58.0, "first tokens", "calls", knee, None, bears, levels, (slow,)),
+        Load("retriever", 90_000, 1.2, 4.2, "whole calls", "metrics", none, None, None, (), (quiet,)),
+    )
+    pods = (
+        Pod("gateway>generator", "generator-0", 700, 7, False, 1.41, 1.3, 1.52),
+        Pod("gateway>generator", "generator-1", 650, 300, True, None, None, None),
+    )
+    out = Out("gateway>generator", "generator-1", START, START + timedelta(seconds=40), "failure_percentage")
+    zones = (
+        ZonePair("gateway>generator", "a", "a", 900, 0.31, 0.3, 0.33, 0.01, 0.005, 0.02, 0.0),
+        ZonePair("gateway>generator", "a", "b", 100, None, None, None, 0.0, 0.0, 0.03, None),
+    )
+    return Resilience(loads, pods, (out,), zones, ("gateway>retriever: no knee up to 4.2 calls in progress on average",))
+
+
 ANSWERS: Final = {
     "report": report,
     "recommend": recommendations,
@@ -297,6 +323,7 @@ ANSWERS: Final = {
     "backtest": backtest,
     "doctor": diagnosis,
     "security": callers,
+    "resilience": resilience,
     "check": findings,
     "chain": chain,
     "compare": comparison,

@@ -51,6 +51,16 @@ def test_rare_callers_and_methods_are_set_apart() -> None:
     assert "DELETE (3)" in methods.reason
 
 
+def test_who_was_refused_is_not_let_in_for_asking_often() -> None:
+    knocking = calls(500, caller="laptop", caller_identity="spiffe://cluster.local/ns/dev/sa/laptop", status_code=403)
+    found = answers([*calls(400), *calls(50, status_code=403), *knocking])
+    gateway = found["allowed_principals", "gateway>generator /v1/chat"]
+    assert (gateway.wanted, gateway.evidence.calls) == ("cluster.local/ns/chat/sa/gateway", 400)
+    assert "50 calls that were refused are none of them" in gateway.reason
+    laptop = found["allowed_principals", "laptop>generator /v1/chat"]
+    assert (laptop.status, laptop.proposed) == ("not_identifiable", None)
+
+
 def test_strict_is_not_proposed_where_it_would_break_a_caller() -> None:
     rows = [*calls(400), *calls(2, caller="legacy", mtls=False, caller_identity=None)]
     for hop in ("gateway>generator", "legacy>generator"):

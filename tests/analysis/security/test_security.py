@@ -78,6 +78,14 @@ def test_no_other_path_is(rows: list[dict[str, Any]]) -> None:
     assert not found([*ENTRY, *rows], "MS431")
 
 
+def test_who_is_refused_exposes_nothing() -> None:
+    refused = calls(9, "gateway", "vectors", mtls=False, status_code=403, tenant="acme")
+    knocking = calls(5, "laptop", "vectors", LAPTOP, status_code=403, tenant="acme")
+    found = answer([*ENTRY, *calls(40, "gateway", "vectors", GATEWAY), *refused, *knocking])
+    assert [(finding.code, finding.subject) for finding in found.findings] == [("MS433", "ingress>gateway")]
+    assert {edge.caller: edge.refused for edge in found.edges if edge.refused} == {"gateway": 9, "laptop": 5}
+
+
 def test_the_config_says_where_the_boundary_is() -> None:
     rows = [*ENTRY, *calls(5, "gateway", "front", mtls=False), *calls(5, "front", "vector-db", mtls=False)]
     config = '[boundary]\ntenant_facing = ["gateway", "fro*"]\ninternal = ["vector-*"]\n'
