@@ -25,13 +25,10 @@ MAX_CELLS: Final = 48_000_000
 
 
 class Runs(NamedTuple):
-    """Rows of counts, those of a group one after the other: `first` row of each group, and the number of rows.
+    """Counts of groups, one after the other (index, ascending, null first; edges, if any; values), and the rows of each."""
 
-    buckets: index of each row, ascending within a group, `UNSEEN` first.
-    """
-
-    buckets: Indices
-    first: Ints
+    counts: pl.DataFrame
+    rows: Ints
 
 
 class Layout(NamedTuple):
@@ -51,62 +48,59 @@ class Layout(NamedTuple):
         return lengths, index.astype(np.int16)
 
 
-def lay_out(runs: Runs, to: Ints, groups: int) -> tuple[Layout, Ints]:
-    """Cells for `groups`, and the cell of each row of `runs`, of which the groups `to` are made."""
-    lengths = np.diff(runs.first)
-    there = lengths > 0
-    start, last, to = runs.first[:-1][there], runs.first[1:][there] - 1, to[there]
-    unseen = runs.buckets[start] == UNSEEN
-    seen = runs.buckets[last] != UNSEEN
+def lay_out(index: Indices, rows: Ints, to: Ints, groups: int) -> tuple[Layout, Ints]:
+    """Cells for `groups`, and the cell of each of the indices of runs of so many `rows`, of which the groups `to` are made."""
+    there = rows > 0
+    end = np.cumsum(rows)[there]
+    rows, to = rows[there], to[there]
+    start, last = end - rows, end - 1
+    unseen = index[start] == UNSEEN
+    seen = index[last] != UNSEEN
     low, high = np.full(groups, 2**15), np.full(groups, UNSEEN)
-    np.minimum.at(low, to[seen], runs.buckets[np.minimum(start + unseen, last)][seen])
-    np.maximum.at(high, to[seen], runs.buckets[last][seen])
+    np.minimum.at(low, to[seen], index[np.minimum(start + unseen, last)][seen])
+    np.maximum.at(high, to[seen], index[last][seen])
     low = np.minimum(low, high + 1)
     layout = Layout(np.concatenate([[0], np.cumsum(high - low + 2)]), low)
-    cell = np.repeat(layout.first[to] + 1 - low[to], lengths[there])
-    cell += runs.buckets
+    cell = np.repeat(layout.first[to] + 1 - low[to], rows)
+    cell += index
     cell[start[unseen]] = layout.first[to[unseen]]
     return layout, cell
 
 
-def add_up(counts: pl.DataFrame, first: Ints, to: Ints, groups: int) -> pl.DataFrame:
-    """`counts` (group, index, edges, values; in order) with the groups `to` instead; equal places added up, in order.
-
-    `first` has the first row of each present group, and the number of rows.
-    """
-    if not edges_in(counts) and (counts["count"] > 0).all():
-        layout, cell = lay_out(Runs(indices(counts), first), to, groups)
+def add_up(runs: Runs, to: Ints, groups: int) -> Runs:
+    """The runs as those of the groups `to` that each is one of; equal places added up."""
+    if not edges_in(runs.counts) and (runs.counts["count"] > 0).all():
+        layout, cell = lay_out(indices(runs.counts), runs.rows, to, groups)
         if layout.first[-1] <= MAX_CELLS:
-            return _from_cells(counts, layout, cell)
-    at = [name for name in counts.columns if name not in CELL_VALUES]
-    renamed = counts.with_columns(_repeated(to, np.diff(first)).alias("group"))
-    return renamed.group_by(at).agg(pl.exclude(at).sum()).sort(at)
+            return _added(runs.counts, layout, cell)
+    group = pl.Series("group", np.repeat(to, runs.rows))
+    at = ["group", *(name for name in runs.counts.columns if name not in CELL_VALUES)]
+    return of_groups(runs.counts.with_columns(group).group_by(at).agg(pl.exclude(at).sum()).sort(at), groups)
 
 
-def _from_cells(counts: pl.DataFrame, layout: Layout, cell: Ints) -> pl.DataFrame:
+def _added(counts: pl.DataFrame, layout: Layout, cell: Ints) -> Runs:
     """`counts` added up by the cell of each row."""
     sums = {name: bin_sums(cell, counts[name], int(layout.first[-1])) for name in values_in(counts)}
     used = np.flatnonzero(sums["count"] != 0)
-    lengths, index = layout.named(used)
-    return pl.DataFrame(
-        {
-            "group": _repeated(np.arange(len(lengths)), lengths),
-            "index": as_index(index),
-            **{name: pl.Series(sum_[used]).cast(counts.schema[name]) for name, sum_ in sums.items()},
-        }
-    )
+    rows, index = layout.named(used)
+    values = (pl.Series(name, sum_[used]).cast(counts.schema[name]) for name, sum_ in sums.items())
+    return Runs(pl.DataFrame([as_index(index), *values]), rows)
 
 
-def move(counts: pl.DataFrame, first: Ints, to: Ints) -> pl.DataFrame:
-    """`counts` with the groups `to` instead, in their order; a sort of groups, not of rows. No two may share a place."""
-    lengths = np.diff(first)
+def of_groups(counts: pl.DataFrame, groups: int) -> Runs:
+    """The runs of counts that have the group of each row, in order."""
+    return Runs(counts.drop("group"), np.bincount(counts["group"].to_numpy(), minlength=groups))
+
+
+def move(runs: Runs, to: Ints, groups: int) -> Runs:
+    """The same as `add_up` where no two runs share a place: a sort of runs, not of rows."""
+    rows = np.bincount(to, weights=runs.rows, minlength=groups).astype(np.int64)
     if (to[1:] >= to[:-1]).all():
-        return counts.with_columns(_repeated(to, lengths).alias("group"))
+        return Runs(runs.counts, rows)
     order = np.argsort(to, kind="stable")
-    lengths = lengths[order]
-    before = np.cumsum(lengths) - lengths
-    rows = np.repeat(first[:-1][order] - before, lengths) + np.arange(counts.height)
-    return counts[rows].with_columns(_repeated(to[order], lengths).alias("group"))
+    lengths = runs.rows[order]
+    moved = np.repeat((np.cumsum(runs.rows) - runs.rows)[order] - (np.cumsum(lengths) - lengths), lengths)
+    return Runs(runs.counts[moved + np.arange(len(moved))], rows)
 
 
 def bin_sums(cell: Ints, values: pl.Series, cells: int) -> Floats:
@@ -146,7 +140,3 @@ def unweighed(counts: pl.DataFrame) -> pl.DataFrame:
     """`counts` without weights where these say the same as the count."""
     weights = [name for name in values_in(counts) if name != "count"]
     return counts.drop(weights) if all((counts[name] == counts["count"]).all() for name in weights) else counts
-
-
-def _repeated(groups: Ints, lengths: Ints) -> pl.Series:
-    return pl.Series("group", np.repeat(groups.astype(np.uint32), lengths))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from . import histogram
 from .adding import CELL_VALUES, as_index
+from .folding import ROWS
 from .groups import Grouping, Ints
 from .histogram import UNSEEN
 
@@ -30,8 +31,8 @@ _BLOCK_CELLS: Final = 1 << 18
 class Counted(NamedTuple):
     """What was counted, where there is any.
 
-    totals: the words of each group, once for the rows where the value was not seen and once where it was (`seen`), and their
-    count, weight and weight_sq. cells: group (row of totals), index, count, in order of the first two; and weights, if any.
+    totals: the words of each group, once for the rows where the value was not seen and once where it was (`seen`); their
+    count, weight and weight_sq, and how many rows of cells they have. cells: index, in order, count; and weights, if any.
     """
 
     totals: pl.DataFrame
@@ -136,10 +137,10 @@ class _Counts:
         index[first[used % 2 == 0]] = UNSEEN
         values = [sums[cell] for sums in flat]
         values[0] = values[0].astype(np.uint64)
-        totals = words[used // 2].with_columns(pl.Series("seen", used % 2 == 1), *_totals(values, first))
-        group = pl.Series("group", np.repeat(np.arange(len(used), dtype=np.uint32), length))
+        seen, rows = pl.Series("seen", used % 2 == 1), pl.Series(ROWS, length.astype(np.uint32))
+        totals = words[used // 2].with_columns(seen, *_totals(values, first), rows)
         named = (pl.Series(name, value) for name, value in zip(CELL_VALUES, values, strict=False))
-        return Counted(totals, pl.DataFrame([group, as_index(index.astype(np.int16)), *named]))
+        return Counted(totals, pl.DataFrame([as_index(index.astype(np.int16)), *named]))
 
 
 def _nonzero(counts: NDArray[np.uint32]) -> Ints:

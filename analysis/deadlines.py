@@ -5,9 +5,9 @@ endings of their own, such calls make every quantile look bounded by the timer. 
 hop's durations, and count as cut.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,8 @@ from scipy.stats import binom
 
 from . import histogram
 from .adding import CELL_VALUES
-from .folding import EXTREMES, Rollup, from_cells, place
+from .folding import EXTREMES, TOTAL_VALUES, Rollup, from_cells, place
+from .groups import numbered
 from .rollup import roll_up
 
 
@@ -140,27 +141,48 @@ def find_piles(rollup: Rollup) -> tuple[Pile, ...]:
         return ()
     keys = [key for key in ("hop", "route") if key in rollup.keys]
     timed = rollup.where((pl.col("phase") == "total") & (pl.col("vantage") != "metric")).by(keys)
-    counted = timed.cells.filter(pl.col("index").is_not_null())
+    groups, number = numbered(timed.totals.select("vantage", *keys))
+    words = timed.totals.select("vantage", *keys)[groups].rows()
+    parts = _counted(timed)
     found = []
-    for key, group in sorted(counted.partition_by("vantage", *keys, as_dict=True).items(), key=str):
-        vantage, hop, route = (*key, None)[:3]
-        for low, outcomes in _piles(group):
+    for group in sorted(range(len(words)), key=lambda group: str(words[group])):
+        vantage, hop, route = (*words[group], None)[:3]
+        for low, outcomes in _piles([parts[part] for part in np.flatnonzero(number == group)]):
             edges = histogram.lower_edge(low, rollup.scale), histogram.upper_edge(low + 1, rollup.scale)
             value_s = _as_set(float(edges[0]), float(edges[1]))
             found.append(Pile(str(vantage), str(hop), route, value_s, float(edges[0]), float(edges[1]), outcomes))
     return tuple(found)
 
 
-def _piles(group: pl.DataFrame) -> Iterator[tuple[int, dict[str, int]]]:
-    """The lower bucket of each pile of a group and its calls by outcome; at most one an outcome."""
-    first = int(group["index"].min())  # type: ignore[arg-type]  # polars types min() as any value
-    size = int(group["index"].max()) - first + 1  # type: ignore[arg-type]
-    counts = {
-        str(outcome): np.bincount(part["index"].to_numpy().astype(np.int64) - first, part["count"].to_numpy(), size).astype(
-            np.float64
-        )
-        for (outcome,), part in group.partition_by("outcome", as_dict=True).items()
-    }
+class _Part(NamedTuple):
+    """Calls of one outcome: the buckets that they are in, and how many of them."""
+
+    outcome: str
+    index: NDArray[np.int64]
+    count: NDArray[np.int64]
+
+
+def _counted(rollup: Rollup) -> list[_Part]:
+    """The calls of each group whose duration is known."""
+    index, count = rollup.counts["index"], rollup.counts["count"].to_numpy()
+    seen, bucket = index.is_not_null().to_numpy(), index.fill_null(0).to_numpy().astype(np.int64)
+    ends = np.cumsum(rollup.runs.rows)
+    rows = (np.arange(end - length, end) for end, length in zip(ends, rollup.runs.rows, strict=True))
+    known = (each[seen[each]] for each in rows)
+    return [_Part(outcome, bucket[each], count[each]) for outcome, each in zip(rollup.totals["outcome"], known, strict=True)]
+
+
+def _piles(parts: Sequence[_Part]) -> Iterator[tuple[int, dict[str, int]]]:
+    """The lower bucket of each pile of the parts of a group and its calls by outcome; at most one an outcome."""
+    known = [part for part in parts if len(part.index)]
+    if not known:
+        return
+    first = min(int(part.index[0]) for part in known)
+    size = max(int(part.index[-1]) for part in known) - first + 1
+    counts: dict[str, NDArray[np.float64]] = {}
+    for part in known:
+        added = np.bincount(part.index - first, part.count, size)
+        counts[part.outcome] = counts.get(part.outcome, 0.0) + added
     every: NDArray[np.float64] = np.sum(list(counts.values()), axis=0)
     piles: dict[int, dict[str, int]] = {}
     for outcome in ("ok", "error"):
@@ -217,7 +239,7 @@ def cut_rollup(rollup: Rollup, piles: tuple[Pile, ...]) -> Rollup:
         split.with_columns(split=True), on=names, how="left", nulls_equal=True, maintain_order="left"
     )
     parts = cells.filter(marked["split"].is_not_null())
-    totals = pl.concat([whole, parts.select(*names, *CELL_VALUES, *unknown).select(whole.columns)])
+    totals = pl.concat([whole.select(*names, *TOTAL_VALUES), parts.select(*names, *CELL_VALUES, *unknown)])
     return from_cells(cells.drop("held"), totals, rollup.keys, rollup.bucket)
 
 

@@ -16,7 +16,7 @@ import polars as pl
 from meshslo.telemetry.vocabulary import PHASES, VANTAGES, Phase
 
 from . import histogram
-from .adding import CELL_VALUES, Ints, add_up, edges_in, move, unweighed, values_in, weighed
+from .adding import CELL_VALUES, Ints, Runs, add_up, edges_in, move, of_groups, unweighed, values_in, weighed
 from .groups import numbered
 
 KEYS: Final = ("hop", "route", "model", "tenant")
@@ -24,6 +24,9 @@ KEYS: Final = ("hop", "route", "model", "tenant")
 
 EXTREMES: Final = ("sum_s", "min_s", "max_s")
 TOTAL_VALUES: Final = (*CELL_VALUES, *EXTREMES)
+
+ROWS: Final = "rows"
+"""Column of totals: how many rows of counts are the group's."""
 
 _ENDINGS: Final = ("phase", "outcome", "event", "censored")
 _ADDED: Final = [
@@ -45,12 +48,12 @@ class Rollup:
 
     totals: one row a group, in order: start (of the time bucket; null where `bucket` is None), vantage, the keys, phase,
     outcome, event, censored; count, weight, weight_sq (sum of squared weights), and sum_s, min_s, max_s in seconds, exact
-    (null where they were not asked for). `event`: the phase was seen to its end. `censored`: cut, so its true duration is
-    longer. Neither: another ending (an error's own duration), no latency of success.
-    counts: group (row of totals), index, count, in order of the first two; weight and weight_sq where any call weighs other
-    than 1. `index` is null where the phase was not seen at all, so that `count` over the groups of one phase is the number of
-    calls. Where a metric's are among them, counts have `EDGES` too: the calls lie in (low_s, high_s], or are known to be
-    longer than both where they are equal.
+    (null where they were not asked for); rows (of counts). `event`: the phase was seen to its end. `censored`: cut, so its
+    true duration is longer. Neither: another ending (an error's own duration), no latency of success.
+    counts: as many rows as `rows` says for each group, one group after the other: index, in order, and count; weight and
+    weight_sq where any call weighs other than 1. `index` is null where the phase was not seen at all, so that `count` over
+    the groups of one phase is the number of calls. Where a metric's are among them, counts have `EDGES` too: the calls lie in
+    (low_s, high_s], or are known to be longer than both where they are equal.
     """
 
     totals: pl.DataFrame
@@ -62,14 +65,13 @@ class Rollup:
     @cached_property
     def cells(self) -> pl.DataFrame:
         """`counts` with the words of their groups instead of their numbers, and with weights."""
-        words = self.totals.select(place(self.keys))[self.counts["group"]]
-        return words.hstack(weighed(self.counts).drop("group"))
+        words = self.totals.select(place(self.keys))[np.repeat(np.arange(self.totals.height), self.runs.rows)]
+        return words.hstack(weighed(self.counts))
 
     @cached_property
-    def starts(self) -> Ints:
-        """The first row of counts of each group, and the number of rows."""
-        lengths = np.bincount(self.counts["group"].to_numpy(), minlength=self.totals.height)
-        return np.concatenate([[0], np.cumsum(lengths)])
+    def runs(self) -> Runs:
+        """The counts, and how many rows of them each group has."""
+        return Runs(self.counts, self.totals[ROWS].to_numpy().astype(np.int64))
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -103,10 +105,7 @@ class Rollup:
         kept = self.totals.select(condition.fill_null(value=False).alias("kept"))["kept"].to_numpy()
         if kept.all():
             return self
-        lengths = np.diff(self.starts)
-        number = (np.cumsum(kept) - 1).astype(np.uint32)
-        group = pl.Series("group", np.repeat(number[kept], lengths[kept]))
-        counts = self.counts.drop("group").filter(pl.Series(np.repeat(kept, lengths))).insert_column(0, group)
+        counts = self.counts.filter(pl.Series(np.repeat(kept, self.runs.rows)))
         return replace(self, totals=self.totals.filter(pl.Series(kept)), counts=counts)
 
     def window(self, since: datetime | None = None, until: datetime | None = None) -> "Rollup":
@@ -130,7 +129,8 @@ class Rollup:
             return self
         index = histogram.coarser_expr(pl.col("index"), self.scale - scale)
         same = np.arange(self.totals.height)
-        return replace(self, scale=scale, counts=add_up(self.counts.with_columns(index), self.starts, same, len(same)))
+        added = add_up(Runs(self.counts.with_columns(index), self.runs.rows), same, len(same))
+        return replace(self, scale=scale, totals=_with_rows(self.totals, added.rows), counts=added.counts)
 
     def vantages(self) -> tuple[str, ...]:
         """The vantages that there are, outermost first."""
@@ -166,16 +166,15 @@ class Rollup:
         totals = words.select(*names, *TOTAL_VALUES)[rows]
         if not apart:
             totals = totals.select(names).hstack(_added(words, number, len(rows)))
-        if distinct or apart:
-            return replace(self, totals=totals, counts=move(self.counts, self.starts, number))
-        return replace(self, totals=totals, counts=add_up(self.counts, self.starts, number, len(rows)))
+        added = (move if distinct or apart else add_up)(self.runs, number, len(rows))
+        return replace(self, totals=_with_rows(totals, added.rows), counts=added.counts)
 
     def with_extremes(self, measured: pl.DataFrame) -> "Rollup":
         """This rollup with sum_s, min_s and max_s of its groups from a frame that has them by name."""
         names = place(self.keys)
         known = self.totals.drop(EXTREMES)
         totals = known.join(measured.select(*names, *EXTREMES), on=names, how="left", nulls_equal=True, maintain_order="left")
-        return replace(self, totals=totals)
+        return replace(self, totals=totals.select(self.totals.columns))
 
     def without_extremes(self) -> "Rollup":
         """This rollup with sum_s, min_s and max_s null."""
@@ -193,26 +192,22 @@ def piled(rollups: Sequence[Rollup], keys: Sequence[str], bucket: str | None) ->
         return rollups[0].coarsen(bucket)
     scale = min(rollup.scale for rollup in rollups)
     alike = [rollup.downscale(scale) for rollup in rollups]
-    first = np.cumsum([0, *(rollup.totals.height for rollup in alike)])
     weights = any(len(values_in(rollup.counts)) > 1 for rollup in alike)
-    counts = [
-        (weighed(rollup.counts) if weights else rollup.counts).with_columns(pl.col("group") + pl.lit(int(shift), pl.UInt32))
-        for rollup, shift in zip(alike, first, strict=False)
-    ]
-    columns = [*place(keys), *TOTAL_VALUES]
+    counts = pl.concat([weighed(rollup.counts) if weights else rollup.counts for rollup in alike], how="diagonal")
+    columns = [*place(keys), *TOTAL_VALUES, ROWS]
     words = pl.concat([rollup.totals.select(columns) for rollup in alike]).with_columns(bucket_start(bucket))
-    return Rollup(words, pl.concat(counts, how="diagonal"), tuple(keys), bucket, scale).renamed(words)
+    return Rollup(words, counts, tuple(keys), bucket, scale).renamed(words)
 
 
 def from_cells(cells: pl.DataFrame, totals: pl.DataFrame, keys: Sequence[str], bucket: str | None) -> Rollup:
     """The rollup of `cells` (words, index, `EDGES` if a metric's, `CELL_VALUES`) and `totals`; equal rows are added up."""
     words = pl.concat([cells.select(place(keys)), totals.select(place(keys))])
-    rows, number = numbered(words)
+    first, number = numbered(words)
     at = ["group", "index", *edges_in(cells)]
-    counts = cells.with_columns(pl.Series("group", number[: cells.height].astype(np.uint32))).group_by(at)
-    added = counts.agg(pl.col(CELL_VALUES).sum()).sort(at)
-    complete = words[rows].hstack(_added(totals, number[cells.height :], len(rows)))
-    return Rollup(complete, unweighed(added), tuple(keys), bucket)
+    added = cells.with_columns(pl.Series("group", number[: cells.height])).group_by(at).agg(pl.col(CELL_VALUES).sum())
+    runs = of_groups(added.sort(at), len(first))
+    complete = words[first].hstack(_added(totals, number[cells.height :], len(first)))
+    return Rollup(_with_rows(complete, runs.rows), unweighed(runs.counts), tuple(keys), bucket)
 
 
 def bucket_start(bucket: str | None) -> pl.Expr:
@@ -226,3 +221,7 @@ def _added(totals: pl.DataFrame, number: Ints, groups: int) -> pl.DataFrame:
     added = totals.select(pl.Series("group", number), *TOTAL_VALUES).group_by("group").agg(_ADDED)
     every = pl.DataFrame({"group": np.arange(groups)}).join(added, on="group", how="left", maintain_order="left")
     return every.select(*(pl.col(name).fill_null(0) for name in CELL_VALUES), *EXTREMES)
+
+
+def _with_rows(totals: pl.DataFrame, rows: Ints) -> pl.DataFrame:
+    return totals.with_columns(pl.Series(ROWS, rows.astype(np.uint32)))

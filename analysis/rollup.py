@@ -13,7 +13,7 @@ from meshslo.telemetry.vocabulary import CENSORED, OUTCOMES, PHASES, VANTAGES, P
 
 from . import histogram
 from .counting import Counted, count
-from .folding import EXTREMES, KEYS, TOTAL_VALUES, Rollup, bucket_start, from_cells, place
+from .folding import EXTREMES, KEYS, ROWS, TOTAL_VALUES, Rollup, bucket_start, from_cells, place
 from .groups import ByCode, ByHash
 from .phases import BY_WORDS, Endings, ending, follows_from_outcome, timed
 
@@ -225,6 +225,6 @@ def _named(counted: Counted, phase: Phase, keys: tuple[str, ...]) -> Rollup:
     if follows_from_outcome(phase):
         event, censored = ending(pl.col("seen"))
         words = words.with_columns(event.alias("event"), censored.alias("censored"))
-    totals = words.select(*place(keys), *TOTAL_VALUES)
+    totals = words.select(*place(keys), *TOTAL_VALUES, ROWS)
     # Two may have one name (errors seen and not seen): they share no cell, since the one's index is null.
     return Rollup(totals, counted.cells, keys, None).renamed(totals, distinct=True)

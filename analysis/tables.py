@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from meshslo.telemetry.vocabulary import Phase
 
-from .adding import Indices, Ints, Runs, bin_sums, edges_in, indices, lay_out, values_in, weighed
+from .adding import Indices, Ints, bin_sums, edges_in, indices, lay_out, values_in, weighed
 from .folding import Rollup
 from .groups import numbered
 from .lifetables import LifeTables
@@ -35,7 +35,7 @@ def life_tables(rollup: Rollup, phase: Phase) -> tuple[pl.DataFrame, LifeTables]
     part = used["part"].to_numpy()
     kept = np.zeros(rollup.totals.height, dtype=bool)
     kept[part] = True
-    lengths = np.diff(rollup.starts)
+    lengths = rollup.runs.rows
     counts = rollup.counts if kept.all() else rollup.counts.filter(pl.Series(np.repeat(kept, lengths)))
     # A group's parts are in order, as its rows are: of which `lengths` tell how many there are.
     built = _build_dense if not edges_in(counts) else _build_of_edges
@@ -86,7 +86,7 @@ def _rows(counts: pl.DataFrame, parts: pl.DataFrame, tables: int) -> _Rows:
 def _added_rows(counts: pl.DataFrame, parts: pl.DataFrame, tables: int) -> _Rows:
     """In one pass over an array of the buckets of each table."""
     to, lengths = parts["table"].to_numpy(), parts["rows"].to_numpy()
-    layout, cell = lay_out(Runs(indices(counts), np.concatenate([[0], np.cumsum(lengths)])), to, tables)
+    layout, cell = lay_out(indices(counts), lengths, to, tables)
     cells = int(layout.first[-1])
     # Events, then as many cells for what was cut.
     cell += np.repeat(np.where(parts["event"].to_numpy(), 0, cells), lengths)

@@ -3,9 +3,8 @@
 STORE/folds/LEVEL/START/OF-PHASE.totals.parquet, .counts.parquet
 
 LEVEL is hour, day or month, START its first moment, OF a hash of the names of the call files in that span: a late call makes a
-new file, and the fold of before is of other files, not wrong ones. The counts of a group are as many rows as its totals say,
-after those of the group before, so that the folds of many spans are read as one. What a fold is made of and says is for
-`analysis.folds`.
+new file, and the fold of before is of other files, not wrong ones. Rows of counts are told apart by how many of them are each
+group's, so that the folds of many spans are read as one. What a fold is made of and says is for `analysis.folds`.
 """
 
 import hashlib
@@ -17,7 +16,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
 import polars as pl
 
 from meshslo.telemetry.errors import StoreError
@@ -27,8 +25,6 @@ from .layout import Layout
 
 _LAYOUT: Final = "2"
 """Folds that another version made in another layout are as those of other files."""
-_ROWS: Final = "rows"
-"""Column of the totals as they are kept: how many rows of the counts are the group's."""
 _WEIGHTS: Final = ("weight", "weight_sq")
 _COUNTS: Final = pl.Schema({"index": pl.Int16(), "count": pl.UInt64(), **dict.fromkeys(_WEIGHTS, pl.Float64())})
 
@@ -60,9 +56,8 @@ class Folds:
             counts = pl.scan_parquet(
                 [_counts(stem) for stem in stems], glob=False, schema=_COUNTS, missing_columns="insert"
             ).select(list(_COUNTS) if _weighs(totals) else ["index", "count"])
-            group = np.repeat(np.arange(totals.height, dtype=np.uint32), totals[_ROWS].to_numpy())
             weighed = counts.with_columns(pl.col(_WEIGHTS).fill_null(pl.col("count"))) if _weighs(totals) else counts
-            return Fold(totals.drop(_ROWS), weighed.collect().insert_column(0, pl.Series("group", group)))
+            return Fold(totals, weighed.collect())
         return None
 
     def has(self, level: str, start: datetime, files: Iterable[Path], phase: str) -> bool:
@@ -82,10 +77,9 @@ class Folds:
 
     def _put(self, stem: Path, phase: str, fold: Fold) -> None:
         stem.parent.mkdir(parents=True, exist_ok=True)
-        rows = np.bincount(fold.counts["group"].to_numpy(), minlength=fold.totals.height).astype(np.uint32)
         # The totals come last: they say that both are there.
-        write_atomically(_counts(stem), _packed(fold.counts.drop("group")))
-        write_atomically(_totals(stem), _packed(fold.totals.with_columns(pl.Series(_ROWS, rows))))
+        write_atomically(_counts(stem), _packed(fold.counts))
+        write_atomically(_totals(stem), _packed(fold.totals))
         for path in stem.parent.glob(f"*-{phase}.*.parquet"):
             if not path.name.startswith(stem.name):
                 path.unlink(missing_ok=True)

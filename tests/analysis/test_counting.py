@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from meshslo.analysis import counting, groups, histogram
-from meshslo.analysis.counting import count
 from meshslo.analysis.adding import CELL_VALUES, weighed
+from meshslo.analysis.counting import Counted, count
 from meshslo.analysis.groups import ByHash
 from meshslo.analysis.rollup import roll_up
 from tests.support.calls import make_call, make_calls
@@ -45,17 +45,23 @@ def plainly(frame: pl.DataFrame, *, weighted: bool) -> pl.DataFrame:
     )  # fmt: skip
 
 
+def groups_of(counted: Counted) -> np.ndarray:
+    """The row of totals of each cell."""
+    return np.repeat(np.arange(counted.totals.height), counted.totals["rows"].to_numpy())
+
+
 @settings(max_examples=60, deadline=None)
 @given(rows_of, st.booleans())
 def test_counting_is_a_group_by(rows: list[tuple[object, ...]], weighted: bool) -> None:
     frame = pl.DataFrame(rows, schema=SCHEMA, orient="row")
     counted = count(timed(frame), by_hash(), weighted=weighted)
     assert counted is not None
-    named = counted.totals.select(WORDS)[counted.cells["group"]].hstack(weighed(counted.cells).drop("group"))
+    named = counted.totals.select(WORDS)[groups_of(counted)].hstack(weighed(counted.cells))
     assert_frame_equal(named, plainly(frame, weighted=weighted), check_row_order=False)
-    assert counted.cells.equals(counted.cells.sort("group", "index"))
+    grouped = weighed(counted.cells).with_columns(pl.Series("group", groups_of(counted)))
+    assert grouped.equals(grouped.sort("group", "index"))
     assert counted.totals.select(*WORDS, "seen").is_unique().all()
-    of_cells = weighed(counted.cells).group_by("group").agg(pl.col(CELL_VALUES).sum()).sort("group")
+    of_cells = grouped.group_by("group").agg(pl.col(CELL_VALUES).sum()).sort("group")
     assert_frame_equal(of_cells.drop("group"), counted.totals.select(CELL_VALUES))
 
 
@@ -75,7 +81,7 @@ def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch, batch_rows: int
     monkeypatch.setattr(counting, "_MIN_ROWS", 1)
     counted = count(timed(frame), by_hash(), weighted=True)
     assert counted is not None
-    named = counted.totals.select(WORDS)[counted.cells["group"]].hstack(weighed(counted.cells).drop("group"))
+    named = counted.totals.select(WORDS)[groups_of(counted)].hstack(weighed(counted.cells))
     assert_frame_equal(named, plainly(frame, weighted=True), check_row_order=False)
 
 
