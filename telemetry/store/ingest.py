@@ -38,7 +38,7 @@ class IngestSettings:
 
     settle_s: float = 10.0
     max_carried_spans: int = 50_000
-    max_step_bytes: int = 20 * 2**20
+    max_step_bytes: int = 44 * 2**20
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,12 @@ def set_aside(layout: Layout, segment: Path) -> None:
         carry_out(layout, decide(layout, Change(publish=(moved,))))
 
 
-def append(layout: Layout, calls: pl.DataFrame, stem: str) -> Appended:
+def append(layout: Layout, calls: pl.DataFrame, stem: str, known: KnownRows) -> Appended:
     """Add canonical call rows that are in no file yet, as one commit."""
     with write_lock(layout):
         for commit in pending(layout):
             carry_out(layout, commit)
-        staged = [file for file, _ in _stage_new(layout, calls, stem, KnownRows())]
+        staged = [file for file, _ in _stage_new(layout, calls, stem, known)]
         if staged:
             carry_out(layout, decide(layout, Change(publish=_published(layout, staged))))
     rows = sum(file.rows for file in staged)
@@ -204,7 +204,9 @@ def _stage_new(layout: Layout, calls: pl.DataFrame, stem: str, known: KnownRows)
         folder = folder_of(layout, hour)
         new = known.without_stored(part, hour, [path for path in stored if path.parent == folder])
         if not new.is_empty():
-            yield stage(layout, hour, new, stem), new
+            staged = stage(layout, hour, new, stem)
+            known.add(new, hour, staged.final)
+            yield staged, new
 
 
 def _counted(layout: Layout, written: list[pl.DataFrame]) -> pl.DataFrame:
