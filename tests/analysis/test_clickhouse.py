@@ -11,10 +11,13 @@ from polars.testing import assert_frame_equal
 from meshslo.analysis import clickhouse, open_store
 from meshslo.analysis.api import from_calls
 from meshslo.analysis.clickhouse import bucket_ns
-from meshslo.analysis.folding import Rollup
+from meshslo.analysis.folding import KEYS, Rollup
 from meshslo.analysis.rollup import roll_up
+from meshslo.telemetry.clickhouse import open_clickhouse
+from meshslo.telemetry.clickhouse.connection import SETTINGS
 from meshslo.telemetry.errors import BadInputError, StoreError
 from meshslo.telemetry.normalize import decode_traces, to_calls
+from meshslo.telemetry.vocabulary import PHASES
 from tests.support import otel_traces
 from tests.support.chdb import engine, engine_url
 from tests.support.forests import START_NS, forest
@@ -87,13 +90,15 @@ def test_shards_count_their_own_traces_and_the_counts_add_up(two_shards: tuple[s
     assert_equal(open_store(url).rollup(by=("hop",), bucket=None), roll_up(calls.lazy(), keys=("hop",), bucket=None))
 
 
-def test_the_sum_over_shards_is_aggregated_on_each_before_it_is_merged() -> None:
-    """The plan of what `statement` puts around the shards' own counts; explaining the whole takes gigabytes."""
-    engine().command("CREATE OR REPLACE TABLE counted (k_hop String, count UInt64) ENGINE = MergeTree ORDER BY k_hop")
-    shards = "remote('127.0.0.1,127.0.0.1', view(SELECT k_hop, count() AS count FROM default.counted GROUP BY k_hop))"
-    rows = engine().query(f"EXPLAIN SELECT k_hop, sum(count) AS count FROM {shards} GROUP BY k_hop").result_rows
-    plan = "\n".join(row[0] for row in rows)
-    assert plan.index("MergingAggregated") < plan.index("Union") < plan.index("Aggregating", plan.index("Union"))
+def test_shards_aggregate_before_anything_travels(two_shards: tuple[str, pl.DataFrame]) -> None:
+    """The plan of the whole statement, for shards elsewhere: they send states of groups, which here are only merged."""
+    store = open_clickhouse(two_shards[0])
+    (part,) = store.slices(None, None, KEYS)
+    whole = clickhouse.statement(store, part.calls, KEYS, "1m", PHASES)
+    settings = {**SETTINGS, "prefer_localhost_replica": 0}
+    rows = engine().query(f"EXPLAIN {whole}", parameters=part.parameters, settings=settings).result_rows
+    steps = [line for line in (row[0].strip("│└─ ") for row in rows) if line and ":" not in line]
+    assert steps == ["MergingAggregated", "ReadFromRemote (Read from remote replica)"]
 
 
 def test_an_empty_table_says_so() -> None:
