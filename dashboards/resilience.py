@@ -10,6 +10,9 @@ from meshslo.analysis.recommend.words import share
 from meshslo.analysis.resilience import Load, Resilience, ZonePair
 from meshslo.dashboards.text import seconds_text, share_text
 
+FEWEST_OF_LEVEL: Final = 10
+"""Of fewer calls a mean is one call's luck."""
+
 KNEES: Final = {"none": "no knee", "unknown": "not known", "everywhere": "slower with every call", "found": "knee"}
 
 
@@ -41,9 +44,10 @@ def bears_text(load: Load) -> str:
 
 
 def level_rows(load: Load) -> pl.DataFrame:
-    """load, slowness, calls of each level."""
+    """One row a level: load, slowness, calls; levels of a few single calls say nothing and are left out."""
     schema = {"load": pl.Float64, "slowness": pl.Float64, "calls": pl.Int64}
-    return pl.DataFrame([vars(level) for level in load.levels], schema=schema)
+    least = FEWEST_OF_LEVEL if load.seen_by == "calls" else 1
+    return pl.DataFrame([vars(level) for level in load.levels if level.calls >= least], schema=schema)
 
 
 def pod_table(found: Resilience) -> pl.DataFrame:

@@ -7,6 +7,7 @@ import streamlit as st
 from meshslo.analysis.resilience import Load, Resilience
 from meshslo.dashboards.figures import ejections, in_progress, load_curve, zone_matrix
 from meshslo.dashboards.resilience import bears_text, level_rows, load_table, out_rows, pod_table, zone_rows, zone_table
+from meshslo.dashboards.text import share_text
 
 from . import Page
 from .drawing import cards, draw, every_call, table
@@ -59,7 +60,7 @@ def _headline(found: Resilience) -> None:
             ),
             ("broken pods", f"{len(broken)} of {len(found.pods)}", ", ".join(pod.pod for pod in broken)),
             ("slow pods", f"{len(slow)} of {len(found.pods)}", ", ".join(pod.pod for pod in slow)),
-            ("between zones", f"{away / whole:.0%}" if whole else "-", f"of {whole:,} calls" if whole else "no zones named"),
+            ("between zones", share_text(away, whole) if whole else "-", f"of {whole:,} calls" if whole else "no zones named"),
         ]
     )
 

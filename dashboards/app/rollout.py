@@ -51,13 +51,15 @@ def _values(view: View, key: str) -> list[str]:
 
 def _one(key: str, values: Sequence[str]) -> str:
     """What to do where there is nothing to compare."""
-    there = f"all of these calls have {key} {values[0]}" if values else f"no call says its {key}"
-    how = (
-        "services name it by the resource attribute `service.version`, Istio by the canonical revision"
-        if key == "version"
-        else ""
-    )
-    return "; ".join(part for part in (there, how, "compare by something else, or widen the window or the filters") if part)
+    if values:
+        there = f"all of these calls have {key} {values[0]}"
+    elif key == "version":
+        there = (
+            "no call says its version: services do by the resource attribute `service.version`, Istio by the canonical revision"
+        )
+    else:
+        there = f"no call says its {key}"
+    return f"{there}; compare by something else, or widen the window or the filters"
 
 
 def _shares(view: View, key: str) -> pl.DataFrame:

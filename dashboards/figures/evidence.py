@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
-from .theme import COLOURS, GREY, colours, styled
+from .theme import COLOURS, GREY, TIME_AXIS, colours, styled
 
 SIDES: Final = {"worse": "that it is worse", "within": "that it is within its margin"}
 
@@ -34,12 +34,12 @@ def evidence(rows: pl.DataFrame) -> go.Figure:
                 col=place,
             )
     figure.add_hline(y=1.0, line={"color": COLOURS[5], "dash": "dash", "width": 2})
-    top = max(1.2, min(3.0, float(rows.select(pl.max_horizontal("worse", "within").max()).item() or 0.0) * 1.05))
+    top = max(1.2, min(2.0, float(rows.select(pl.max_horizontal("worse", "within").max()).item() or 0.0) * 1.05))
     figure.update_yaxes(range=[0.0, top], tickformat=".0%", gridcolor=GREY, griddash="dot")
     figure.update_yaxes(title="evidence, of what decides", row=1, col=1)
-    figure.update_xaxes(title="time (UTC)")
-    styled(figure)
-    figure.update_layout(legend={"y": -0.2, "yanchor": "top"}, margin={"b": 70})
+    figure.update_xaxes(title="time (UTC)", title_standoff=4)
+    styled(figure, height=430)
+    figure.update_layout(legend={"y": -0.24, "yanchor": "top"}, margin={"b": 90})
     return figure
 
 
@@ -62,5 +62,5 @@ def shares_over_time(rows: pl.DataFrame, key: str) -> go.Figure:
             )
         )
     figure.update_yaxes(title="share of calls", tickformat=".0%", range=[0.0, 1.0])
-    figure.update_xaxes(title="time (UTC)")
+    figure.update_xaxes(**TIME_AXIS)
     return styled(figure, height=300, showlegend=True)

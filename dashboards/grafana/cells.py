@@ -16,7 +16,7 @@ from meshslo.telemetry.store.metrics import Measure
 from meshslo.telemetry.vocabulary import VANTAGES, Outcome, Phase
 
 from .datasources import CLICKHOUSE, Filter
-from .expressions import RANGE, RATE, Expressions, Setting
+from .expressions import RANGE, RATE, CannotExpressError, Expressions, Setting
 
 _CELLS: Final = "${cells:raw}"
 _FROM_NS: Final = "toInt64(${__from}) * 1000000"
@@ -71,6 +71,10 @@ class Cells(Expressions):
         """Mean seconds of calls that were answered or cut."""
         return _grouped(f"sum(sum_s) / {_COUNT}", by, RATE, phase, _TIMED)
 
+    def in_progress(self) -> str:
+        """Calls in progress on average, by Little's law: the seconds that calls took, a second; each counts where it began."""
+        return _grouped(f"sum(sum_s) / {_STEP_S}", (), RATE, "total", _TIMED)
+
     def events(self, measure: Measure, *by: str) -> str:
         """Events a second: of timeouts only, which are outcomes."""
         if measure != "timeouts":
@@ -114,6 +118,9 @@ def _grouped(
     value: str, by: Sequence[str], window: str, phase: Phase = "total", condition: str = "1", having: str = "1"
 ) -> str:
     """`value` of each hop, vantage and `by`, of each step of the picture unless `window` is all of it."""
+    missing = [key for key in by if key not in (*KEYS, "outcome")]
+    if missing:
+        raise CannotExpressError(f"clickhouse has no column for the {missing[0]}: cells are kept by {', '.join(KEYS)}")
     words = {key: f"k_{key}" if key in KEYS else key for key in ("hop", "vantage", *by)}
     told = ", ".join(text if text == key else f"{text} AS {key}" for key, text in words.items())
     step_ns = f"({_STEP_S} * 1000000000)"

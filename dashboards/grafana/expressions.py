@@ -13,7 +13,7 @@ from meshslo.telemetry.store.metrics import Measure
 from meshslo.telemetry.vocabulary import Outcome, Phase
 
 from .datasources import Datasource, Filter
-from .own import Tokens
+from .own import GAUGE_WORDS, Gauge, Tokens
 
 RATE: Final = "$__rate_interval"
 RANGE: Final = "$__range"
@@ -99,6 +99,14 @@ class Expressions:
     def amplification(self) -> str:
         """Calls made for each call that was asked for: 1 without retries."""
         self._cannot("counter of retries")
+
+    def in_progress(self) -> str:
+        """Calls in progress on average, by Little's law: the seconds that calls took, a second."""
+        self._cannot("sum of the seconds of calls")
+
+    def gauge(self, gauge: Gauge) -> str:
+        """What a proxy says of now: calls in progress, pods that are out, breakers that are open."""
+        self._cannot(f"gauge of {GAUGE_WORDS[gauge]}")
 
     def tokens(self, kind: Tokens, *by: str) -> str:
         """Tokens a second."""

@@ -16,7 +16,7 @@ from meshslo.telemetry.vocabulary import UNKNOWN, Outcome, Phase
 
 from .datasources import PROMETHEUS
 from .expressions import RANGE, RATE, CannotExpressError, Expressions, Setting
-from .own import OWN, Tokens
+from .own import OWN, Gauge, Tokens
 from .promql import quoted, selector, tells_itself, with_label
 from .views import Ask, View, filters_of, views_of
 
@@ -123,6 +123,19 @@ class Names(Expressions):
     def amplification(self) -> str:
         """Calls made for each call that was asked for: 1 without retries."""
         return self._outermost(lambda view: f"(1 + {self._events(view, 'retries', ())} / {self._asked(view)}){_NUMBER}")
+
+    def in_progress(self) -> str:
+        """Calls in progress on average, by Little's law: the seconds that calls took, a second."""
+
+        def make(view: View) -> str:
+            histogram = view.histogram("total")
+            return f"({_SECONDS[histogram.unit]}{view.summed(Ask(histogram, '_sum'))})"
+
+        return self._outermost(make)
+
+    def gauge(self, gauge: Gauge) -> str:
+        """What a proxy says of now, of all proxies together."""
+        return self._outermost(lambda view: view.summed(Ask(view.gauge(gauge), function="now")))
 
     def tokens(self, kind: Tokens, *by: str) -> str:
         """Tokens a second."""

@@ -4,11 +4,19 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from meshslo.telemetry.prometheus.profile import Counter, Histogram, Label, Outcomes, Profile
+from meshslo.telemetry.prometheus.profiles.envoy import PROFILE as ENVOY
 from meshslo.telemetry.prometheus.profiles.genai import PROFILE as GENAI
 from meshslo.telemetry.store.counted import EDGES_S, SECONDS_METRIC, counter_metric
 from meshslo.telemetry.vocabulary import OUTCOMES, PHASES
 
 Tokens = Literal["input", "output"]
+Gauge = Literal["active", "waiting", "ejected", "breaker_open"]
+GAUGE_WORDS: Final[Mapping[Gauge, str]] = {
+    "active": "calls in progress",
+    "waiting": "calls that wait",
+    "ejected": "ejected pods",
+    "breaker_open": "open breakers",
+}
 
 # A rejected call ends at once and a failed one ends early: neither says how long an answer takes. A call that was cut counts
 # as ended when it was cut, so a quantile is a lower bound; the share of such calls stands beside it.
@@ -86,3 +94,25 @@ OUTSIDE: Final[Mapping[str, Counter]] = {
     ),
 }
 """Profile -> counters of calls to hosts outside the mesh; the callee is the host."""
+
+_CLUSTERS: Final = ENVOY.histograms[0].match
+
+# Source: Envoy, docs/root/configuration/upstream/cluster_manager/cluster_stats.rst.
+GAUGES: Final[Mapping[str, Mapping[Gauge, Counter]]] = {
+    "envoy": {
+        "active": Counter(metric="envoy_cluster_upstream_rq_active", match=_CLUSTERS),
+        "waiting": Counter(metric="envoy_cluster_upstream_rq_pending_active", match=_CLUSTERS),
+        "ejected": Counter(metric="envoy_cluster_outlier_detection_ejections_active", match=_CLUSTERS),
+        "breaker_open": Counter(metric="envoy_cluster_circuit_breakers_default_rq_open", match=_CLUSTERS),
+    },
+    # Source: vllm-project/vllm, vllm/v1/metrics/loggers.py.
+    "vllm": {
+        "active": Counter(
+            metric="vllm:num_requests_running", also=("vllm_num_requests_running",), fixed={"reporter": "server"}
+        ),
+        "waiting": Counter(
+            metric="vllm:num_requests_waiting", also=("vllm_num_requests_waiting",), fixed={"reporter": "server"}
+        ),
+    },
+}
+"""Profile -> gauges, which are no counters and are read as they are."""

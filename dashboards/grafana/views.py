@@ -10,7 +10,7 @@ from meshslo.telemetry.vocabulary import UNKNOWN, VANTAGES, Phase
 
 from .datasources import Filter
 from .expressions import RATE, CannotExpressError
-from .own import OUTSIDE, OWN, TOKENS, Tokens
+from .own import GAUGE_WORDS, GAUGES, OUTSIDE, OWN, TOKENS, Gauge, Tokens
 from .promql import outcome_labels, quoted, selector, taken, tells_itself, with_label, with_outcome
 
 _M = TypeVar("_M", bound=Metric)
@@ -22,14 +22,17 @@ _MESH_REPORTERS: Final = ("source", "waypoint", "destination")
 
 @dataclass(frozen=True)
 class Ask:
-    """Rates of a metric's series, or what they grew by, added up by hop and `by`; `le` keeps a histogram's buckets."""
+    """Rates of a metric's series, what they grew by, or what they are now, added up by hop and `by`.
+
+    `le` keeps a histogram's buckets.
+    """
 
     metric: Metric
     suffix: str = ""
     by: tuple[str, ...] = ()
     window: str = RATE
     matchers: tuple[str, ...] = ()
-    function: Literal["rate", "increase"] = "rate"
+    function: Literal["rate", "increase", "now"] = "rate"
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,11 @@ class View:
         counter = OUTSIDE.get(self.profile.name)
         return self._first(iter([counter] if counter else []), "no label for hosts outside the mesh")
 
+    def gauge(self, gauge: Gauge) -> Counter:
+        """The gauge; CannotExpressError where there is none."""
+        found = (GAUGES.get(self.profile.name) or {}).get(gauge)
+        return self._first(iter([found] if found else []), f"no gauge of {GAUGE_WORDS[gauge]}")
+
     def summed(self, ask: Ask) -> str:
         """Rates by hop, vantage and what is asked for, as the words of the call row."""
         columns = [name for name in ask.by if name != "le"]
@@ -80,7 +88,8 @@ class View:
         names = [f"{name}{ask.suffix}" for name in ask.metric.names]
         told = [ask.metric.match, self.matcher, *ask.matchers, *self._narrowed(ask.metric)]
         last = ["le"] if "le" in ask.by else []
-        rates = f"{ask.function}({selector(names, told)}[{ask.window}])"
+        series = selector(names, told)
+        rates = series if ask.function == "now" else f"{ask.function}({series}[{ask.window}])"
         expr = f"sum by ({', '.join(dict.fromkeys([*raw, *vantage, *last]))}) ({rates})"
         words = expr
         for name in ["hop", *columns]:

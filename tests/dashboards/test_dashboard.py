@@ -10,8 +10,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from meshslo.analysis import from_calls, open_store
+from meshslo.analysis.canary import parse_arms
 from meshslo.analysis.config import parse_config
 from meshslo.analysis.recommend import observe
+from meshslo.dashboards.app import drawing
 from meshslo.dashboards.app.filters import Filters
 from meshslo.dashboards.app.shell import look, pages
 from meshslo.dashboards.app.start import Start
@@ -20,10 +22,13 @@ from meshslo.telemetry import store as files
 from meshslo.telemetry.store.metrics import MetricStore
 from meshslo.telemetry.vocabulary import PHASES
 from tests.support.calls import EPOCH, make_call, make_calls
+from tests.support.canaries import versions
 from tests.support.dashboard import filled
+from tests.support.fleets import fleet_calls
 from tests.support.guarded import CONFIG as GUARDED
 from tests.support.guarded import guarded_calls
 from tests.support.pages import figure, ran, show
+from tests.support.queues import queued_calls
 from tests.support.scenes import chain_calls
 from tests.support.series import make_histogram, make_series
 
@@ -34,7 +39,8 @@ CAP_S = 6.0
 @pytest.fixture(scope="module")
 def calls() -> pl.DataFrame:
     tenants = pl.Series("tenant", [f"t{number // 4 % 3}" for number in range(1600)])
-    return chain_calls(400, cap_s=CAP_S).with_columns(tenants)
+    versions = pl.Series("version", [f"v{1 + number // 4 % 2}" for number in range(1600)])
+    return chain_calls(400, cap_s=CAP_S).with_columns(tenants, versions)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +68,8 @@ def test_the_menu_is_in_the_order_of_a_reader() -> None:
         "Latency",
         "Streams",
         "Recommendations",
+        "Resilience",
+        "Rollout",
         "SLO",
         "Security",
         "Data quality",
@@ -252,6 +260,57 @@ def test_security_says_how_connections_can_be_known(store: Path) -> None:
     app = opened(store, "security")
     assert any("access logs" in box.value for box in app.info)
     assert set(app.dataframe[0].value["caller proved to be"]) == {"-"}
+
+
+def test_resilience_shows_what_the_library_knows_of_loads_pods_and_zones(tmp_path: Path) -> None:
+    asked = queued_calls(20, 0.6).with_columns(zone=pl.lit("a"))
+    zones, pods = pl.Series("zone", ["a", "b"] * 1000), pl.Series("pod", [f"generator-{n % 4}" for n in range(2000)])
+    calls = pl.concat([asked, asked.with_columns(pl.lit("server").alias("vantage"), zones, pods)])
+    app = opened(filled(tmp_path / "store", calls), "resilience")
+    (load,) = from_calls(calls).resilience().loads
+    assert load.bears is not None
+    assert f"generator bears: {load.bears.at:.3g}" in "".join(caption.value for caption in app.caption)
+    numbers = {metric.label: metric.value for metric in app.metric}
+    assert (numbers["past their knee"], numbers["broken pods"], numbers["between zones"]) == ("1 of 1", "0 of 4", "50 %")
+    assert figure(app, "zones")["data"][0]["x"] == ["a", "b"]
+    assert len(figure(app, "load_curve")["data"][0]["x"]) > 6
+
+
+def test_what_would_be_ejected_is_drawn_and_pods_without_names_are_asked_for(store: Path, tmp_path: Path) -> None:
+    app = opened(filled(tmp_path / "store", fleet_calls(failed={2: 1.0}, failing_from_s=400.0)), "resilience")
+    (bars,) = figure(app, "ejections")["data"]
+    assert set(bars["y"]) == {"generator-2", None}
+    assert "fails more than the others" in app.dataframe[1].value["broken"].tolist()
+    assert "`k8s.pod.name`" in opened(store, "resilience").info[0].value
+
+
+@pytest.mark.parametrize(("slower", "said"), [(1.0, "Hold"), (1.5, "Roll back")])
+def test_the_rollout_stands_as_the_library_says(tmp_path: Path, slower: float, said: str) -> None:
+    calls = versions(1200, slower=slower)
+    app = opened(filled(tmp_path / "store", calls), "rollout")
+    found = from_calls(calls).canary(parse_arms("v1", "v2"))
+    told = [*app.info, *app.success, *app.error][0].value
+    assert told.startswith(f"**{said}** v2.")
+    numbers = {metric.label: metric.value for metric in app.metric}
+    assert (numbers["next weight"], numbers["candidate's calls"]) == (f"{found.next_weight} %", f"{found.candidate_calls:,}")
+    lines = figure(app, "evidence")["data"]
+    assert len(lines) == 2 * len(found.measures)
+    assert [line["y"][-1] for line in lines[:5]] == [course.looks[-1].worse for course in found.courses]
+
+
+def test_one_version_is_no_rollout(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store", make_calls([make_call(version="v1")]))
+    assert opened(store, "rollout").info[0].value.startswith("All of these calls have version v1")
+    unnamed = filled(tmp_path / "unnamed", make_calls([make_call()]))
+    assert "`service.version`" in opened(unnamed, "rollout").info[0].value
+
+
+def test_many_calls_are_looked_at_when_asked(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "FEW_CALLS", 100)
+    app = opened(store, "resilience")
+    assert len(app.get("plotly_chart")) == 1
+    ran(app.toggle(key="every_call").set_value(True).run())
+    assert len(app.get("plotly_chart")) > 1
 
 
 def test_new_calls_are_seen_at_the_next_look(tmp_path: Path) -> None:

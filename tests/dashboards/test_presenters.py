@@ -14,7 +14,7 @@ from meshslo.telemetry.discovery import members
 from meshslo.telemetry.errors import BadConfigError
 from tests.support.shown import ANSWERS, backtest, chain, comparison, diagnosis, objectives, recommendations, report, simulation
 
-DRAWN = ("report", "recommend", "backtest", "slo", "chain", "compare", "simulate", "security")
+DRAWN = ("report", "recommend", "backtest", "slo", "chain", "compare", "simulate", "security", "resilience")
 
 
 def points(figure: Any, name: str) -> list[tuple[float, str]]:

@@ -106,6 +106,14 @@ def recorded_history() -> str:
     return "".join(series(name, labels, held) for name, labels in names.items()) + series("ALERTS", alert, held)
 
 
+ENVOY_NOW = {
+    "upstream_rq_active": 12.0,
+    "upstream_rq_pending_active": 2.0,
+    "outlier_detection_ejections_active": 1.0,
+    "circuit_breakers_default_rq_open": 1.0,
+}
+
+
 def mesh_history() -> str:
     """Istio's and Envoy's counts of a few calls, with what is peculiar to them."""
     times = [NOW_S - STEP_S * (STEPS - step) for step in range(STEPS + 1)]
@@ -119,6 +127,7 @@ def mesh_history() -> str:
     for reporter, twice in (("source", 1), ("destination", 2)):
         for status, flags, calls in told:
             labels = {**ends, "reporter": reporter, "response_code": status, "response_flags": flags}
+            labels["destination_canonical_revision"] = "v2" if flags == "UT" else "v1"
             # As Istio does: the caller's side does not say whether a call is encrypted.
             plain = "none" if flags == "DC" else "mutual_tls"
             labels["connection_security_policy"] = plain if reporter == "destination" else "unknown"
@@ -139,6 +148,11 @@ def mesh_history() -> str:
     cluster = {"app": "gateway", "envoy_cluster_name": "outbound|80||generator.default.svc.cluster.local"}
     text += grows("envoy_cluster_upstream_rq", {**cluster, "envoy_response_code": "200"}, 90)
     text += grows("envoy_cluster_upstream_rq", {**cluster, "envoy_response_code": "504"}, 10)
+    for name in ("upstream_rq_pending_overflow", "outlier_detection_ejections_enforced_total"):
+        text += grows(f"envoy_cluster_{name}", cluster, 3)
+    text += grows("envoy_cluster_upstream_rq_time_sum", cluster, 90 * 2000.0)
+    for name, value in ENVOY_NOW.items():
+        text += series(f"envoy_cluster_{name}", cluster, [(at, value) for at in times])
     return text + grows("envoy_cluster_upstream_rq_retry", cluster, 25)
 
 
@@ -274,6 +288,30 @@ def test_envoy_clusters_are_services_and_retries_come_on_top(prometheus: str) ->
     names = names_of("envoy")
     assert own(prometheus, names.share(("timeout",)), "hop") == {"gateway>generator": pytest.approx(0.1)}
     assert own(prometheus, names.amplification(), "hop") == {"gateway>generator": pytest.approx(1.25)}
+
+
+def test_envoys_breakers_and_ejections_are_shown(prometheus: str) -> None:
+    (made,) = [text for path, text in generate(sources(["envoy"])).files.items() if path.endswith("/resilience.json")]
+    for asked in queries({"dashboards/envoy/resilience.json": made}):
+        found = own(prometheus, asked.expr, "hop")
+        assert found.keys() == {"gateway>generator"}, asked
+    names = names_of("envoy")
+    assert own(prometheus, names.in_progress(), "hop") == {"gateway>generator": pytest.approx(90 * 2.0 / STEP_S)}
+    assert own(prometheus, names.gauge("active"), "hop") == {"gateway>generator": 12.0}
+    assert own(prometheus, names.events("ejections"), "hop") == {"gateway>generator": pytest.approx(3 / STEP_S)}
+
+
+def test_calls_in_progress_are_the_seconds_of_calls_a_second(prometheus: str) -> None:
+    held_s = sum(row["duration_s"] for row in generator_calls() if row["outcome"] in ("ok", "timeout", "cancelled"))
+    found = own(prometheus, Names(OWN).in_progress(), "hop")
+    assert found["gateway>generator"] == pytest.approx(held_s / STEP_S, rel=1e-3)
+    assert own(prometheus, names_of("istio").in_progress(), "hop") == {"gateway>generator": pytest.approx(100 * 2.0 / STEP_S)}
+
+
+def test_istio_versions_stand_beside_each_other(prometheus: str) -> None:
+    names = names_of("istio")
+    assert own(prometheus, names.share(("timeout",), "version"), "version") == {"v1": 0.0, "v2": 1.0}
+    assert own(prometheus, names.calls("version"), "version")["v2"] == pytest.approx(30 / STEP_S)
 
 
 def test_istio_encryption_is_told_by_the_callees_side(prometheus: str) -> None:
