@@ -28,8 +28,9 @@ register_default_plugins()
 
 
 def golden_files() -> dict[str, str]:
-    """Our own dashboards with lines, those of a mesh's streams and of its security, and the provisioning files."""
-    meshes = ("dashboards/linkerd/streams", "dashboards/istio/security", "dashboards/clickhouse/chain")
+    """Our own dashboards with lines, one of each other kind of source, and the provisioning files."""
+    istio = ("dashboards/istio/security", "dashboards/istio/rollout")
+    meshes = (*istio, "dashboards/envoy/resilience", "dashboards/linkerd/streams", "dashboards/clickhouse/chain")
     chosen = ("dashboards/meshslo/", *meshes, "provisioning/")
     return {path: text for path, text in MADE.files.items() if path.startswith(chosen)}
 
