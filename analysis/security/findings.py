@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from meshslo.analysis.boundary import Side
+from meshslo.analysis.boundary import WORDS, Side
 from meshslo.analysis.recommend.identity import RARE_CALLS
 from meshslo.analysis.recommend.words import count
 from meshslo.telemetry.vocabulary import INGRESS, UNKNOWN
@@ -52,7 +52,7 @@ def _shared_identities(seen: Seen) -> Iterator[Exposure]:
                 services[service] = services.get(service, 0) + edge.calls
     for identity, services in sorted(proved.items()):
         if len({seen.side[service] for service in services}) > 1:
-            who = ", ".join(f"{name} ({seen.side[name]}, {count(services[name])} calls)" for name in sorted(services))
+            who = ", ".join(f"{name} ({WORDS[seen.side[name]]}, {count(services[name])} calls)" for name in sorted(services))
             message = f"it is shared by both sides of the boundary, so no rule can tell them apart: {who}"
             remedy = "give each service a service account of its own"
             yield Exposure("MS432", "warning", identity, message, remedy, sum(services.values()), tuple(sorted(services)))

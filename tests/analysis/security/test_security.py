@@ -101,7 +101,7 @@ def test_an_identity_of_both_sides_is_found() -> None:
     rows = [*ENTRY, *calls(9, "gateway", "vectors", GATEWAY, callee_identity=GATEWAY)]
     (finding,) = found(rows, "MS432")
     assert finding.subject == "cluster.local/ns/chat/sa/gateway"
-    assert "gateway (tenants, 9 calls), vectors (internal, 9 calls)" in finding.message
+    assert "gateway (tenant-facing, 9 calls), vectors (internal, 9 calls)" in finding.message
     assert not found([*ENTRY, *calls(9, "gateway", "vectors", GATEWAY, callee_identity=VECTORS)], "MS432")
 
 
