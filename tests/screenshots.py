@@ -1,6 +1,6 @@
 """Pictures of the dashboard for docs/: every page in light and dark, in a real Chromium; small PNGs of few colours.
 
-.venv/bin/python -m tests.screenshots [STORE [CONFIG [MANIFESTS]]]     without them: made-up calls of a chain
+.venv/bin/python -m tests.screenshots [STORE [CONFIG [MANIFESTS]]]     without them: the demo as the notebooks keep it
 """
 
 import io
@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -18,47 +19,38 @@ from PIL import Image
 from meshslo.dashboards.app.shell import pages
 from meshslo.dashboards.figures.theme import COLOURS as PALETTE
 from meshslo.dashboards.figures.theme import OUTCOME_COLOURS
+from meshslo.telemetry.schema import conform
 from tests.support.browser import chromium, found, settled, wait
+from tests.support.canaries import versions
 from tests.support.dashboard import filled, running
 from tests.support.guarded import CONFIG as GUARDED
 from tests.support.guarded import guarded_calls
-from tests.support.scenes import chain_calls
+from tests.support.queues import busy_fleet
+from tests.support.shared import ROOT
 
 OUT = Path("docs")
 SCRATCH = Path("build") / "screenshots"
+RECORDED = ROOT / "notebooks" / "data"
 THEMES = ("light", "dark")
 WIDTH, HEIGHT = 1400, 1000
 COLOURS = 255
 PATCH = 40
 MOST_BYTES = 150_000
-MOST_HEIGHT = 1800
+MOST_HEIGHT = 2400
 """Pixels: what is further down a page is more of the same."""
 
-CONFIG = """
-[[slo]]
-name = "chat-works"
-hop = "ingress>gateway"
-sli = "success"
-target = 0.95
-window = "1d"
-
-[[slo]]
-name = "search-fast"
-hop = "gateway>retriever"
-sli = "total"
-threshold_s = 1.0
-target = 0.99
-window = "1d"
-"""
 ADDRESSES = {page.path: page.path for page in pages()} | {
     "chain": "",
     "latency": "latency?compare=model&compare_a=small",
-    "streams": "streams?streams_by=Tenant",
     "recommendations": "recommendations?replay=true",
 }
 """What a page is shown with."""
 
-OTHERS: Final[dict[str, tuple[Callable[[], pl.DataFrame], str]]] = {"security": (guarded_calls, GUARDED)}
+OTHERS: Final[dict[str, tuple[Callable[[], pl.DataFrame], str]]] = {
+    "security": (guarded_calls, GUARDED),
+    "resilience": (busy_fleet, ""),
+    "rollout": (partial(versions, 6000), ""),
+}
 """Pages that are shown with calls and a config of their own."""
 
 
@@ -71,7 +63,7 @@ def main(store: str | None, *options: str) -> None:
         if store is not None:
             take(browser, Path(store), options, every)
             return
-        take(browser, *invented("chain", made_up(), CONFIG), [path for path in every if path not in OTHERS])
+        take(browser, *recorded("demo"), [path for path in every if path not in OTHERS])
         for path, (calls, config) in OTHERS.items():
             take(browser, *invented(path, calls(), config), [path])
 
@@ -92,11 +84,11 @@ def take(browser: Any, store: Path, options: tuple[str, ...], paths: list[str]) 
             sys.stdout.write(f"{target} {target.stat().st_size // 1000} kB\n")
 
 
-def made_up() -> pl.DataFrame:
-    """Calls of a chain of three tenants; a timer cuts the long streams."""
-    calls = chain_calls(1200, cap_s=6.0)
-    tenants = {trace: f"tenant-{number % 3}" for number, trace in enumerate(calls["trace_id"].unique(maintain_order=True))}
-    return calls.with_columns(pl.col("trace_id").replace_strict(tenants, return_dtype=pl.String).alias("tenant"))
+def recorded(name: str) -> tuple[Path, tuple[str, ...]]:
+    """The store of the demo as the notebooks keep it, and the options that name its config and its first mesh."""
+    calls = conform(pl.read_parquet(RECORDED / "calls.parquet"))
+    options = ("--config", str(RECORDED / "meshslo.toml"), "--current", str(RECORDED / "mesh"))
+    return filled(SCRATCH / name, calls), options
 
 
 def prefer(browser: Any, theme: str) -> None:
@@ -111,9 +103,10 @@ def picture(browser: Any, address: str, width: int = WIDTH) -> Image.Image:
     browser.get(address)
     settled(browser, "h2")
     script = "return document.querySelector('[data-testid=stMain]').scrollHeight"
-    browser.set_window_size(width, min(int(browser.execute_script(script)) + 20, MOST_HEIGHT))
-    wait(lambda: not found(browser, "[data-testid=stSkeleton], [data-testid=stSpinner]"), "the end of every wait")
-    settled(browser, "h2")
+    for _ in range(2):  # What comes later makes the page longer.
+        wait(lambda: not found(browser, "[data-testid=stSkeleton], [data-testid=stSpinner]"), "the end of every wait")
+        settled(browser, "h2")
+        browser.set_window_size(width, min(int(browser.execute_script(script)) + 20, MOST_HEIGHT))
     # Plotly draws a moment after its place is there.
     time.sleep(1.0)
     return Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")

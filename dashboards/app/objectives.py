@@ -1,5 +1,6 @@
 """SLO: what was promised, what is left of the error budgets, how fast they burn."""
 
+import math
 from typing import Final
 
 import polars as pl
@@ -97,13 +98,16 @@ def _interval(shares: Interval | None) -> str:
 
 
 def _percent(share: float) -> str:
-    """A share in per cent, with as many digits as an objective near 100 % needs.
+    """A share in per cent; near 100 % with two digits of what is missing.
 
-    >>> _percent(0.99913), _percent(0.5), _percent(-3.456)
-    ('99.913', '50', '-346')
+    >>> _percent(0.99913), _percent(0.997235), _percent(0.5), _percent(-3.456)
+    ('99.913', '99.72', '50', '-346')
     """
     percent = 100.0 * share
-    return f"{percent:.6g}" if 99.0 < percent < 100.0 else f"{percent:,.0f}" if abs(percent) >= 100.0 else f"{percent:.3g}"
+    if 99.0 < percent < 100.0:
+        digits = 1 - math.floor(math.log10(100.0 - percent))
+        return f"{percent:.{digits}f}"
+    return f"{percent:,.0f}" if abs(percent) >= 100.0 else f"{percent:.3g}"
 
 
 PAGE: Final = Page("SLO", "slo", ":material/target:", 45, render)
