@@ -104,8 +104,8 @@ def _unapproved_hosts(seen: Seen) -> Iterator[Exposure]:
     unlisted = [host for host in seen.hosts if host.approved is None]
     if unlisted:
         callers = tuple(sorted({host.caller for host in unlisted}))
-        hosts, calls = {host.host for host in unlisted}, sum(host.calls for host in unlisted)
-        message = f"{count(calls)} calls went to {_few(hosts)}, and egress.approved_hosts in the config lists none"
+        calls = sum(host.calls for host in unlisted)
+        message = f"{count(calls)} calls went to {_few(host.host for host in unlisted)}, and egress.approved_hosts in the config lists none"
         yield Exposure("MS434", "note", "hosts outside", message, "list the hosts that may be called", calls, callers)
 
 
