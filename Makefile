@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 DEBIAN_PROGRAMS := prometheus promtool chromium chromedriver
 DEBIAN_PACKAGES := prometheus chromium chromium-driver
 
-.PHONY: help setup system demo test check fast types lint format fuzz soak bench backtest-docs rule-docs dashboard screenshots notebooks notebook-data clean
+.PHONY: help setup system demo test alone check fast types lint format fuzz soak bench backtest-docs rule-docs dashboard screenshots notebooks notebook-data clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,10 +36,14 @@ system: ## Debian packages that tests use, where this machine may install them
 demo: setup ## The main job on a real chain behind real Envoy: report, recommendations, before and after (5 minutes)
 	$(BIN)/meshslo demo --out demo-out
 
-test: system lint types ## Everything: lint, types, all tests, branch coverage
+test: system lint ## Everything: lint, types, all tests, branch coverage
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target alone types
 	COVERAGE_FILE=.coverage $(PYTEST) -n 2 --dist loadgroup -m 'not system' --cov --cov-report=
-	COVERAGE_FILE=.coverage $(PYTEST) -n 2 --dist loadgroup -m 'system and not alone' --cov --cov-append --cov-report=
-	COVERAGE_FILE=.coverage $(PYTEST) -m alone --cov --cov-append --cov-report=term
+	COVERAGE_FILE=.coverage $(PYTEST) -n 2 --dist loadgroup -m 'system and not alone' --cov --cov-append --cov-report=term
+
+# They wait for timers most of the time, so that types can be checked meanwhile; coverage would slow down what they time.
+alone: setup ## The tests of real processes against time, two files at once
+	$(PYTEST) -n 2 --dist loadfile $$(grep -rl 'mark\.alone' tests --include='test_*.py') -m alone
 
 check: lint types fast ## Lint, types, fast tests: under a minute
 

@@ -37,10 +37,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def install(wheel: Path, folder: Path, extra: str = "") -> Path:
     """The Python of a new environment that holds the wheel and what it asks for, at the pinned versions."""
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
-    constraints = ROOT / "constraints.txt"
-    done = run(python, "-m", "pip", "install", "--quiet", "-c", constraints, f"{wheel}{extra}", cwd=folder)
+    venv.create(folder)
+    python, constraints = folder / "bin" / "python", ROOT / "constraints.txt"
+    # By this environment's pip, and without compiling what is never run: a minute less.
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile")
+    done = run(*pip, "-c", constraints, f"{wheel}{extra}", cwd=folder)
     assert done.returncode == 0, done.stderr
     return python
 

@@ -91,7 +91,7 @@ class Case:
         return self.shown.scan(self.since, self.until)
 
 
-@pytest.fixture(params=range(3), ids=lambda seed: f"filters {seed}")
+@pytest.fixture(params=(1, 4, 6), ids=lambda seed: f"filters {seed}")
 def case(request: pytest.FixtureRequest, start: Start, calls: pl.DataFrame) -> Case:
     return Case(start, calls, request.param)
 

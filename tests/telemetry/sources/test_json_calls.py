@@ -43,7 +43,7 @@ _FIRST = st.just({"start": 1793610000, "duration_s": 1, "model": "m"})
     st.sampled_from([None, (",", ":"), (", ", " : ")]),
     _FIRST,
 )
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 def test_what_the_first_lines_tell_never_hides_what_comes_later(
     documents: list[dict[str, Any]], separators: tuple[str, str] | None, head: dict[str, Any]
 ) -> None:
