@@ -158,8 +158,8 @@ class _Part(NamedTuple):
     """Calls of one outcome: the buckets that they are in, and how many of them."""
 
     outcome: str
-    index: NDArray[np.int64]
-    count: NDArray[np.int64]
+    buckets: NDArray[np.int64]
+    calls: NDArray[np.int64]
 
 
 def _counted(rollup: Rollup) -> list[_Part]:
@@ -174,15 +174,15 @@ def _counted(rollup: Rollup) -> list[_Part]:
 
 def _piles(parts: Sequence[_Part]) -> Iterator[tuple[int, dict[str, int]]]:
     """The lower bucket of each pile of the parts of a group and its calls by outcome; at most one an outcome."""
-    known = [part for part in parts if len(part.index)]
+    known = [part for part in parts if len(part.buckets)]
     if not known:
         return
-    first = min(int(part.index[0]) for part in known)
-    size = max(int(part.index[-1]) for part in known) - first + 1
+    first = min(int(part.buckets[0]) for part in known)
+    size = max(int(part.buckets[-1]) for part in known) - first + 1
     counts: dict[str, NDArray[np.float64]] = {}
     for part in known:
-        added = np.bincount(part.index - first, part.count, size)
-        counts[part.outcome] = counts.get(part.outcome, 0.0) + added
+        counts.setdefault(part.outcome, np.zeros(size))
+        counts[part.outcome] += np.bincount(part.buckets - first, part.calls, size)
     every: NDArray[np.float64] = np.sum(list(counts.values()), axis=0)
     piles: dict[int, dict[str, int]] = {}
     for outcome in ("ok", "error"):
