@@ -41,7 +41,8 @@ test: system lint ## Everything: lint, types, all tests, branch coverage
 	COVERAGE_FILE=.coverage $(PYTEST) -n 2 --dist loadgroup -m 'not system' --cov --cov-report=
 	COVERAGE_FILE=.coverage $(PYTEST) -n 2 --dist loadgroup -m 'system and not alone' --cov --cov-append --cov-report=term
 
-# They wait for timers most of the time, so that types can be checked meanwhile; coverage would slow down what they time.
+# They wait for timers most of the time, so that types can be checked meanwhile (nicely: what is timed goes first).
+# Coverage would slow down what they time.
 alone: setup ## The tests of real processes against time, two files at once
 	$(PYTEST) -n 2 --dist loadfile $$(grep -rl 'mark\.alone' tests --include='test_*.py') -m alone
 
@@ -52,7 +53,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 
 types: setup
-	$(BIN)/mypy
+	nice $(BIN)/mypy
 
 fast: setup
 	$(PYTEST) -n 2 --dist loadgroup -q -m 'not system and not slow'
