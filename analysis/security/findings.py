@@ -105,7 +105,8 @@ def _unapproved_hosts(seen: Seen) -> Iterator[Exposure]:
     if unlisted:
         callers = tuple(sorted({host.caller for host in unlisted}))
         calls = sum(host.calls for host in unlisted)
-        message = f"{count(calls)} calls went to {_few(host.host for host in unlisted)}, and egress.approved_hosts in the config lists none"
+        where = _few(host.host for host in unlisted)
+        message = f"{count(calls)} calls went to {where}, and egress.approved_hosts in the config lists none"
         yield Exposure("MS434", "note", "hosts outside", message, "list the hosts that may be called", calls, callers)
 
 
