@@ -35,6 +35,8 @@ PHASE_OF: Final[dict[str, Phase]] = {
     "idle_gap_timeout": "max_gap",
     "total_timeout": "total",
 }
+_TIMERS: Final = PHASE_OF.keys() - {"first_token_timeout"}
+"""Those that cut a call each by itself: what guards a first token is one of them under another name."""
 
 Split = float | Literal["day", "rolling"]
 """The share of the calls, in time, that is fitted on; or each day judged by a fit on all days before; or so each of `SLICES`
@@ -161,10 +163,14 @@ def _rolling(calls: pl.LazyFrame) -> Iterator[tuple[pl.LazyFrame, pl.LazyFrame, 
 
 
 def _fold(fit: pl.LazyFrame, rest: pl.LazyFrame, since: datetime, config: Config, by: tuple[str, ...]) -> Iterator[Row]:
+    learned = {setting: _fitted(fit, phase, by) for setting, phase in PHASE_OF.items()}
     for setting, phase in PHASE_OF.items():
-        learned, judged = _fitted(fit, phase, by), _tables(rest, phase, by)
-        for group, table in learned.items():
-            yield _row(dict(zip(by, group, strict=True)), setting, table, judged.get(group), since, config)
+        judged = _tables(rest, phase, by)
+        for group, table in learned[setting].items():
+            target = dict(zip(by, group, strict=True))
+            timers = max(1, sum(group in learned[other] for other in _TIMERS))
+            promised = config.timer_ratio(target.get("hop") or "", timers)
+            yield _row(target, setting, (table, judged.get(group)), promised, since, config.objectives.confidence)
 
 
 def _fitted(calls: pl.LazyFrame, phase: Phase, by: tuple[str, ...]) -> dict[Group, LifeTable]:
@@ -188,10 +194,14 @@ def _tables(calls: pl.LazyFrame, phase: Phase, by: tuple[str, ...]) -> dict[Grou
 
 
 def _row(
-    target: dict[str, str | None], setting: str, fit: LifeTable, rest: LifeTable | None, since: datetime, config: Config
+    target: dict[str, str | None],
+    setting: str,
+    tables: tuple[LifeTable, LifeTable | None],
+    promised: float,
+    since: datetime,
+    confidence: float,
 ) -> Row:
-    promised = config.false_timeout_ratio(target.get("hop") or "")
-    confidence = config.objectives.confidence
+    fit, rest = tables
     quantile = fit.quantile(1.0 - promised, confidence)
     known = quantile.status == "ok" and quantile.upper_s is not None and rest is not None and rest.calls > 0
     row = Row(

@@ -164,6 +164,11 @@ class Config(_Table):
         """The false-timeout budget of a hop: its own, else the objectives'."""
         return self.hop(hop).false_timeout_ratio or self.objectives.false_timeout_ratio
 
+    def timer_ratio(self, hop: str, timers: int) -> float:
+        """The part of that budget that each of a call's `timers` has."""
+        whole = self.false_timeout_ratio(hop)
+        return whole / timers if self.objectives.budget_per == "call" else whole
+
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         for problem in self._contradictions():

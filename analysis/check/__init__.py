@@ -78,7 +78,8 @@ def check(texts: Mapping[str, str], observed: Observed | None = None, asked: Ask
     heard = list(with_fingerprints((item for item in ordered if not silence.covers(item)), texts))
     new = tuple(item for item in heard if item.fingerprint not in asked.baseline)
     passed = Counter(_kind(manifest) for manifest in manifests if not is_known(manifest))
-    return Findings(new, applied, len(ordered) - len(heard), len(heard) - len(new), dict(sorted(passed.items())))
+    waiting = tuple(rule.code for rule in applied if rule.needs_calls and observed is None)
+    return Findings(new, applied, len(ordered) - len(heard), len(heard) - len(new), dict(sorted(passed.items())), waiting)
 
 
 def _readable(texts: Mapping[str, str]) -> tuple[list[Manifest], list[Finding]]:

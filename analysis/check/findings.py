@@ -29,6 +29,8 @@ class Findings(Answer):
     silenced: int = 0
     known: int = 0
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    need_calls: tuple[str, ...] = ()
+    """Codes of the rules that could find nothing, since they need a store and there was none."""
 
     def at_least(self, severity: Severity) -> tuple[Finding, ...]:
         """Those of a severity and the worse ones."""
@@ -52,6 +54,7 @@ class Findings(Answer):
             "silenced": self.silenced,
             "in_baseline": self.known,
             "passed_over": dict(self.passed_over),
+            "need_calls": list(self.need_calls),
         }
         return json.dumps(whole, indent=2)
 

@@ -82,6 +82,8 @@ class Rule:
     """Where this was seen to hurt: issues, sources, specifications."""
     find: Callable[[Subject], Iterable[Hit | BadInputError]]
     """Every place that has it; an error for a manifest that could not be looked at."""
+    needs_calls: bool = False
+    """Whether manifests alone can never show it."""
 
 
 def each(

@@ -111,9 +111,17 @@ def support(advice: Recommendations, observed: Observed) -> Supports:
         items = [item for item in advice.items if item.setting == setting and item.wanted is not None]
         if items:
             blocks = _blocks(observed, phase)
-            found += [each for item in items if (each := _support(item, blocks, observed)) is not None]
+            budgets = [observed.config.timer_ratio(item.target.hop, _timers(advice, item.target)) for item in items]
+            supports = (_support(*each, blocks) for each in zip(items, budgets, strict=True))
+            found += [each for each in supports if each is not None]
     ordered = tuple(sorted(found, key=lambda each: (str(each.target), each.setting)))
     return Supports(ordered, advice.learned, observed.window[1] if observed.window else None)
+
+
+def _timers(advice: Recommendations, target: Target) -> int:
+    """How many timers may cut a call of the target's route; what guards a first token is one of them under another name."""
+    settings = {item.setting for item in advice.items if (item.target.hop, item.target.route) == (target.hop, target.route)}
+    return max(1, len(settings & (PHASE_OF.keys() - {"first_token_timeout"})))
 
 
 Blocks = Mapping[tuple[datetime, str, str | None, str | None], pl.DataFrame]
@@ -129,11 +137,11 @@ def _blocks(observed: Observed, phase: Phase) -> Blocks:
     return {(start, str(hop), route, model): cells for (start, hop, route, model), cells in parts.items()}
 
 
-def _support(item: Recommendation, blocks: Blocks, observed: Observed) -> Support | None:
+def _support(item: Recommendation, budget: float, blocks: Blocks) -> Support | None:
     here = {key: cells for key, cells in blocks.items() if _is_of(item.target, key[1:])}
     if not here or item.wanted is None:
         return None
-    budget, value_s = observed.config.false_timeout_ratio(item.target.hop), float(item.wanted)
+    value_s = float(item.wanted)
     table = LifeTable.from_cells(pl.concat(list(here.values())))
     if not table.calls:
         return None

@@ -191,7 +191,7 @@ class _Run:
             timed_out=self.timers.cut_by(setting, target),
             own_cuts=self.timers.cut_here(setting, target) > 0,
             current=self.timers.current(setting, target),
-            budget=whole / clocks if shared else whole,
+            budget=config.timer_ratio(target.hop, clocks),
             together=_together(whole, clocks, shared=shared),
             confidence=config.objectives.confidence,
             window_s=self.observed.window_s,

@@ -6,10 +6,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from meshslo.analysis.policy.deployed import Deployed, read_deployed
+from meshslo.analysis.policy.limits import (
+    DEFAULT_BASE_S,
+    DEFAULT_LEAST,
+    DEFAULT_RATIO,
+    LONGEST_BASES,
+    UNLIMITED,
+    read_limits,
+)
 from meshslo.analysis.recommend import Recommendations
 from meshslo.analysis.recommend.recommendation import Recommendation, Target
-
-from .limits import DEFAULT_BASE_S, DEFAULT_LEAST, DEFAULT_RATIO, LONGEST_BASES, UNLIMITED, read_limits
 
 Value = float | int | str
 Settings = Mapping[str, Value]

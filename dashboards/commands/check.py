@@ -91,6 +91,8 @@ def check(
         write(found.to_sarif() + "\n", out)
     else:
         put(found, show, output, out)
+    if found.need_calls:
+        err().print(f"not looked for, as only calls show it (pass --store): {', '.join(found.need_calls)}", soft_wrap=True)
     if found.at_least(fail_on.value):
         raise typer.Exit(1)
 

@@ -42,6 +42,14 @@ def test_a_change_for_the_worse_breaks_the_promise() -> None:
     assert (row.own.kept_promise, row.own.observed_rate) == (False, pytest.approx(1.0))
 
 
+def test_timers_of_one_call_share_a_budget_that_is_the_calls() -> None:
+    gaps = plain_calls(np.ones(200)).with_columns(max_gap_s=pl.lit(0.1), streaming=pl.lit(value=True))
+    for per, promised in (("timer", 0.05), ("call", 0.025)):
+        config = parse_config(f'[objectives]\nfalse_timeout_ratio = 0.05\nbudget_per = "{per}"')
+        rows = {row.setting: row.promised_rate for row in backtest(gaps.lazy(), config).rows}
+        assert (rows["total_timeout"], rows["idle_gap_timeout"]) == (promised, promised)
+
+
 def test_naive_rules_stand_beside() -> None:
     rng = np.random.default_rng(3)
     durations = rng.exponential(1.0, 2000)

@@ -44,6 +44,7 @@ def test_no_findings_exit_0(tmp_path: Path) -> None:
     path.write_text(BAD.replace("cluster: generator", "cluster: generator, timeout: 45s"))
     result = run(path)
     assert (result.exit_code, result.stdout.strip()) == (0, "no findings")
+    assert result.stderr.startswith("not looked for, as only calls show it (pass --store): MS111, ")
 
 
 def test_json_and_sarif(manifest: Path) -> None:

@@ -57,4 +57,5 @@ RULE = Rule(
     instead="the limit that `meshslo recommend breakers` justifies, for the number of client proxies",
     evidence="envoyproxy/envoy#16610; Little 1961.",
     find=_find,
+    needs_calls=True,
 )

@@ -23,4 +23,5 @@ RULE = Rule(
     instead="an idle timeout above the longest healthy silence: `meshslo recommend timeouts` says which",
     evidence="vllm-project/aibrix#1810, BlockRunAI/Franklin#74.",
     find=_find,
+    needs_calls=True,
 )

@@ -25,4 +25,5 @@ RULE = Rule(
     instead="no per-try timeout for generations, or one above the slowest healthy headers",
     evidence="defilantech/LLMKube#817, istio/istio#55748.",
     find=_find,
+    needs_calls=True,
 )

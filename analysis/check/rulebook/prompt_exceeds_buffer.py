@@ -65,4 +65,5 @@ RULE = Rule(
     instead="a buffer that fits the prompts (per_connection_buffer_limit_bytes, connection.bufferLimit), or no retries",
     evidence="envoyproxy/envoy#29386, envoyproxy/envoy#32464, projectcontour/contour#5869; linkerd2-proxy keeps 64 KiB.",
     find=_find,
+    needs_calls=True,
 )

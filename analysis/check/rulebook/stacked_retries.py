@@ -41,4 +41,5 @@ RULE = Rule(
     instead="retries at the lowest hop that can, and attempts 0 above",
     evidence="Site Reliability Engineering, chapter 22; HKUDS/nanobot#2760, livekit/agents#5335, BerriAI/litellm#25285.",
     find=_find,
+    needs_calls=True,
 )

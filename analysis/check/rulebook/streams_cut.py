@@ -45,4 +45,5 @@ RULE = Rule(
     instead="what `meshslo recommend timeouts` says: first a longer one that shows the tail, then one that fits it",
     evidence="nicolerenee/infra#2078; router.cc in Envoy: a reset after headers leaves the logged status at 200, flag UT.",
     find=_find,
+    needs_calls=True,
 )

@@ -38,4 +38,5 @@ RULE = Rule(
     instead="a caller's timeout above its callee's and its own work: `meshslo recommend timeouts` says how far",
     evidence="NVIDIA/nvcf#1064; Envoy's FAQ on timeouts.",
     find=_find,
+    needs_calls=True,
 )

@@ -27,4 +27,5 @@ RULE = Rule(
     instead="the value that `meshslo recommend timeouts` justifies",
     evidence="nicolerenee/infra#2078; upstream_rq_time in Envoy leaves out every request that timed out.",
     find=_find,
+    needs_calls=True,
 )

@@ -22,6 +22,11 @@ def test_a_mistake_is_found_where_it_stands_and_gone_when_mended(case: Case) -> 
     assert found(case.text.replace(*case.mend), case) == []
 
 
+def test_rules_that_need_calls_are_named_where_there_are_none() -> None:
+    case = CASES[0]
+    assert set(check({"x.yaml": case.text}).need_calls) == DATA_RULES == {rule.code for rule in rules() if rule.needs_calls}
+
+
 def test_every_rule_has_a_case() -> None:
     told = {case.code for case in CASES} | DATA_RULES | {"MS900"}
     assert {rule.code for rule in rules()} == told

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -32,6 +33,14 @@ def test_the_same_service_supports_its_advice() -> None:
     assert found.supported
     assert found.since is None
     assert found.observed_low <= 0.01
+
+
+def test_timers_of_one_call_share_a_budget_that_is_the_calls() -> None:
+    (total,) = ADVICE.items
+    advice = replace(ADVICE, items=(total, replace(total, setting="per_try_timeout")))
+    config = parse_config('[objectives]\nfalse_timeout_ratio = 0.01\nbudget_per = "call"')
+    found = {each.setting: each.promised_rate for each in support(advice, observe(sample(2).lazy(), config)).items}
+    assert found["total_timeout"] == 0.005
 
 
 def test_a_slower_service_does_not_and_says_since_when() -> None:

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from meshslo.analysis.policy.deployed import ClusterRule, Deployed, RouteRule
-from meshslo.analysis.policy.manifest import Manifest, load
-from meshslo.analysis.policy.node import child, entries, first_label, scalars
-from meshslo.analysis.policy.readers import envoy, istio
-from meshslo.analysis.policy.readers.envoy_cluster import find_clusters
-from meshslo.analysis.policy.values import Placed
+from .deployed import ClusterRule, Deployed, RouteRule
+from .manifest import Manifest, load
+from .node import child, entries, first_label, scalars
+from .readers import envoy, istio
+from .readers.envoy_cluster import find_clusters
+from .values import Placed
 
 DEFAULT_BASE_S: Final = 0.025
 LONGEST_BASES: Final = 10.0
