@@ -7,7 +7,7 @@ import polars as pl
 import streamlit as st
 
 from meshslo.analysis.canary import Arms, Canary, CanarySettings
-from meshslo.dashboards.figures import evidence, shares_over_time
+from meshslo.dashboards.figures import evidence, in_progress, shares_over_time
 from meshslo.dashboards.figures.theme import named
 from meshslo.dashboards.resilience import evidence_rows, verdict_table
 from meshslo.telemetry.errors import MeshsloError, StoreError
@@ -21,7 +21,13 @@ SAID: Final = {"promote": "promote", "hold": "hold", "roll_back": "roll back"}
 
 
 def render(view: View) -> None:
-    """Which share of the calls went to which version, from rollups; then the verdict, and how its evidence grew."""
+    """Which share of the calls went to which version, the verdict, and how its evidence grew.
+
+    Rollups keep no versions: of many calls only those in progress are drawn unasked.
+    """
+    if not every_call(view, "Which versions there are, and the verdict on one, follow from single calls."):
+        draw(in_progress(view.in_progress()), "in_progress")
+        return
     cells = st.columns(3)
     key = str(cells[0].selectbox("Compare by", KEYS, key="rollout_by", bind="query-params"))
     values = _values(view, key)
@@ -33,9 +39,8 @@ def render(view: View) -> None:
     top = st.container()
     st.subheader("Where calls went")
     draw(shares_over_time(_shares(view, key), key), "shares")
-    if every_call(view, "The verdict follows from single calls."):
-        with top:
-            _verdict(view, Arms(key, baseline, candidate, _hop(view)))
+    with top:
+        _verdict(view, Arms(key, baseline, candidate, _hop(view)))
 
 
 def _hop(view: View) -> str | None:
@@ -104,7 +109,7 @@ def _headline(found: Canary, arms: Arms) -> None:
         [
             ("weight now", f"{found.weight} %", f"of calls to {arms.candidate}"),
             ("next weight", f"{found.next_weight} %", "stay" if found.verdict == "hold" else SAID[found.verdict]),
-            ("missing", "-" if found.needs_calls is None else f"~{found.needs_calls:,}", "of the candidate's calls"),
+            ("missing", "nothing" if found.needs_calls is None else f"~{found.needs_calls:,}", "more of its calls"),
             ("baseline's calls", f"{found.baseline_calls:,}", arms.baseline),
             ("candidate's calls", f"{found.candidate_calls:,}", arms.candidate),
         ]

@@ -173,6 +173,13 @@ def test_the_numbers_are_those_of_the_library_for_the_same_calls(
         assert report.equals(shown.report(by=by, phase=phase, quantiles=(0.5, 0.95, 0.99)).frame)
 
 
+def test_hops_stand_in_the_order_in_which_a_request_passes_them(tmp_path: Path) -> None:
+    hops = [("b", "c"), ("ingress", "z"), ("loose", "end"), ("z", "b"), ("z", "a"), ("c", "b")]
+    calls = make_calls([make_call(caller=caller, callee=callee) for caller, callee in hops])
+    shown = opened(filled(tmp_path / "store", calls)).dataframe[0].value["hop"].tolist()
+    assert shown == ["ingress>z", "z>a", "z>b", "b>c", "c>b", "loose>end"]
+
+
 def test_the_picture_holds_the_numbers_of_the_table(store: Path) -> None:
     app = opened(store)
     frame = open_store(store).report(by=["hop"], quantiles=(0.99,)).frame.filter(pl.col("value_s").is_not_null())
@@ -307,10 +314,11 @@ def test_one_version_is_no_rollout(tmp_path: Path) -> None:
 
 def test_many_calls_are_looked_at_when_asked(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawing, "FEW_CALLS", 100)
-    app = opened(store, "resilience")
-    assert len(app.get("plotly_chart")) == 1
-    ran(app.toggle(key="every_call").set_value(True).run())
-    assert len(app.get("plotly_chart")) > 1
+    for path in ("resilience", "rollout"):
+        app = opened(store, path)
+        assert len(app.get("plotly_chart")) == 1
+        ran(app.toggle(key="every_call").set_value(True).run())
+        assert len(app.get("plotly_chart")) > 1
 
 
 def test_new_calls_are_seen_at_the_next_look(tmp_path: Path) -> None:
