@@ -12,12 +12,12 @@ from .street import Stand
 PREFERRED, OTHER = "alpha", "beta"
 FAILOVER = Config(hops={"ingress>generator": Hop(failover=(PREFERRED, OTHER))})
 
-OUT_S = (4.0, 12.0)
+OUT_S = (3.0, 10.0)
 
 
 def load(quick: bool) -> list[Ask]:
     """A steady load."""
-    return plan_asks(18.0 if quick else 28.0, lambda _: 24.0, tokens=12)
+    return plan_asks(15.0 if quick else 28.0, lambda _: 24.0, tokens=12)
 
 
 def mend(evidence: Evidence) -> Mended:
@@ -33,7 +33,7 @@ def holds(before: Figures, after: Figures) -> bool:
 
 SCENARIO = Scenario(
     name="provider-outage",
-    story=f"provider {PREFERRED} answers 503 for eight seconds; {OTHER} gets a fourth of the calls as probes, and no more",
+    story=f"provider {PREFERRED} answers 503 for seven seconds; {OTHER} gets a fourth of the calls as probes, and no more",
     stands=(
         *(
             Stand(

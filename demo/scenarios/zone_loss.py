@@ -14,7 +14,7 @@ LOST = "zone-b"
 
 def load(quick: bool) -> list[Ask]:
     """A steady load, half of it from callers in each zone."""
-    return plan_asks(16.0 if quick else 26.0, lambda _: 24.0, tokens=12)
+    return plan_asks(13.0 if quick else 26.0, lambda _: 24.0, tokens=12)
 
 
 def mend(evidence: Evidence) -> Mended:
@@ -31,12 +31,12 @@ def holds(before: Figures, after: Figures) -> bool:
 
 SCENARIO = Scenario(
     name="zone-loss",
-    story="two zones with two servers each; those of one answer 503 from the sixth second on, and callers spread over both",
+    story="two zones with two servers each; those of one answer 503 from the fifth second on, and callers spread over both",
     stands=tuple(
         Stand(
             f"generator-{n}",
             zone=ZONES[n % 2],
-            trouble={"fails_from_s": 6.0, "fails_ratio": 1.0} if ZONES[n % 2] == LOST else {},
+            trouble={"fails_from_s": 5.0, "fails_ratio": 1.0} if ZONES[n % 2] == LOST else {},
         )
         for n in range(4)
     ),
