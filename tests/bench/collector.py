@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,13 +60,16 @@ ATTRIBUTES: dict[str, Any] = {
 
 OWN: Final = (b"T" * 16, b"S" * 8, b"F" * 6, b"G" * 6)
 """Marks of what each span has of its own: its ids, the digits of its first token (0.25 to 0.5 s) and longest gap."""
+START: Final = b"A" * 8
+END: Final = b"B" * 8
+"""Marks of the times, which those of a batch have in common."""
 
 
 def batch() -> bytes:
     """One export, with the marks that `fresh` overwrites."""
-    now_ns = time.time_ns()
-    times = {"start_time_unix_nano": now_ns - 10**9, "end_time_unix_nano": now_ns}
-    spans = [make_span(**times, trace_id=b"T" * 16, span_id=b"S" * 8) for _ in range(SPANS_A_BATCH)]
+    start_ns, end_ns = (int.from_bytes(mark, "little") for mark in (START, END))
+    span = make_span(start_time_unix_nano=start_ns, end_time_unix_nano=end_ns, trace_id=OWN[0], span_id=OWN[1])
+    spans = [deepcopy(span) for _ in range(SPANS_A_BATCH)]
     for span in spans:
         for key, value in ATTRIBUTES.items():
             setattr(
@@ -81,18 +85,26 @@ def fresh(seed: int) -> Iterator[bytes]:
     chance = np.random.default_rng(seed)
     payload = np.frombuffer(batch(), dtype=np.uint8).copy()
     raw = payload.tobytes()
-    places = np.concatenate([(_places(raw, mark)[:, None] + np.arange(len(mark))).ravel() for mark in OWN])
+    own = np.concatenate([_places(raw, mark).ravel() for mark in OWN])
+    start, end = _places(raw, START), _places(raw, END)
     while True:
-        payload[places] = chance.integers(0, 256, places.shape, dtype=np.uint8)
+        payload[own] = chance.integers(0, 256, own.shape, dtype=np.uint8)
+        now_ns = time.time_ns()
+        payload[start], payload[end] = _bytes_of(now_ns - 10**9), _bytes_of(now_ns)
         yield payload.tobytes()
 
 
 def _places(raw: bytes, mark: bytes) -> Any:
+    """Where the bytes of `mark` are, a row each time that it occurs."""
     places, at = [], raw.find(mark)
     while at >= 0:
         places.append(at)
         at = raw.find(mark, at + len(mark))
-    return np.array(places)
+    return np.array(places)[:, None] + np.arange(len(mark))
+
+
+def _bytes_of(time_ns: int) -> Any:
+    return np.frombuffer(time_ns.to_bytes(8, "little"), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
