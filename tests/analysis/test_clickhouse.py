@@ -43,11 +43,10 @@ def assert_equal(counted: Rollup, local: Rollup) -> None:
     assert_frame_equal(counted.totals, local.totals, rel_tol=1e-9)
 
 
-@pytest.mark.parametrize("bucket", ["1m", None])
-def test_every_bucket_holds_the_same_count(spans: tuple[str, pl.DataFrame], bucket: str | None) -> None:
+def test_every_bucket_holds_the_same_count(spans: tuple[str, pl.DataFrame]) -> None:
     url, calls = spans
     keys = ("hop", "route", "model", "tenant")
-    assert_equal(open_store(url).rollup(by=keys, bucket=bucket), roll_up(calls.lazy(), keys=keys, bucket=bucket))
+    assert_equal(open_store(url).rollup(by=keys, bucket="1m"), roll_up(calls.lazy(), keys=keys, bucket="1m"))
 
 
 def test_other_keys_and_a_window(spans: tuple[str, pl.DataFrame]) -> None:
