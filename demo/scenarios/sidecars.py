@@ -10,7 +10,7 @@ from typing import Any, Final
 from cryptography import x509
 
 from meshslo.demo.certificates import Authority
-from meshslo.demo.mesh import API, SPANS_TOGETHER, Endpoint, address, cluster, tracing
+from meshslo.demo.mesh import API, Endpoint, address, cluster, runtime, tracing
 
 TRUST_DOMAIN: Final = "cluster.local"
 NAMESPACE: Final = "demo"
@@ -63,7 +63,8 @@ class Sidecars:
         return {
             "node": {"id": "sidecars-0", "cluster": "sidecars"},
             "admin": {"address": address(admin_port)},
-            "layered_runtime": SPANS_TOGETHER,
+            # By default each five spans are a request, which a busy collector falls behind.
+            "layered_runtime": runtime(min_flush_spans=100),
             "static_resources": {
                 "listeners": [*ways_out, *inwards, *answers],
                 "clusters": [*self._clusters(), cluster("collector", (Endpoint(collector_port),))],
