@@ -81,18 +81,25 @@ def by_minute(
     rows: the keys, minute, value_s, timed (an event or cut), event. limits: a group's keys and its limit in seconds.
     """
     schema = dict.fromkeys(keys, pl.String()) | {"limit_s": pl.Float64()}
+    groups = pl.LazyFrame(limits, schema=schema, orient="row").with_row_index("group")
     is_long = pl.col("timed") & (pl.col("value_s") > pl.col("limit_s"))
+    # By numbers: words would be compared for every call.
     counted = (
-        rows.join(pl.LazyFrame(limits, schema=schema, orient="row"), on=list(keys), nulls_equal=True)
-        .group_by(*keys, "minute")
+        rows.join(groups, on=list(keys), nulls_equal=True)
+        .group_by("group", pl.col("minute").dt.epoch("s") // 60)
         .agg((pl.col("event") | is_long).sum().alias("calls"), is_long.sum().alias("long"))
         .filter(pl.col("calls") > 0)
+        .sort("group")
         .collect()
     )
-    groups = counted.with_columns(pl.col("minute").dt.epoch("s") // 60).partition_by(keys, as_dict=True).items()
+    if counted.is_empty():
+        return {}
+    group = counted["group"].to_numpy()
+    begins = np.flatnonzero(np.diff(group, prepend=-1))
+    parts = [np.split(counted[name].to_numpy(), begins[1:]) for name in ("calls", "long", "minute")]
     return {
-        key: Minutes(part["calls"].to_numpy() * 1.0, part["long"].to_numpy() * 1.0, part["minute"].to_numpy())
-        for key, part in groups
+        tuple(limits[number][:-1]): Minutes(calls * 1.0, long * 1.0, minute)
+        for number, calls, long, minute in zip(group[begins], *parts, strict=True)
     }
 
 
