@@ -135,11 +135,11 @@ SHORT = Rules(consecutive_5xx=3, interval_s=2.0, base_ejection_time_s=2.0, max_e
 # Nor here, where pods are ejected by the sweeps themselves: no multiple of this time ends with one.
 SWEPT = replace(SHORT, consecutive_5xx=None, base_ejection_time_s=1.5)
 BY_SHARE = {
-    "rate": replace(SWEPT, success_rate=SuccessRate(1.9, 5, 8)),
-    "percentage": replace(SWEPT, failure_percentage=FailurePercentage(40, 5, 8)),
+    "rate": replace(SWEPT, success_rate=SuccessRate(1.9, 5, 3)),
+    "percentage": replace(SWEPT, failure_percentage=FailurePercentage(40, 5, 3)),
 }
 """Clusters with the same pods, each with a detector of its own that judges by shares, reached at /rate and /percentage."""
-SHARED, SHARE_SPACING_S = 5, 0.025
+SHARED, SHARE_SPACING_S = 5, 0.08
 PHASES_S = (0.0, -0.05, 0.05, -0.1, 0.1)
 """How well it is known when Envoy sweeps: its timer starts anew after each sweep, so it is late by some milliseconds more."""
 
@@ -150,26 +150,24 @@ FILE_LOG = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAcce
 @pytest.mark.system
 @pytest.mark.alone
 def test_the_replay_ejects_whom_the_real_envoy_ejected_and_when(tmp_path: Path) -> None:
-    """The calls are those of Envoy's own access log, the ejections those of its event log."""
+    """The calls are those of Envoy's own access log, the ejections those of its event log that were enforced."""
     pods = [
         Pod("good-0", never_three),
         Pod("good-1", never_three),
         Pod("broken", lambda asked: Answer(status=503 if asked >= 8 else 200)),
         Pod("breaking", breaking),
     ]
-    # Failures never come in a row: no two clusters' calls of the one pod do either.
-    shared = [
-        Pod(f"shared-{n}", lambda asked, n=n: Answer(status=500 if n == 0 and asked % 4 < 2 else 200)) for n in range(SHARED)
-    ]  # type: ignore[misc]  # bound at once
+    # Both clusters ask it in turn: three of four answers fail, whoever gets them.
+    shared = [Pod(f"shared-{n}", lambda asked, n=n: Answer(status=500 if n == 0 and asked % 4 else 200)) for n in range(SHARED)]  # type: ignore[misc]  # bound at once
     envoy, log, events = Envoy(free_port(), free_port()), tmp_path / "access.log", tmp_path / "events.log"
     with serving([*pods, *shared]), ThreadPoolExecutor() as users:
         text = logged(bootstrap(envoy, [pod.port for pod in pods]), [pod.port for pod in shared], log, events)
         with running(tmp_path, envoy, text):
             asked = [(f"{envoy.url}/", [SPACING_S * n for n in range(400)])]
-            asked += [(f"{envoy.url}/{name}", [SHARE_SPACING_S * n for n in range(640)]) for name in BY_SHARE]
+            asked += [(f"{envoy.url}/{name}", [SHARE_SPACING_S * n for n in range(200)]) for name in BY_SHARE]
             list(users.map(ask_at, *zip(*asked, strict=True)))
             stats = envoy.stats("ejections_enforced_total")
-            wait_for(lambda: len(log.read_text().splitlines()) == 1680, what="Envoy's log of all calls", timeout_s=20)
+            wait_for(lambda: len(log.read_text().splitlines()) == 800, what="Envoy's log of all calls", timeout_s=20)
     names = {f"127.0.0.1:{pod.port}": pod.name for pod in (*pods, *shared)}
     calls = [json.loads(line) for line in log.read_text().splitlines()]
     first_s = min(float(call["at"]) for call in calls)
@@ -177,14 +175,21 @@ def test_the_replay_ejects_whom_the_real_envoy_ejected_and_when(tmp_path: Path) 
     for cluster, rules in {"generator": SHORT, **BY_SHARE}.items():
         out, back = (
             [(names[each["upstream_url"]], datetime.fromisoformat(each["timestamp"]).timestamp() - first_s) for each in theirs
-             if each["action"] == action and each["cluster_name"] == cluster]
+             if each["action"] == action and each["cluster_name"] == cluster and each["enforced"] >= (action == "EJECT")]
             for action in ("EJECT", "UNEJECT")
         )  # fmt: skip
         seen = answers_of(make_calls([as_row(call, names, first_s) for call in calls if call["cluster"] == cluster]))
         assert stats[f"cluster.{cluster}.outlier_detection.ejections_enforced_total"] == len(out) >= 3
         assert {pod for pod, _ in out} == ({"broken", "breaking"} if cluster == "generator" else {"shared-0"})
-        ours = [replay(seen, rules, first_sweep_s=(back[0][1] + late_s) % rules.interval_s) for late_s in PHASES_S]
+        kept = replace(rules, interval_s=swept_s([at_s for _, at_s in back], rules.interval_s))
+        ours = [replay(seen, kept, first_sweep_s=(back[0][1] + late_s) % kept.interval_s) for late_s in PHASES_S]
         assert any(agree(each, out, back) for each in ours), f"{cluster} {out} {back} {ours[0].ejections}"
+
+
+def swept_s(back_s: list[float], interval_s: float) -> float:
+    """How far apart sweeps were, from the moments at which pods were let back: on a busy machine each is late."""
+    sweeps = round((back_s[-1] - back_s[0]) / interval_s)
+    return (back_s[-1] - back_s[0]) / sweeps if sweeps else interval_s
 
 
 def agree(ours: Replay, out: list[tuple[str, float]], back: list[tuple[str, float]]) -> bool:
