@@ -159,7 +159,7 @@ class CallBreaker:
 
     def _by_littles_law(self) -> float:
         """Mean concurrency from rate and mean duration alone, as it follows from metrics without single calls."""
-        totals = self.observed.rollup.where(pl.col("phase") == "total").by(("hop",)).pick_vantage().totals
+        totals = self.observed.whole_by_hop.totals
         mine = totals.filter(pl.col("hop").is_in(self.load.rows["hop"].unique().to_list()) & pl.col("sum_s").is_not_null())
         calls = float(mine["count"].sum())
         return littles_law(calls / max(self.load.in_progress.span_s, 1e-9), float(mine["sum_s"].sum()) / max(calls, 1.0))

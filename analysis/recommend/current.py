@@ -93,7 +93,8 @@ class Timers:
         return {(str(hop), route, model): part for (hop, route, model), part in cut.partition_by(KEYS, as_dict=True).items()}
 
     @cached_property
-    def _counts(self) -> dict[Group, dict[str, int]]:
+    def _counts(self) -> dict[tuple[str, str | None], list[tuple[str | None, dict[str, int]]]]:
+        """Of each hop and route, the model and the calls that were cut by what, for each of its models."""
         flags = pl.col("response_flags").fill_null("").str.split(",").list
         is_cut, is_idle = pl.col("outcome") == "timeout", flags.contains(IDLE_FLAG)
         chain_cut = is_cut.any().over("trace_id")
@@ -109,7 +110,10 @@ class Timers:
             .collect()
         )
         names = counted.columns[3:]
-        return {(row[0], row[1], row[2]): dict(zip(names, row[3:], strict=True)) for row in counted.iter_rows()}
+        found: dict[tuple[str, str | None], list[tuple[str | None, dict[str, int]]]] = {}
+        for hop, route, model, *cuts in counted.iter_rows():
+            found.setdefault((hop, route), []).append((model, dict(zip(names, cuts, strict=True))))
+        return found
 
     @cached_property
     def _outermost(self) -> pl.LazyFrame:
@@ -123,9 +127,5 @@ class Timers:
         return self.observed.calls.join(seen.lazy(), on=["hop", "vantage"], how="semi")
 
     def _sum(self, target: Target, name: str) -> int:
-        place = (target.hop, target.route)
-        return sum(
-            counts[name]
-            for (hop, route, model), counts in self._counts.items()
-            if (hop, route) == place and target.model in (None, model)
-        )
+        models = self._counts.get((target.hop, target.route), [])
+        return sum(counts[name] for model, counts in models if target.model in (None, model))

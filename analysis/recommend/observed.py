@@ -122,6 +122,11 @@ class Observed:
     """Metric series (`telemetry.store.metrics.SERIES`), for what needs no single calls; None where there are none."""
 
     @cached_property
+    def whole_by_hop(self) -> Rollup:
+        """Whole calls by hop, each from its outermost vantage; made once, as it takes as long as many hops together."""
+        return self.rollup.where(pl.col("phase") == "total").by(("hop",)).pick_vantage()
+
+    @cached_property
     def window(self) -> tuple[datetime, datetime] | None:
         """When the first call started, and when the last one did; of metrics where there are no calls; None for neither."""
         start = pl.col("start")
