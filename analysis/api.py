@@ -24,7 +24,8 @@ from .policy.deployed import Deployed
 from .recommend import Recommendations, need_calls, observe, recommend
 from .report import Report, report
 from .resilience import Resilience, resilience
-from .rollup import KEYS, Rollup, roll_up
+from .rollup import KEYS, Rollup, roll_up_in
+from .scope import Scope
 from .security import Security, security
 from .slo.objective import NO_OBJECTIVES, SELECTION
 from .slo.status import Asked, SloReport, slo
@@ -78,22 +79,19 @@ class CallStore(Verbs):
         Without `extremes` the totals may lack exact sums, shortest and longest durations, which can spare a second pass.
         """
         check_list("by", by)
-        calls = self._counted(by, bucket, phases, since, until, extremes=extremes)
-        series = None if self.series is None else self.series(since, until)
-        return calls if series is None else calls.merge(roll_up_series(series, keys=by, bucket=bucket, phases=phases))
+        return self.count(Scope(tuple(by), bucket, tuple(phases), since, until, extremes))
 
-    def _counted(
-        self,
-        by: Sequence[str],
-        bucket: str | None,
-        phases: Sequence[Phase],
-        since: datetime | None,
-        until: datetime | None,
-        *,
-        extremes: bool,
-    ) -> Rollup:
+    def count(self, scope: Scope) -> Rollup:
+        """See `rollup`."""
+        calls = self._count_calls(scope)
+        series = None if self.series is None else self.series(scope.since, scope.until)
+        if series is None:
+            return calls
+        return calls.merge(roll_up_series(series, keys=scope.keys, bucket=scope.bucket, phases=scope.phases))
+
+    def _count_calls(self, scope: Scope) -> Rollup:
         """The rollup of the calls alone."""
-        return roll_up(self.scan(since, until), keys=by, bucket=bucket, phases=phases, extremes=extremes)
+        return roll_up_in(self.scan(scope.since, scope.until), scope)
 
     def report(
         self,

@@ -21,7 +21,8 @@ from meshslo.telemetry.vocabulary import CENSORED, OUTCOMES, PHASES, VANTAGES, P
 from . import histogram
 from .api import CallStore
 from .config import Limits
-from .folding import EXTREMES, KEYS, Rollup, from_cells
+from .folding import EXTREMES, Rollup, from_cells
+from .scope import Scope
 
 
 @dataclass(frozen=True)
@@ -30,22 +31,10 @@ class ClickHouseCalls(CallStore):
 
     source: ClickHouse | None = None
 
-    def rollup(
-        self,
-        *,
-        by: Sequence[str] = KEYS,
-        bucket: str | None = "1m",
-        phases: Sequence[Phase] = PHASES,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        extremes: bool = True,
-    ) -> Rollup:
-        """See CallStore."""
-        counted = roll_up(self._source, keys=by, bucket=bucket, phases=phases, since=since, until=until)
-        if extremes:
-            return counted
+    def _count_calls(self, scope: Scope) -> Rollup:
+        counted = roll_up(self._source, scope)
         # They cost nothing here, but an answer must not depend on the engine that gave it.
-        return counted.without_extremes()
+        return counted if scope.extremes else counted.without_extremes()
 
     def extent(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
         """When the first and the last span (or kept minute) in [since, until) began; a statement over one column."""
@@ -86,33 +75,26 @@ ADDED: Final = {
 _CUT: Final = f"outcome IN {listed(sorted(CENSORED))}"
 
 
-def roll_up(
-    store: ClickHouse,
-    *,
-    keys: Sequence[str] = KEYS,
-    bucket: str | None = "1m",
-    phases: Sequence[Phase] = PHASES,
-    since: datetime | None = None,
-    until: datetime | None = None,
-) -> Rollup:
-    """As `rollup.roll_up`, of the calls that started in [since, until), counted where they are.
+def roll_up(store: ClickHouse, scope: Scope) -> Rollup:
+    """As `rollup.roll_up`, counted where the calls are.
 
     Raises BadInputError naming keys, phases or a bucket that there are not, SourceError where the server does not answer.
     """
+    keys, bucket, phases = scope.keys, scope.bucket, scope.phases
     wrong = [key for key in keys if key not in WORDS] + [phase for phase in phases if phase not in PHASES]
     if wrong:
         raise BadInputError(f"not keys or phases of calls in ClickHouse: {', '.join(wrong)}; keys are {', '.join(WORDS)}")
     if store.address.table.cells:
         from .clickhouse_cells import kept_cells
 
-        frames = [kept_cells(store, keys, bucket, phases, (since, until))]
+        frames = [kept_cells(store, scope)]
     else:
         frames = [
-            store.connection.frame(statement(store, part.calls, tuple(keys), bucket, phases), part.parameters)
-            for part in store.slices(since, until, tuple(dict.fromkeys(("hop", *keys))))
+            store.connection.frame(statement(store, part.calls, keys, bucket, phases), part.parameters)
+            for part in store.slices(scope.since, scope.until, tuple(dict.fromkeys(("hop", *keys))))
         ]
     cells = pl.concat([_empty(keys), *(_typed(frame, keys) for frame in frames)])
-    return from_cells(cells.drop(EXTREMES), cells.drop("index"), tuple(keys), bucket)
+    return from_cells(cells.drop(EXTREMES), cells.drop("index"), keys, bucket)
 
 
 def statement(store: ClickHouse, calls: Steps, keys: tuple[str, ...], bucket: str | None, phases: Sequence[Phase]) -> str:

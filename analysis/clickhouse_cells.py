@@ -16,10 +16,11 @@ from meshslo.telemetry.clickhouse.calls_sql import FRONTS as PARAMETER_FRONTS
 from meshslo.telemetry.clickhouse.calls_sql import calls, fronts_of
 from meshslo.telemetry.clickhouse.lone_sql import lone_calls
 from meshslo.telemetry.errors import BadInputError
-from meshslo.telemetry.vocabulary import PHASES, Phase
+from meshslo.telemetry.vocabulary import PHASES
 
 from .clickhouse import ADDED, bucket_ns, cells_of, counted, group_columns, timed_calls
 from .folding import KEYS
+from .scope import Scope
 
 CELLS: Final = "meshslo_cells"
 FRONTS: Final = "meshslo_fronts"
@@ -109,14 +110,9 @@ def settled_cells(store: ClickHouse, keys: Sequence[str] = KEYS, now_ns: str = "
     return text
 
 
-def kept_cells(
-    store: ClickHouse,
-    keys: Sequence[str],
-    bucket: str | None,
-    phases: Sequence[Phase],
-    window: tuple[datetime | None, datetime | None],
-) -> pl.DataFrame:
-    """The cells of the table whose minute begins in the window, added up by `keys` and `bucket`."""
+def kept_cells(store: ClickHouse, scope: Scope) -> pl.DataFrame:
+    """The cells of the table whose minute begins in the window, added up by keys and bucket."""
+    keys, bucket = scope.keys, scope.bucket
     if wrong := [key for key in keys if key not in KEYS]:
         raise BadInputError(
             f"{', '.join(wrong)}: the table of cells is kept by {', '.join(KEYS)}; leave cells= out to count anew"
@@ -130,7 +126,7 @@ def kept_cells(
     source = f"FROM {table.beside(table.cells)} WHERE {_WITHIN} GROUP BY bucket, {words}"
     named = ", ".join(f"s_{name} AS {name}" for name in ADDED)
     statement = f"SELECT bucket AS start, {words}, {named} FROM (SELECT {start} AS bucket, {words}, {added} {source})"
-    return store.connection.frame(statement, {"phases": list(phases), **_bounds(window)})
+    return store.connection.frame(statement, {"phases": list(scope.phases), **_bounds((scope.since, scope.until))})
 
 
 def kept_extent(store: ClickHouse, window: tuple[datetime | None, datetime | None]) -> tuple[datetime | None, datetime | None]:

@@ -1,6 +1,6 @@
 """A store in a directory: rollups come from the folds it keeps and from its files' own numbers, calls from the files."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -11,12 +11,12 @@ from meshslo.telemetry.store import Store, open_store
 from meshslo.telemetry.store.folds import Folds
 from meshslo.telemetry.store.hours import hour_of
 from meshslo.telemetry.store.metrics import MetricStore
-from meshslo.telemetry.vocabulary import Phase
 
 from . import folds
 from .api import Bounds, CallStore, bounds_of
 from .config import Limits
 from .folding import Rollup
+from .scope import Scope
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,8 @@ class DirectoryCalls(CallStore):
             made = step.of
         return made
 
-    def _counted(
-        self,
-        by: Sequence[str],
-        bucket: str | None,
-        phases: Sequence[Phase],
-        since: datetime | None,
-        until: datetime | None,
-        *,
-        extremes: bool,
-    ) -> Rollup:
-        return folds.told(self._folds, self._store.found(since, until), by, bucket, phases, extremes=extremes)
+    def _count_calls(self, scope: Scope) -> Rollup:
+        return folds.told(self._folds, self._store.found(scope.since, scope.until), scope)
 
     def _starts(self, since: datetime | None, until: datetime | None) -> Bounds:
         found = self._store.found(since, until)

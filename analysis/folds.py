@@ -18,7 +18,8 @@ from meshslo.telemetry.store.store import Found
 from meshslo.telemetry.vocabulary import PHASES, Phase
 
 from .folding import KEYS, Rollup, piled
-from .rollup import roll_up
+from .rollup import roll_up_in
+from .scope import Scope
 
 QUIET: Final = timedelta(minutes=10)
 """An hour is folded once it has been over for so long: most of its late calls have come by then."""
@@ -120,42 +121,41 @@ def make(folds: Folds, found: Found, now: datetime) -> Iterator[Step]:
 def _folded(folds: Folds, level: Level, files: Sequence[Path], phase: Phase) -> Rollup:
     """The rollup of the span that `files` are of: from their calls, or of a long span from its parts one after the other."""
     shorter = LEVELS[LEVELS.index(level) + 1 :]
+    scope = Scope(KEYS, level.bucket, (phase,))
     if not shorter:
-        return count(_all_of(files), KEYS, level.bucket, [phase])
+        return count(_all_of(files), scope)
     parts: list[Rollup] = []
     for _, part in _spans(files, shorter[0]):
         kept = read(folds, _all_of(part), [phase], shorter)
         parts += kept.rollups
         if kept.files:
-            parts.append(count(_all_of(kept.files), KEYS, level.bucket, [phase]))
+            parts.append(count(_all_of(kept.files), scope))
         if sum(rollup.counts.height for rollup in parts) > _MOST_ROWS:
             parts = [piled(parts, KEYS, level.bucket)]
     return piled(parts, KEYS, level.bucket)
 
 
-def count(found: Found, keys: Sequence[str], bucket: str | None, phases: Sequence[Phase], *, extremes: bool = True) -> Rollup:
+def count(found: Found, scope: Scope) -> Rollup:
     """The rollup of calls as a store has found them; by their kinds where the files number these."""
-    by_kind = set(keys) <= set(KEYS)
+    by_kind = set(scope.keys) <= set(KEYS)
     numbered, rest = found.numbered() if by_kind else (None, found.calls())
     calls = [part for part in (numbered, rest) if part is not None] or [found.calls()]
-    rollups = [roll_up(part, keys=keys, bucket=bucket, phases=phases, extremes=extremes) for part in calls]
-    return rollups[0] if len(rollups) == 1 else piled(rollups, keys, bucket)
+    rollups = [roll_up_in(part, scope) for part in calls]
+    return rollups[0] if len(rollups) == 1 else piled(rollups, scope.keys, scope.bucket)
 
 
-def told(
-    folds: Folds, found: Found, keys: Sequence[str], bucket: str | None, phases: Sequence[Phase], *, extremes: bool = True
-) -> Rollup:
+def told(folds: Folds, found: Found, scope: Scope) -> Rollup:
     """The rollup of calls as a store has found them, as far as folds tell it from these."""
-    kept = read(folds, found, phases, usable(keys, bucket))
+    kept = read(folds, found, scope.phases, usable(scope.keys, scope.bucket))
     if not kept.rollups:
-        return count(found, keys, bucket, phases, extremes=extremes)
+        return count(found, scope)
     left = replace(found, files=kept.files)
     parts = list(kept.rollups)
     if left.files or not left.recent.is_empty():
-        parts.append(count(left, keys, bucket, phases, extremes=extremes))
-    rollup = piled(parts, keys, bucket)
+        parts.append(count(left, scope))
+    rollup = piled(parts, scope.keys, scope.bucket)
     # An answer must not depend on what was kept.
-    return rollup if extremes else rollup.without_extremes()
+    return rollup if scope.extremes else rollup.without_extremes()
 
 
 def _all_of(files: Sequence[Path]) -> Found:

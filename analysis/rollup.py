@@ -16,8 +16,9 @@ from .counting import Counted, count
 from .folding import EXTREMES, KEYS, ROWS, TOTAL_VALUES, Rollup, bucket_start, from_cells, place
 from .groups import ByCode, ByHash
 from .phases import BY_WORDS, Endings, ending, follows_from_outcome, timed
+from .scope import Scope
 
-__all__ = ["KEYS", "Rollup", "from_cells", "roll_up"]
+__all__ = ["KEYS", "Rollup", "from_cells", "roll_up", "roll_up_in"]
 
 
 def roll_up(
@@ -35,10 +36,15 @@ def roll_up(
     numbered by kind are counted several times as fast; their keys are words of the kinds.
     Raises BadInputError naming keys or phases that calls do not have.
     """
+    return roll_up_in(calls, Scope(tuple(keys), bucket, tuple(phases), extremes=extremes))
+
+
+def roll_up_in(calls: pl.LazyFrame | Numbered, scope: Scope) -> Rollup:
+    """`roll_up` of calls that are all in the window of `scope`."""
     read = _Numbered(calls) if isinstance(calls, Numbered) else _Worded(calls)
-    _check(keys, phases, read.words)
-    plan = _Plan(read, tuple(keys), bucket, extremes)
-    first, *rest = [plan.roll_up(phase) for phase in phases]
+    _check(scope.keys, scope.phases, read.words)
+    plan = _Plan(read, scope.keys, scope.bucket, scope.extremes)
+    first, *rest = [plan.roll_up(phase) for phase in scope.phases]
     for rollup in rest:
         first = first.merge(rollup)
     return first

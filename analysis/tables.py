@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from meshslo.telemetry.vocabulary import Phase
 
-from .adding import Indices, Ints, bin_sums, edges_in, indices, lay_out, values_in, weighed
+from .adding import MAX_CELLS, Indices, Ints, bin_sums, edges_in, indices, lay_out, values_in, weighed
 from .folding import Rollup
 from .groups import numbered
 from .lifetables import LifeTables
@@ -37,12 +37,19 @@ def life_tables(rollup: Rollup, phase: Phase) -> tuple[pl.DataFrame, LifeTables]
     kept[part] = True
     lengths = rollup.runs.rows
     counts = rollup.counts if kept.all() else rollup.counts.filter(pl.Series(np.repeat(kept, lengths)))
-    # A group's parts are in order, as its rows are: of which `lengths` tell how many there are.
-    built = _build_dense if not edges_in(counts) else _build_of_edges
+    built = _build_dense if _fits(counts, len(rows)) else _build_sorted
     return keys[rows], built(counts, used.with_columns(pl.Series("rows", lengths[part])), len(rows), rollup.scale)
 
 
-def _build_of_edges(counts: pl.DataFrame, parts: pl.DataFrame, tables: int, scale: int) -> LifeTables:
+def _fits(counts: pl.DataFrame, tables: int) -> bool:
+    """Whether all buckets are ours, and an array of those of all tables is not too large."""
+    if edges_in(counts) or counts.is_empty():
+        return False
+    low, high = counts.select(low=pl.col("index").min(), high=pl.col("index").max()).row(0)
+    return bool(2 * tables * (high - low + 2) <= MAX_CELLS)
+
+
+def _build_sorted(counts: pl.DataFrame, parts: pl.DataFrame, tables: int, scale: int) -> LifeTables:
     """`build` of parts of tables (table, event, rows, max_s), whose rows follow one another in `counts`."""
     of_row = parts.select("table", "event")[np.repeat(np.arange(parts.height), parts["rows"].to_numpy())]
     rows = weighed(counts).with_columns(of_row["table"].alias("group"), of_row["event"])
@@ -50,7 +57,7 @@ def _build_of_edges(counts: pl.DataFrame, parts: pl.DataFrame, tables: int, scal
 
 
 def _build_dense(counts: pl.DataFrame, parts: pl.DataFrame, tables: int, scale: int) -> LifeTables:
-    """The same where all buckets are ours."""
+    """The same without a sort, where all buckets are ours."""
     to = parts["table"].to_numpy()
     # Where nothing is cut and a table is of one part, its rows are there as they are wanted.
     ready = parts["event"].all() and bool((np.diff(to) > 0).all())
@@ -91,7 +98,7 @@ def _added_rows(counts: pl.DataFrame, parts: pl.DataFrame, tables: int) -> _Rows
     # Events, then as many cells for what was cut.
     cell += np.repeat(np.where(parts["event"].to_numpy(), 0, cells), lengths)
     added = {name: np.split(bin_sums(cell, counts[name], 2 * cells), 2) for name in values_in(counts)}
-    used = np.flatnonzero((added["count"][0] != 0.0) | (added["count"][1] != 0.0))
+    used = np.flatnonzero(np.logical_or.reduce([values != 0.0 for both in added.values() for values in both]))
     lengths, index = layout.named(used)
     return lengths, index, {name: (events[used], cut[used]) for name, (events, cut) in added.items()}
 

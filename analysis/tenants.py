@@ -1,16 +1,15 @@
 """A store as somebody sees it who may see some tenants only: no verb of it reads another tenant's calls."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from meshslo.telemetry.vocabulary import PHASES, Phase
-
 from .api import Bounds, CallStore, bounds_of
-from .folding import KEYS, Rollup
+from .folding import Rollup
+from .scope import Scope
 
 if TYPE_CHECKING:
     from .api import Series
@@ -23,21 +22,11 @@ class TenantCalls(CallStore):
     whole: CallStore | None = None
     tenants: tuple[str, ...] = ()
 
-    def rollup(
-        self,
-        *,
-        by: Sequence[str] = KEYS,
-        bucket: str | None = "1m",
-        phases: Sequence[Phase] = PHASES,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        extremes: bool = True,
-    ) -> Rollup:
+    def count(self, scope: Scope) -> Rollup:
         """See CallStore. Counted by the whole store, wherever it counts, by tenant; then the others' are left out."""
         assert self.whole is not None, "made by of_tenants"  # noqa: S101 - a default only since base fields have some
-        keys = tuple(dict.fromkeys([*by, "tenant"]))
-        everything = self.whole.rollup(by=keys, bucket=bucket, phases=phases, since=since, until=until, extremes=extremes)
-        return everything.where(_of(self.tenants)).by(by)
+        everything = self.whole.count(replace(scope, keys=tuple(dict.fromkeys([*scope.keys, "tenant"]))))
+        return everything.where(_of(self.tenants)).by(scope.keys)
 
     def _starts(self, since: datetime | None, until: datetime | None) -> Bounds:
         """From the calls of the first and of the last hour that these tenants have any in."""

@@ -55,7 +55,8 @@ def folder_of(layout: Layout, hour: datetime) -> Path:
 
 def hour_of(path: Path) -> datetime:
     """The hour of a call file's folder."""
-    return _hour(path.parent.parent.name, path.parent.name)
+    # Twice as fast as by `parent`, and asked several times for each file of a store.
+    return _hour(*path.parts[-3:-1])
 
 
 @cache
