@@ -42,6 +42,8 @@ class Attempts:
     cut: int
     most: int
     tokens_of_failed: int
+    busy_s: float
+    """What all attempts took together."""
 
     @cached_property
     def calm(self) -> NDArray[np.bool_]:
@@ -122,6 +124,7 @@ _COUNTS: Final = (
     pl.col("outcome").is_in(["timeout", "cancelled"]).sum().alias("cut"),
     pl.col("attempt").max().alias("most"),
     pl.col("answer").filter(pl.col("is_failed")).sum().alias("tokens_of_failed"),
+    pl.col("duration_s").sum().alias("busy_s"),
 )
 
 
@@ -146,4 +149,5 @@ def _attempts(minutes: pl.DataFrame) -> Attempts:
         cut=total("cut"),
         most=int(each("most").max()),
         tokens_of_failed=total("tokens_of_failed"),
+        busy_s=float(minutes["busy_s"].sum()),
     )

@@ -19,14 +19,11 @@ from .chain import HopRoute, choose_layers, paths
 from .failures import Attempts, count_attempts
 from .observed import Observed
 from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target, Value
-from .retry_effects import Budget, blanket, effects, gain, same_policy, so_far
+from .retry_effects import BUDGET_WINDOW_S, Budget, blanket, budget_in_words, effects, gain, same_policy, so_far
 from .words import count, share
 
 SMALLEST_SHARE: Final = 0.05
 """A share of failures below this must be tellable from none: 59 calls at 95 % confidence."""
-
-BUDGET_WINDOW_S: Final = 10.0
-"""Window over which meshes count a budget (Linkerd's ttl, Gateway API's interval)."""
 
 LEAST_PER_S: Final = 1.0 / BUDGET_WINDOW_S
 """One repetition in each window, so that a quiet hop can repeat at all."""
@@ -99,7 +96,8 @@ class _Run:
         lowest = f"it is the lowest hop of its chain that can repeat; {gain(seen, self._confidence)}{so_far(seen)}"
         yield self._settled(target, _Advice("retry_attempts", 1, f"{lowest}; {blanket(seen)}", effect, budget))
         yield self._settled(target, _Advice("retry_on", conditions, f"{harmless}; anything else may run twice", {}, budget))
-        yield self._settled(target, _Advice("retry_budget_ratio", budget.ratio, budget.why, effect, budget))
+        means = f"{budget.why}; {budget_in_words(budget.ratio, seen, self.observed.window_s)}"
+        yield self._settled(target, _Advice("retry_budget_ratio", budget.ratio, means, effect, budget))
         yield self._settled(target, self._floor(seen, budget))
 
     def _budget(self, target: Target, seen: Attempts) -> Budget:

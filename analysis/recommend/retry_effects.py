@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Final
 
+from meshslo.analysis.concurrency import littles_law
 from meshslo.analysis.interval import wilson
 
 from .failures import Attempts
 from .recommendation import Effect, Value
-from .words import count, share
+from .words import count, figure, seconds, share
 
 SECOND_TRIES: Final = 30
 """Second attempts after which their success is told, to within 18 % (Wilson)."""
@@ -15,6 +16,9 @@ SECOND_TRIES: Final = 30
 NOISE_BELOW: Final = 0.8
 NOISE_ABOVE: Final = 2.0
 """A budget between these multiples of the proposed one does the same: it bounds storms, not the daily noise."""
+
+BUDGET_WINDOW_S: Final = 10.0
+"""Window over which meshes count a budget (Linkerd's ttl, Gateway API's interval)."""
 
 BLANKET_TRIES: Final = 2
 """Repetitions that people set for everything; Istio's default count."""
@@ -88,3 +92,16 @@ def blanket(seen: Attempts) -> str:
     repeats = f"{count(failed)} calls ({share(failed / seen.calls)}){tokens}"
     outage = f"in an outage make {worst} calls of one, at two such layers {worst**2}"
     return f"repeating every failure {BLANKET_TRIES} times would repeat {repeats}, and {outage}"
+
+
+def budget_in_words(ratio: float, seen: Attempts, window_s: float) -> str:
+    """What a ratio admits as a rate, and where a mesh counts calls in progress: by Little's law a share of rate x duration.
+
+    Over a window of T a rate budget admits ratio x rate x T repetitions, the other ratio x rate x mean duration at a time.
+    """
+    rate, mean_s = seen.rate_per_s(window_s), seen.busy_s / max(int(seen.tries.sum()), 1)
+    return (
+        f"of {figure(rate)} calls a second that is {figure(ratio * rate)} a second; where a mesh counts calls in progress instead "
+        f"({figure(littles_law(rate, mean_s))} on average), it admits {figure(mean_s / BUDGET_WINDOW_S)} times as many as over "
+        f"{seconds(BUDGET_WINDOW_S)}"
+    )

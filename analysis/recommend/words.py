@@ -31,6 +31,15 @@ def count(number: float) -> str:
     return f"{round(number):,}"
 
 
+def figure(value: float) -> str:
+    """A number that is no whole one, to two significant digits.
+
+    >>> figure(0.0312), figure(12.5), figure(48210.0)
+    ('0.031', '12', '48,210')
+    """
+    return count(value) if value >= 1000 else _short(value, 2)
+
+
 def amount(money: float) -> str:
     """Money, to three significant digits.
 

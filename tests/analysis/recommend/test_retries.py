@@ -49,6 +49,12 @@ def test_the_budget_covers_the_upper_bound_of_safe_failures() -> None:
     assert item.evidence.high == pytest.approx(0.01689, abs=1e-4)
 
 
+def test_a_budget_says_what_it_means_where_calls_in_progress_are_counted() -> None:
+    # 990 calls of 40 s in 600 s: 66 in progress; a share of them is four times that of the calls begun in 10 s.
+    item = find(advise(attempts(990, duration_s=40.0) + unreachable(10)), "retry_budget_ratio")
+    assert "calls in progress instead (66 on average), it admits 4 times as many as over 10 s" in item.reason
+
+
 @pytest.mark.parametrize(
     "failure",
     [
