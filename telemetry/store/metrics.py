@@ -142,14 +142,14 @@ class MetricStore:
     def _read(self) -> tuple[tuple[Path, ...], pl.DataFrame]:
         """The files of one moment, and the series that are still in its segments."""
         for _ in range(_TRIES):
-            view = take(self.layout)
+            view = take(self.layout, calls=False)
             # A segment that goes meanwhile takes the state of its streams along: look again.
             with suppress(FileNotFoundError):
                 payloads = payloads_in(view.segments)
                 if not payloads:
                     return view.metrics, pl.DataFrame(schema=SERIES)
                 waiting = count_pushed(view.streams, payloads, time.time_ns()).series
-                if _names(view) <= _names(take(self.layout)):
+                if _names(view) <= _names(take(self.layout, calls=False)):
                     return view.metrics, waiting
             time.sleep(_PAUSE_S)
         raise StoreError(f"{self.layout.root}: segments went while being read, {_TRIES} times over; try again")

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -32,8 +32,8 @@ class Snapshot:
     streams: Path
 
 
-def take(layout: Layout) -> Snapshot:
-    """The store's files now; StoreError where they change too fast to be listed.
+def take(layout: Layout, *, calls: bool = True) -> Snapshot:
+    """The store's files now, without `calls` those of metrics alone; StoreError where they change too fast to be listed.
 
     Files are listed twice and must be the same. A change that is just being carried out is waited for; if nobody does, its
     collector has died and the files are read under their temporary names.
@@ -42,9 +42,11 @@ def take(layout: Layout) -> Snapshot:
     for _ in range(_TRIES):
         # An hour's folder that was emptied and removed while being listed is a change like any other: list again.
         with suppress(FileNotFoundError):
-            before = _listing(layout)
-            if before == _listing(layout) and (not _is_publishing(layout, before.commits) or time.monotonic() > patience_s):
-                return _resolve(layout, before)
+            before = _listing(layout, calls)
+            is_settled = not _is_publishing(layout, before.commits) or time.monotonic() > patience_s
+            if is_settled and before == _listing(layout, calls):
+                found = _resolve(layout, before)
+                return found if calls else replace(found, calls=())
         time.sleep(_PAUSE_S)
     raise StoreError(f"{layout.root}: the store's files changed while being listed, {_TRIES} times over; try again")
 
@@ -56,8 +58,9 @@ class _Listing(NamedTuple):
     segments: tuple[Path, ...]
 
 
-def _listing(layout: Layout) -> _Listing:
-    return _Listing(tuple(pending(layout)), _parquet(layout.calls), _parquet(layout.metrics), tuple(all_segments(layout)))
+def _listing(layout: Layout, calls: bool) -> _Listing:
+    found = _parquet(layout.calls) if calls else []
+    return _Listing(tuple(pending(layout)), found, _parquet(layout.metrics), tuple(all_segments(layout)))
 
 
 def _parquet(folder: Path) -> list[str]:
