@@ -21,7 +21,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 @pytest.mark.parametrize(
     ("words", "answers"),
     [
-        (["re"], {"report", "recommend"}),
+        (["re"], {"report", "recommend", "resilience"}),
         (["report", "--ph"], {"--phase"}),
         (["report", "--output", "''"], {"table", "json", "csv", "parquet", "markdown"}),
         (["slo", "--output", "o"], {"openslo"}),
