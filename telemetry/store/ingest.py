@@ -38,7 +38,7 @@ class IngestSettings:
 
     settle_s: float = 10.0
     max_carried_spans: int = 50_000
-    max_step_bytes: int = 44 * 2**20
+    max_step_bytes: int = 32 * 2**20
 
 
 @dataclass(frozen=True)

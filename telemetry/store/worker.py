@@ -29,6 +29,7 @@ from .segments import sealed
 _STEP_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.5
 _KEEP_EVERY_S: Final = 60.0
+_NICE: Final = 5
 FLUSH: Final = "flush"
 
 
@@ -131,6 +132,8 @@ def _listen(orders: "queue.SimpleQueue[str | None]", descriptor: int) -> None:
 
 def main(store: str, settings: str) -> None:
     """Work on `store` until told to end."""
+    # Those who wait for an acknowledgement go first; what is in the log is safe and can wait.
+    os.nice(_NICE)
     for number in (signal.SIGINT, signal.SIGTERM):
         # The collector gets these too, and tells us to flush when its own part is done.
         signal.signal(number, signal.SIG_IGN)
