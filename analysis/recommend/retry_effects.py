@@ -101,7 +101,7 @@ def budget_in_words(ratio: float, seen: Attempts, window_s: float) -> str:
     """
     rate, mean_s = seen.rate_per_s(window_s), seen.busy_s / max(int(seen.tries.sum()), 1)
     return (
-        f"of {figure(rate)} calls a second that is {figure(ratio * rate)} a second; where a mesh counts calls in progress instead "
-        f"({figure(littles_law(rate, mean_s))} on average), it admits {figure(mean_s / BUDGET_WINDOW_S)} times as many as over "
-        f"{seconds(BUDGET_WINDOW_S)}"
+        f"of {figure(rate)} calls a second that is {figure(ratio * rate)} a second; where a mesh counts calls in progress "
+        f"instead ({figure(littles_law(rate, mean_s))} on average), it admits {figure(mean_s / BUDGET_WINDOW_S)} times as many "
+        f"as over {seconds(BUDGET_WINDOW_S)}"
     )

@@ -4,8 +4,8 @@
 
 500 spans a batch, 12 attributes a span, the sender on the same machine. In the same run: the same server answering without
 storing, and appending the same bytes with an fsync each. In the burst the sender sends all it can; for the sustained rate it
-waits while more than MAX_BACKLOG_BYTES are on their way to Parquet, which are several of the worker's steps: with fewer, sender and
-worker would take turns. What is left in the log at the end is waited for and counts, so that what is queued gains nothing.
+waits while more than MAX_BACKLOG_BYTES are on their way to Parquet, which are several of the worker's steps: with fewer, sender
+and worker would take turns. What is left in the log at the end is waited for and counts, so that queueing gains nothing.
 """
 
 import asyncio
