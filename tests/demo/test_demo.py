@@ -88,8 +88,10 @@ def test_the_cap_hides_the_tail_of_the_first_run_only(runs: list[dict[str, Any]]
     before, explore, _ = runs
     assert before["p95_status"] == "at_least"
     assert before["p95_s"] == pytest.approx(3.0 * QUICK.pace, rel=0.05)
-    assert explore["p95_status"] == "ok"
-    assert explore["p95_s"] > before["p95_s"]
+    # So few calls, in bursts, may not bear a p95; what they never show again is a cap at which it ends.
+    assert explore["p95_status"] in ("ok", "not_identifiable")
+    if explore["p95_status"] == "ok":
+        assert explore["p95_s"] > before["p95_s"]
 
 
 def test_the_output_of_other_tools_is_left_behind(demo: tuple[Path, Any]) -> None:
