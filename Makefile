@@ -39,10 +39,10 @@ demo: setup ## The main job on a real chain behind real Envoy: report, recommend
 test: system lint ## Everything: lint, types, all tests, branch coverage
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target alone types
 	COVERAGE_FILE=.coverage $(PYTEST) -n 2 --dist loadgroup -m 'not system' --cov --cov-report=term
-	$(PYTEST) -n 3 --dist loadgroup -m 'system and not alone'
+	$(PYTEST) -n 2 --dist loadgroup -m 'system and not alone'
 
-# Tests of real processes wait for these half of the time: three at once keep two cores busy. `alone` are those whose processes
-# wait for timers: types can be checked meanwhile (nicely: what is timed goes first). Coverage would slow down what they time.
+# They wait for timers most of the time, so that types can be checked meanwhile (nicely: what is timed goes first).
+# Coverage would slow down what they time.
 alone: setup ## The tests of real processes against time, two files at once
 	$(PYTEST) -n 2 --dist loadfile $$(grep -rl 'mark\.alone' tests --include='test_*.py') -m alone
 
