@@ -75,7 +75,7 @@ class _Run:
     @cached_property
     def current(self) -> Current | None:
         placed = self.observed.deployed.find(SETTING.name, Target(self.hop).callee)
-        return None if placed is None else Current(placed.value, placed.unit, placed.source)
+        return Current.read(placed)
 
     def item(self) -> Recommendation:
         vantage = self.observed.tables("first_byte").vantage(self.hop)

@@ -39,7 +39,7 @@ class Timers:
         deployed = self.observed.deployed
         placed = deployed.find(SAME_TIMER.get(setting, setting), target.callee, target.route, target.model)
         if placed is not None:
-            return Current(placed.value, placed.unit, placed.source)
+            return Current.read(placed)
         if deployed.knows(target.callee):
             return None
         # A timer seldom knows models: where a model's own calls show none, the route's do.

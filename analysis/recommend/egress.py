@@ -57,7 +57,7 @@ def _answer(observed: Observed, caller: str, counted: pl.DataFrame) -> Recommend
     evidence = Evidence(calls, 0, observed.window_s)
     target = Target(f"{caller}>{EVERY}")
     placed = observed.deployed.find(_SETTING.name, caller)
-    current = None if placed is None else Current(placed.value, placed.unit, placed.source)
+    current = Current.read(placed)
 
     def item(value: str | None, status: Status, reason: str, effect: dict[str, Effect] | None = None) -> Recommendation:
         return Recommendation(

@@ -245,7 +245,7 @@ class _Run:
         names = (self.target.callee, *(() if self.places is None else self.places.names[:1]))
         found = (self.observed.deployed.find(setting, name) for name in names)
         placed = next((each for each in found if each is not None), None)
-        return None if placed is None else Current(placed.value, placed.unit, placed.source)
+        return Current.read(placed)
 
 
 def _same(now: Value, wanted: Value) -> bool:

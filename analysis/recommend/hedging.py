@@ -149,7 +149,7 @@ class _Run:
     ) -> Recommendation:
         known = SETTINGS["hedge_delay"]
         placed = self.observed.deployed.find(known.name, self.target.callee, self.target.route)
-        current = None if placed is None else Current(placed.value, placed.unit, placed.source)
+        current = Current.read(placed)
         keeps = current is not None and value_s is not None and abs(float(current.value) - value_s) <= 0.1 * value_s
         return Recommendation(
             kind=known.kind,

@@ -148,7 +148,7 @@ class _Callee:
 
     def _current(self, setting: str) -> Current | None:
         placed = self.observed.deployed.find(setting, self.name)
-        return None if placed is None else Current(placed.value, placed.unit, placed.source)
+        return Current.read(placed)
 
     def _item(
         self,

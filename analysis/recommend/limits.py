@@ -71,7 +71,7 @@ def limits(observed: Observed, case: Case) -> Iterator[Recommendation]:
 
 def _item(observed: Observed, case: Case, setting: str, value: int | None, reason: str) -> Recommendation:
     known, placed = SETTINGS[setting], observed.deployed.find(setting, case.target.callee)
-    current = None if placed is None else Current(placed.value, placed.unit, placed.source)
+    current = Current.read(placed)
     return Recommendation(
         kind=known.kind,
         setting=known.name,

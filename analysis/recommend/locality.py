@@ -218,7 +218,7 @@ class _Run:
         known = SETTINGS[setting]
         seen = self.pairs.height or seen_by_one(self.observed.calls, self.target.hop)
         placed = self.observed.deployed.find(setting, self.target.callee)
-        current = None if placed is None else Current(placed.value, placed.unit, placed.source)
+        current = Current.read(placed)
         return Recommendation(
             kind=known.kind,
             setting=setting,

@@ -259,7 +259,7 @@ class Fleet:
 
     def _current(self, setting: str) -> Current | None:
         placed = self.observed.deployed.find(setting, self.target.callee)
-        return None if placed is None else Current(placed.value, placed.unit, placed.source)
+        return Current.read(placed)
 
 
 def _status(setting: str, value: Value | None, current: Current | None) -> Status:

@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from meshslo.analysis.answer import Answer
+from meshslo.analysis.policy.values import Placed
 from meshslo.telemetry.errors import BadInputError
 
 SCHEMA: Final = "meshslo.recommendations/1"
@@ -58,6 +59,11 @@ class Current:
     source: Annotated[str, Field(alias="from")]
 
     __pydantic_config__ = _STRICT
+
+    @classmethod
+    def read(cls, placed: Placed | None) -> "Current | None":
+        """What manifests say; None where they say nothing."""
+        return None if placed is None else cls(placed.value, placed.unit, placed.source)
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,7 @@ class _Run:
         deployed = self.observed.deployed
         placed = deployed.find(setting, target.callee, target.route)
         if placed is not None:
-            return Current(placed.value, placed.unit, placed.source)
+            return Current.read(placed)
         seen = self.attempts[target.hop, target.route]
         if setting == "retry_attempts" and seen.most > 1 and not deployed.knows(target.callee):
             return Current(seen.most - 1, "1", f"inferred: up to {seen.most} attempts seen")
