@@ -4,10 +4,10 @@ Sources: envoy.config.route.v3 RouteAction and RetryPolicy, envoy.config.cluster
 """
 
 import copy
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from meshslo.analysis.policy.budgets import BUDGET_INTERVAL_S, least_repetitions
 from meshslo.analysis.policy.deployed import RouteRule
 from meshslo.analysis.policy.durations import decimal_duration
 from meshslo.analysis.policy.manifest import Manifest, dump, first_label, load_editable
@@ -31,7 +31,6 @@ from .fields import (
 from .locality_envoy import lacking, set_localities
 from .plan import NAME_PREFIX, CalleePolicy, Plan, RoutePolicy, Wanted, route_regex, strip_comments
 
-BUDGET_INTERVAL_S: Final = 10.0
 BUDGET_INTERVAL: Final = "circuit_breakers.thresholds[].retry_budget.budget_interval"
 """With an interval the budget is a share of calls started in it; without, of those active: with long streams, many more."""
 
@@ -223,7 +222,7 @@ def _budget(budget: Mapping[str, Wanted], plan: Plan) -> Iterator[tuple[str, Any
     if "retry_budget_ratio" in budget:
         yield "budget_percent", {"value": round(float(budget["retry_budget_ratio"].value) * 100, 6)}
     least = float(budget["retry_budget_min_per_s"].value) if "retry_budget_min_per_s" in budget else 0.0
-    yield "min_retry_concurrency", max(1, math.ceil(least * BUDGET_INTERVAL_S - 1e-9))
+    yield "min_retry_concurrency", least_repetitions(least)
     if has_field("envoy", BUDGET_INTERVAL, plan.version("envoy")):
         yield "budget_interval", decimal_duration(BUDGET_INTERVAL_S)
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from meshslo.analysis.policy.budgets import least_repetitions
 from meshslo.analysis.policy.durations import whole_duration
 from meshslo.analysis.policy.manifest import dump
 from meshslo.analysis.policy.readers import envoy_gateway as reader
@@ -26,8 +27,6 @@ from .routes import foreign_routes, http_routes
 
 IDLE: Final = "timeout.http.streamIdleTimeout"
 BUDGET: Final = "circuitBreaker.retryBudget"
-BUDGET_WINDOW_S: Final = 10.0
-"""The floor of a rate budget, over so many seconds, is what may be repeated at a time."""
 
 FIELDS: Final[dict[str, Path]] = {
     **{setting: ("circuitBreaker", key) for key, (setting, _) in reader.BREAKERS.items()},
@@ -167,7 +166,7 @@ def _budget(budget: Mapping[str, Wanted]) -> dict[str, Any]:
     least = float(budget["retry_budget_min_per_s"].value) if "retry_budget_min_per_s" in budget else 0.0
     return {
         "percent": {"numerator": max(1, round(ratio * whole)), "denominator": whole},
-        "minRetryConcurrency": max(1, math.ceil(least * BUDGET_WINDOW_S - 1e-9)),
+        "minRetryConcurrency": least_repetitions(least),
     }
 
 

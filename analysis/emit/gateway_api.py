@@ -6,6 +6,7 @@ Sources: gateway-api v1.6 apis/v1/httproute_types.go, apisx/v1alpha1/xbackendtra
 import math
 from typing import Any, Final
 
+from meshslo.analysis.policy.budgets import BUDGET_INTERVAL_S, least_repetitions
 from meshslo.analysis.policy.durations import whole_duration
 from meshslo.analysis.policy.manifest import dump
 from meshslo.analysis.recommend.recommendation import Recommendation
@@ -15,8 +16,6 @@ from .access import GATEWAY_API as ACCESS
 from .fields import GATEWAY_API, unexpressed
 from .plan import CalleePolicy, Plan, RoutePolicy, Wanted, not_expressible
 from .routes import foreign_routes, http_routes
-
-BUDGET_INTERVAL_S: Final = 10.0
 
 PER_TRY: Final = (
     "the Gateway API's backendRequest is by its specification the whole response of an attempt: it would cut streams, although "
@@ -100,7 +99,7 @@ def _constraint(ratio: Wanted | None, least: Wanted | None) -> dict[str, Any]:
         constraint["budget"] = {"percent": _percent(ratio), "interval": interval}
     if least is not None:
         constraint["minRetryRate"] = {
-            "count": max(1, math.ceil(float(least.value) * BUDGET_INTERVAL_S - 1e-9)),
+            "count": least_repetitions(float(least.value)),
             "interval": interval,
         }
     return constraint

@@ -5,11 +5,11 @@ other retry field), pilot/pkg/networking/core/route for what becomes of them in 
 """
 
 import copy
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from meshslo.analysis.policy.budgets import BUDGET_INTERVAL_S, least_repetitions
 from meshslo.analysis.policy.deployed import RouteRule
 from meshslo.analysis.policy.durations import decimal_duration
 from meshslo.analysis.policy.manifest import Manifest, dump, first_label, load_editable
@@ -26,7 +26,6 @@ from .plan import NAME_PREFIX, CalleePolicy, Plan, RoutePolicy, not_expressible,
 
 BUDGET: Final = "trafficPolicy.retryBudget"
 INTERVAL: Final = "trafficPolicy.retryBudget.budgetInterval"
-BUDGET_INTERVAL_S: Final = 10.0
 
 PER_TRY: Final = (
     "Istio has perTryTimeout only inside `retries` with at least one attempt; arming it obliges to repeat a call that may have "
@@ -282,7 +281,7 @@ def _budget(files: _Files, running: Version) -> Iterator[tuple[str, Any]]:
         # Always written: left out, some releases took 0.2 % for 20 %.
         yield "percent", round(float(budget["retry_budget_ratio"].value) * 100, 6)
     least = float(budget["retry_budget_min_per_s"].value) if "retry_budget_min_per_s" in budget else 0.0
-    yield "minRetryConcurrency", max(1, math.ceil(least * BUDGET_INTERVAL_S - 1e-9))
+    yield "minRetryConcurrency", least_repetitions(least)
     if has_field("istio", INTERVAL, running):
         yield "budgetInterval", decimal_duration(BUDGET_INTERVAL_S)
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Final
 
 from meshslo.analysis.interval import proportion
+from meshslo.analysis.policy.budgets import BUDGET_INTERVAL_S
 from meshslo.analysis.policy.durations import round_up
 from meshslo.analysis.policy.settings import IDEMPOTENT_CONDITIONS, SAFE_CONDITIONS, SETTINGS
 from meshslo.analysis.quantile import calls_needed
@@ -19,13 +20,13 @@ from .chain import HopRoute, choose_layers, paths
 from .failures import Attempts, count_attempts
 from .observed import Observed
 from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target, Value
-from .retry_effects import BUDGET_WINDOW_S, Budget, blanket, budget_in_words, effects, gain, same_policy, so_far
+from .retry_effects import Budget, blanket, budget_in_words, effects, gain, same_policy, so_far
 from .words import count, share
 
 SMALLEST_SHARE: Final = 0.05
 """A share of failures below this must be tellable from none: 59 calls at 95 % confidence."""
 
-LEAST_PER_S: Final = 1.0 / BUDGET_WINDOW_S
+LEAST_PER_S: Final = 1.0 / BUDGET_INTERVAL_S
 """One repetition in each window, so that a quiet hop can repeat at all."""
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from meshslo.analysis.concurrency import littles_law
 from meshslo.analysis.interval import wilson
+from meshslo.analysis.policy.budgets import BUDGET_INTERVAL_S
 
 from .failures import Attempts
 from .recommendation import Effect, Value
@@ -16,9 +17,6 @@ SECOND_TRIES: Final = 30
 NOISE_BELOW: Final = 0.8
 NOISE_ABOVE: Final = 2.0
 """A budget between these multiples of the proposed one does the same: it bounds storms, not the daily noise."""
-
-BUDGET_WINDOW_S: Final = 10.0
-"""Window over which meshes count a budget (Linkerd's ttl, Gateway API's interval)."""
 
 BLANKET_TRIES: Final = 2
 """Repetitions that people set for everything; Istio's default count."""
@@ -102,6 +100,6 @@ def budget_in_words(ratio: float, seen: Attempts, window_s: float) -> str:
     rate, mean_s = seen.rate_per_s(window_s), seen.busy_s / max(int(seen.tries.sum()), 1)
     return (
         f"of {figure(rate)} calls a second that is {figure(ratio * rate)} a second; where a mesh counts calls in progress "
-        f"instead ({figure(littles_law(rate, mean_s))} on average), it admits {figure(mean_s / BUDGET_WINDOW_S)} times as many "
-        f"as over {seconds(BUDGET_WINDOW_S)}"
+        f"instead ({figure(littles_law(rate, mean_s))} on average), it admits {figure(mean_s / BUDGET_INTERVAL_S)} times as "
+        f"many as over {seconds(BUDGET_INTERVAL_S)}"
     )

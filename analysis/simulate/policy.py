@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from meshslo.analysis.policy.budgets import BUDGET_INTERVAL_S
 from meshslo.analysis.policy.deployed import Deployed, read_deployed
 from meshslo.analysis.policy.limits import (
     DEFAULT_BASE_S,
@@ -23,9 +24,6 @@ Settings = Mapping[str, Value]
 
 BUDGET: Final = frozenset({"retry_budget_ratio", "retry_budget_min_per_s", "min_retry_concurrency", "retry_budget_interval"})
 """Settings that make one budget."""
-
-BUDGET_INTERVAL_S: Final = 10.0
-"""The interval that a recommended budget is emitted with."""
 
 
 NAMES: Final = {
