@@ -83,10 +83,28 @@ class LifeTables(Curves):
 
     def _band_rows(self, q: float, confidence: float) -> Ints:
         """Rows at which the limits of `interval.log_log_band` reach 1 - q: ln(-ln S) +- z se against ln(-ln(1 - q))."""
-        reached = np.log(-np.log((1.0 - q) * (1.0 + ROUNDING)))
+        fallen = -np.log((1.0 - q) * (1.0 + ROUNDING))
         centre, error = self._log_log
-        both, one = (float(ndtri(level)) for level in (0.5 + confidence / 2.0, confidence))
-        return np.stack([self.first_row(centre + z * error >= reached) for z in (both, -both, -one)])
+        both = 0.5 + confidence / 2.0
+        low = centre + float(ndtri(both)) * error >= np.log(fallen)
+        return np.stack(
+            [self.first_row(row) for row in (low, self._surely_fallen(fallen, both), self._surely_fallen(fallen, confidence))]
+        )
+
+    def _surely_fallen(self, fallen: float, level: float) -> NDArray[np.bool_]:
+        """Rows whose upper limit, one-sided at `level`, has `fallen` so far: -ln S.
+
+        Greenwood's sum says nothing once nobody is left. Of n calls that all ended, at most 1 - error ** (1 / n) go on (the
+        rule of three, exactly); so much of the limit before them remains.
+        """
+        centre, error = self._log_log
+        limit = centre - float(ndtri(level)) * error
+        ends = self._ends
+        before = np.where(np.isin(ends, self.offsets[:-1]), 0.0, np.exp(limit[ends - 1]))
+        go_on = 1.0 - goes_on((self.at_risk * self.spread(self.per_weight))[ends], level)
+        sure = limit >= np.log(fallen)
+        sure[ends] = before - np.log(go_on) >= fallen
+        return np.asarray(sure, dtype=bool)
 
     @cached_property
     def _log_log(self) -> tuple[Floats, Floats]:

@@ -48,6 +48,23 @@ def test_the_curve_is_that_of_lifelines_and_scipy(given_: tuple[str, int, int, f
     np.testing.assert_allclose(np.exp(table.log_survival), other, rtol=1e-9, atol=1e-12)
 
 
+def test_one_call_that_outlasts_a_timer_does_not_show_the_tail_it_hides() -> None:
+    """A timer that fires late lets one call end just behind all it cut: with it the curve falls to nothing, not the doubt."""
+    whole, cut = np.linspace(0.1, 1.1, 85), np.full(14, 1.2)
+    seconds, finished = np.concatenate([whole, cut, [1.25]]), np.arange(100) < 85
+    finished[-1] = True
+    answer = LifeTable.from_durations(seconds, finished).quantile(0.95)
+    assert (answer.status, answer.high_s) == ("at_least", None)
+    assert answer.value_s == pytest.approx(1.2, rel=0.05)
+
+
+def test_many_calls_that_all_end_do_show_the_tail() -> None:
+    seconds = np.concatenate([np.linspace(0.1, 1.1, 65), np.full(5, 0.5), np.full(30, 1.25)])
+    answer = LifeTable.from_durations(seconds, (np.arange(100) < 65) | (np.arange(100) >= 70)).quantile(0.95)
+    assert answer.status == "ok"
+    assert answer.high_s == pytest.approx(1.25, rel=0.05)
+
+
 @settings(max_examples=30, deadline=None)
 @given(samples, st.sampled_from([0.5, 0.9, 0.95]))
 def test_a_quantile_agrees_with_raw_data_within_the_bucket_error(given_: tuple[str, int, int, float], q: float) -> None:
