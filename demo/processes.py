@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Self
 
 from meshslo.telemetry.errors import MeshsloError
@@ -44,31 +44,46 @@ def listens(port: int) -> bool:
 class Processes:
     """The demo's children by name. Leaving the `with` block stops them all, the last started first.
 
-    Inside of it SIGTERM interrupts like Ctrl-C, so that it stops the children too.
+    Inside of it SIGTERM interrupts like Ctrl-C, so that it stops the children too; neither comes between the start of a
+    child and its name in `children`.
     """
 
     logs: Path
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    _terminate: Any = None
+    _before: dict[int, Any] = field(default_factory=dict)
+    _starting: bool = False
+    _interrupted: bool = False
 
     def __enter__(self) -> Self:
         self.logs.mkdir(parents=True, exist_ok=True)
-        self._terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        self._before = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             self.stop(*reversed(self.children))
         finally:
-            signal.signal(signal.SIGTERM, self._terminate)
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        self._interrupted = True
+        if not self._starting:
+            raise KeyboardInterrupt
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         """Start a child whose output goes to LOGS/NAME.log."""
         with (self.logs / f"{name}.log").open("ab") as log:
-            # A session of its own: Ctrl-C reaches this process alone, which then stops its children in order.
-            self.children[name] = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
-            )
+            self._starting = True
+            try:
+                # A session of its own: Ctrl-C reaches this process alone, which then stops its children in order.
+                self.children[name] = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+                )
+            finally:
+                self._starting = False
+        if self._interrupted:
+            raise KeyboardInterrupt
 
     def stop(self, *names: str) -> None:
         """Ask the named children to end, those that do not are killed; the caller's next step finds them gone."""
@@ -76,12 +91,13 @@ class Processes:
             self.children[name].terminate()
         deadline = time.monotonic() + STOP_S
         for name in names:
-            child = self.children.pop(name)
+            child = self.children[name]
             try:
                 child.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+            del self.children[name]
 
     def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float = START_S) -> None:
         """Return once `condition()` holds; DemoError naming `what` after `timeout_s`, or as soon as a child has died."""

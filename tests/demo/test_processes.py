@@ -1,8 +1,11 @@
 """Children are always stopped, and one that dies is named."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +34,27 @@ def test_children_end_with_the_block_also_on_an_error(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert started[0].poll() is not None
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_amid_a_start_leaves_no_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    popen = subprocess.Popen
+    started: list[subprocess.Popen[bytes]] = []
+
+    def interrupted(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*arguments, **options))
+        os.kill(os.getpid(), number)
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), Processes(tmp_path) as processes:
+        processes.start("sleeper", SLEEP)
+    assert started[0].poll() is not None
+    assert signal.getsignal(number) is before
 
 
 @pytest.mark.system
