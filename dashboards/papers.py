@@ -51,6 +51,14 @@ class Paper(Console, ABC):
             else:
                 self._parts.extend(map(self.paragraph, _plain(each, is_markup=options.get("markup") is not False).splitlines()))
 
+    def rule(self, title: Any = "", **_options: Any) -> None:
+        """Keep what comes next as a heading."""
+        self._parts.append(self.heading(_plain(title, is_markup=True)))
+
+    @abstractmethod
+    def heading(self, text: str) -> str:
+        """A heading in the markup."""
+
     @abstractmethod
     def paragraph(self, text: str) -> str:
         """A line of text in the markup."""
@@ -62,6 +70,10 @@ class Paper(Console, ABC):
 
 class Markdown(Paper):
     """Paragraphs and tables of GitHub's Markdown."""
+
+    def heading(self, text: str) -> str:
+        """A heading below those of the page it goes into."""
+        return f"### {_escaped(text)}\n\n"
 
     def paragraph(self, text: str) -> str:
         r"""A paragraph; what stands between backticks stays code.
@@ -85,6 +97,10 @@ class Markdown(Paper):
 
 class Html(Paper):
     """Paragraphs and tables of HTML, without a style of their own."""
+
+    def heading(self, text: str) -> str:
+        """A heading below those of the page it goes into."""
+        return f"<h3>{escape(text, quote=False)}</h3>\n"
 
     def paragraph(self, text: str) -> str:
         """A paragraph; what stands between backticks is code.

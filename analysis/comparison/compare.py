@@ -1,5 +1,6 @@
 """What differs between two sides beyond noise: durations, success, and which hop's own time moved."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
@@ -16,7 +17,7 @@ from meshslo.telemetry.vocabulary import CENSORED, VANTAGES, Phase
 
 from .difference import Floats, Limits, difference, holm, p_values, shares
 from .mix import AtOneMix, at_one_mix
-from .result import WHOLE, Compared, Difference, Estimate, Quantity, Verdict
+from .result import MOVED, WHOLE, Compared, Difference, Estimate, Quantity, Verdict
 from .samples import Sample, samples
 from .sides import Side, traces_apart
 
@@ -37,7 +38,10 @@ class Asked:
 
 
 def compare(a: Side, b: Side, asked: Asked) -> Compared:
-    """`b` against `a`: every group that both have, in every phase and quantile; success; hops' own times in traces."""
+    """`b` against `a`: every group that both have, in every phase and quantile; success; hops' own times in traces.
+
+    What surely moved comes first, the largest change before the others; inside the noise the order is that of the groups.
+    """
     a, b, hidden = _with_hidden_cuts(a, b)
     left_out = [str(pile) for pile in hidden]
     found = [each for phase in asked.phases for each in _durations(a, b, phase, asked)]
@@ -48,7 +52,8 @@ def compare(a: Side, b: Side, asked: Asked) -> Compared:
         else:
             found += _at_one_mix(pair, asked.confidence)
     found += _of_traces(a, b, asked, left_out)
-    return Compared(a.name, b.name, asked.confidence, _judged(found, asked.confidence), tuple(left_out))
+    judged = sorted(_judged(found, asked.confidence), key=_rank)
+    return Compared(a.name, b.name, asked.confidence, tuple(judged), tuple(left_out))
 
 
 def _with_hidden_cuts(a: Side, b: Side) -> tuple[Side, Side, list[Pile]]:
@@ -225,6 +230,15 @@ def _judged(found: Sequence[Difference], confidence: float) -> tuple[Difference,
         replace(each, p_adjusted=float(p), verdict=_verdict(each, surely=bool(p <= 1.0 - confidence + 1e-12)))
         for each, p in zip(found, adjusted, strict=True)
     )
+
+
+def _rank(each: Difference) -> tuple[int, float]:
+    """What moved first, most of all shares of calls, then by how much of A it surely is; then noise; then what nobody knows."""
+    if each.verdict not in MOVED:
+        return (3 if each.verdict == "not_identifiable" else 2), 0.0
+    surely = max(each.low or 0.0, -(each.high or 0.0))
+    of = each.a.value or each.a.low
+    return int(each.quantity != "success"), -(surely / of if of else math.inf)
 
 
 def _verdict(each: Difference, *, surely: bool) -> Verdict:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from meshslo.dashboards.tables import Name, show, table
+from meshslo.dashboards.papers import Html, Markdown
+from meshslo.dashboards.tables import Name, heading, show, table
 
 
 def printed(name: str, *, width: int = 100, terminal: bool = False) -> str:
@@ -35,6 +36,13 @@ def test_no_name_is_torn_and_nothing_is_lost_however_narrow(width: int) -> None:
 
 def test_a_name_breaks_at_spaces_first() -> None:
     assert list(Name("gateway>generator /v1/chat").broken(20)) == ["gateway>generator", "/v1/chat"]
+
+
+def test_a_heading_is_one_in_markdown_and_html() -> None:
+    markdown, html = Markdown(), Html()
+    for paper in (markdown, html):
+        heading(paper, "Run 1 < run 2, by hop_name")
+    assert (markdown.text, html.text) == ("### Run 1 < run 2, by hop_name\n\n", "<h3>Run 1 &lt; run 2, by hop_name</h3>\n")
 
 
 @given(st.lists(st.text("ab>/", min_size=1, max_size=12), min_size=1, max_size=4), st.integers(1, 40))

@@ -60,6 +60,21 @@ def test_the_same_version_is_inside_the_noise() -> None:
     assert found.hop is None
 
 
+def test_what_surely_moved_most_comes_first_and_noise_last() -> None:
+    """Of three hops one did not change, one is a third slower, one twice as slow, and its calls fail."""
+    scales = {"a>same": 1.0, "a>third": 1.3, "a>twice": 2.0}
+    of_hops = [versions(draw(1), draw(2, scale=scale), hop=hop) for hop, scale in scales.items()]
+    failed = plain_calls(draw(3, n=200), version="v2", hop="a>twice", outcome="error")
+    told = compared(pl.concat([*of_hops, failed]), by=("hop",), quantiles=(0.5,), phases=("total",)).differences
+    said = [(each.target["hop"], each.quantity, each.verdict) for each in told if "entry" not in each.target]
+    assert said[:3] == [
+        ("a>twice", "success", "worse"),
+        ("a>twice", "duration", "slower"),
+        ("a>third", "duration", "slower"),
+    ]
+    assert {verdict for *_, verdict in said[3:]} == {"inside_noise"}
+
+
 def test_too_few_calls_are_no_answer() -> None:
     each = one(compared(versions(draw(1, n=100), draw(2, n=2000))), q=0.99, phase="total")
     assert (each.verdict, each.estimate, each.a.value) == ("not_identifiable", None, None)
