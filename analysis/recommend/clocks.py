@@ -7,11 +7,10 @@ from typing import Final
 
 from meshslo.analysis.interval import proportion
 from meshslo.analysis.policy.durations import round_up
-from meshslo.analysis.policy.settings import SETTINGS
 from meshslo.analysis.quantile import Quantile, calls_needed
 from meshslo.analysis.survival import LifeTable
 
-from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target
+from .recommendation import Current, Effect, Evidence, Recommendation, Status, Target
 from .words import count, seconds, share
 
 NOISE_RATIO: Final = 1.1
@@ -195,16 +194,13 @@ def _subject(timer: Timer) -> str:
 
 def recommendation(timer: Timer, answer: Answer) -> Recommendation:
     """The answer as a recommendation with its evidence and effect."""
-    setting = SETTINGS[timer.setting]
     quantile = timer.quantile
     known = quantile.status != "not_identifiable"
-    return Recommendation(
-        kind=setting.kind,
-        setting=setting.name,
-        code=setting.code,
+    return Recommendation.of(
+        timer.setting,
+        answer.value_s,
         target=timer.target,
         current=timer.current,
-        proposed=None if answer.value_s is None else Proposed(answer.value_s, setting.unit),
         status=answer.status,
         confidence=timer.confidence,
         reason=answer.reason if answer.value_s is None else f"{answer.reason}{timer.together}",

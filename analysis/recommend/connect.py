@@ -13,15 +13,14 @@ from typing import Final
 import polars as pl
 
 from meshslo.analysis.policy.durations import round_up
-from meshslo.analysis.policy.settings import SETTINGS
 from meshslo.analysis.quantile import calls_needed
 from meshslo.analysis.survival import LifeTable
 
 from .observed import Observed
-from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target
+from .recommendation import Current, Effect, Evidence, Recommendation, Status, Target
 from .words import count, seconds, share
 
-SETTING: Final = SETTINGS["connect_timeout"]
+SETTING: Final = "connect_timeout"
 
 LEAST_S: Final = 1.5
 """A lost SYN is sent again after 1 s (RFC 6298, section 2): a shorter timer would make every lost packet a failure."""
@@ -74,7 +73,7 @@ class _Run:
 
     @cached_property
     def current(self) -> Current | None:
-        placed = self.observed.deployed.find(SETTING.name, Target(self.hop).callee)
+        placed = self.observed.deployed.find(SETTING, Target(self.hop).callee)
         return Current.read(placed)
 
     def item(self) -> Recommendation:
@@ -110,13 +109,11 @@ class _Run:
     def _answer(self, status: Status, value_s: float | None, reason: str) -> Recommendation:
         known = self.table.quantile(self._q, self._confidence) if self.table.calls else None
         beyond = None if value_s is None else self.table.exceedance(value_s, self._confidence)
-        return Recommendation(
-            kind=SETTING.kind,
-            setting=SETTING.name,
-            code=SETTING.code,
+        return Recommendation.of(
+            SETTING,
+            value_s,
             target=Target(self.hop),
             current=self.current,
-            proposed=None if value_s is None else Proposed(value_s, SETTING.unit),
             status=status,
             confidence=self._confidence,
             reason=reason,

@@ -11,11 +11,10 @@ from typing import Final
 import polars as pl
 
 from meshslo.analysis.policy.deployed import EVERY
-from meshslo.analysis.policy.settings import SETTINGS
 
 from .callers import PASSTHROUGH, outside_calls
 from .observed import Observed
-from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target
+from .recommendation import Current, Effect, Evidence, Recommendation, Status, Target
 from .words import count, share
 
 FEWEST_CALLS: Final = 300
@@ -26,7 +25,7 @@ NONE: Final = "none"
 EVERYTHING: Final = ("*",)
 """What is taken for approved where there is no list."""
 
-_SETTING: Final = SETTINGS["allowed_egress_hosts"]
+_SETTING: Final = "allowed_egress_hosts"
 
 
 class EgressRecommender:
@@ -56,22 +55,20 @@ def _answer(observed: Observed, caller: str, counted: pl.DataFrame) -> Recommend
     hosts = _hosts(counted)
     evidence = Evidence(calls, 0, observed.window_s)
     target = Target(f"{caller}>{EVERY}")
-    placed = observed.deployed.find(_SETTING.name, caller)
+    placed = observed.deployed.find(_SETTING, caller)
     current = Current.read(placed)
 
     def item(value: str | None, status: Status, reason: str, effect: dict[str, Effect] | None = None) -> Recommendation:
-        return Recommendation(
-            kind=_SETTING.kind,
-            setting=_SETTING.name,
-            code=_SETTING.code,
+        return Recommendation.of(
+            _SETTING,
+            value,
             target=target,
             current=current,
-            proposed=None if value is None else Proposed(value, _SETTING.unit),
             status=status,
             confidence=observed.config.objectives.confidence,
             reason=reason,
             evidence=evidence,
-            effect=effect or {},
+            effect=effect,
         )
 
     if calls < FEWEST_CALLS:

@@ -19,13 +19,12 @@ from meshslo.analysis.failover.places import Places, find_places
 from meshslo.analysis.failover.side import Side, side_of, waits
 from meshslo.analysis.failover.spill import Spill
 from meshslo.analysis.failover.trial import Trial
-from meshslo.analysis.policy.settings import SETTINGS
 from meshslo.analysis.quantile import calls_needed
 
 from .failover_words import beside, trigger
 from .load import CalleeLoad, loads_by_callee, seen_by_one
 from .observed import Observed
-from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target, Value
+from .recommendation import Current, Effect, Evidence, Recommendation, Status, Target, Value
 from .words import count, share
 
 FEWEST: Final = calls_needed(0.95)
@@ -221,23 +220,20 @@ class _Run:
     def _item(
         self, setting: str, value: Value | None, status: Status, reason: str, effect: Mapping[str, Effect] | None = None
     ) -> Recommendation:
-        known = SETTINGS[setting]
         current = self._current(setting)
         calls = 0 if self.places is None else self.places.calls.height
         cut = 0 if self.places is None else int(self.places.calls["outcome"].is_in(["timeout", "cancelled"]).sum())
         same = current is not None and value is not None and _same(current.value, value)
-        return Recommendation(
-            kind=known.kind,
-            setting=setting,
-            code=known.code,
+        return Recommendation.of(
+            setting,
+            value,
             target=self.target,
             current=current,
-            proposed=None if value is None else Proposed(value, known.unit),
             status="keep" if same else status,
             confidence=self._confidence,
             reason=reason,
             evidence=Evidence(calls or seen_by_one(self.observed.calls, self.target.hop), cut, self.observed.window_s),
-            effect=dict(effect or {}),
+            effect=effect,
         )
 
     def _current(self, setting: str) -> Current | None:

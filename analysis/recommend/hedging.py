@@ -14,13 +14,14 @@ import polars as pl
 
 from meshslo.analysis.interval import wilson
 from meshslo.analysis.policy.durations import round_up
-from meshslo.analysis.policy.settings import SETTINGS
 from meshslo.analysis.quantile import Interval, calls_needed
 from meshslo.analysis.survival import LifeTable
 
 from .observed import Observed
-from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target
+from .recommendation import Current, Effect, Evidence, Recommendation, Status, Target
 from .words import count, seconds, share
+
+SETTING: Final = "hedge_delay"
 
 HEDGED_SHARE: Final = 0.05
 """Share of the calls that a second one is sent beside: the load that hedging adds at most."""
@@ -147,22 +148,19 @@ class _Run:
     def _item(
         self, value_s: float | None, status: Status, reason: str, effect: Mapping[str, Effect] | None = None
     ) -> Recommendation:
-        known = SETTINGS["hedge_delay"]
-        placed = self.observed.deployed.find(known.name, self.target.callee, self.target.route)
+        placed = self.observed.deployed.find(SETTING, self.target.callee, self.target.route)
         current = Current.read(placed)
         keeps = current is not None and value_s is not None and abs(float(current.value) - value_s) <= 0.1 * value_s
-        return Recommendation(
-            kind=known.kind,
-            setting=known.name,
-            code=known.code,
+        return Recommendation.of(
+            SETTING,
+            value_s,
             target=self.target,
             current=current,
-            proposed=None if value_s is None else Proposed(value_s, known.unit),
             status="keep" if keeps else status,
             confidence=self._confidence,
             reason=reason,
             evidence=Evidence(self.table.calls, self.table.censored, self.observed.window_s),
-            effect=dict(effect or {}),
+            effect=effect,
         )
 
 

@@ -15,7 +15,7 @@ from meshslo.analysis.policy.settings import SETTINGS
 
 from .callers import identified_calls
 from .observed import Observed
-from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target
+from .recommendation import Current, Effect, Evidence, Recommendation, Status, Target
 from .words import count, share
 
 FEWEST_CALLS: Final = 300
@@ -160,19 +160,16 @@ class _Callee:
         evidence: Evidence,
         effect: dict[str, Effect] | None = None,
     ) -> Recommendation:
-        known = SETTINGS[setting]
-        return Recommendation(
-            kind=known.kind,
-            setting=setting,
-            code=known.code,
+        return Recommendation.of(
+            setting,
+            value,
             target=target,
             current=self._current(setting),
-            proposed=None if value is None else Proposed(value, known.unit),
             status=status,
             confidence=self._confidence,
             reason=reason,
             evidence=evidence,
-            effect=effect or {},
+            effect=effect,
         )
 
 

@@ -5,10 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from meshslo.analysis.policy.settings import SETTINGS
-
 from .observed import Observed
-from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target
+from .recommendation import Current, Effect, Evidence, Recommendation, Status, Target
 
 CONNECTIONS_PER_CALL: Final = 2
 """Connections beyond those in use, so that the limit on calls, which refuses at once, is met before the one that queues."""
@@ -70,20 +68,17 @@ def limits(observed: Observed, case: Case) -> Iterator[Recommendation]:
 
 
 def _item(observed: Observed, case: Case, setting: str, value: int | None, reason: str) -> Recommendation:
-    known, placed = SETTINGS[setting], observed.deployed.find(setting, case.target.callee)
-    current = Current.read(placed)
-    return Recommendation(
-        kind=known.kind,
-        setting=known.name,
-        code=known.code,
+    current = Current.read(observed.deployed.find(setting, case.target.callee))
+    return Recommendation.of(
+        setting,
+        value,
         target=case.target,
         current=current,
-        proposed=None if value is None else Proposed(value, known.unit),
         status=_status(case, setting, value, current),
         confidence=observed.config.objectives.confidence,
         reason=reason,
         evidence=case.evidence,
-        effect=dict(case.effect) if setting == "max_concurrent_requests" else {},
+        effect=case.effect if setting == "max_concurrent_requests" else None,
     )
 
 

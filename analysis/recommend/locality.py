@@ -15,7 +15,6 @@ import polars as pl
 
 from meshslo.analysis.concurrency import sweep
 from meshslo.analysis.ejection.unlike import Slow, slow_pods
-from meshslo.analysis.policy.settings import SETTINGS
 from meshslo.analysis.policy.zones import Weights, parse_weights, write_weights
 from meshslo.analysis.quantile import calls_needed
 from meshslo.analysis.zones import DAY_S, zone_pairs
@@ -23,7 +22,7 @@ from meshslo.analysis.zones import DAY_S, zone_pairs
 from .load import CalleeLoad, loads_by_callee, seen_by_one
 from .observed import Observed
 from .outliers import MOST_OUT
-from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target, Value
+from .recommendation import Current, Effect, Evidence, Recommendation, Status, Target, Value
 from .words import amount, count, share
 
 FEWEST_OF_PAIR: Final = calls_needed(0.95)
@@ -215,22 +214,19 @@ class _Run:
     def _answer(
         self, setting: str, value: Value | None, status: Status, reason: str, effect: Mapping[str, Effect] | None = None
     ) -> Recommendation:
-        known = SETTINGS[setting]
         seen = self.pairs.height or seen_by_one(self.observed.calls, self.target.hop)
         placed = self.observed.deployed.find(setting, self.target.callee)
         current = Current.read(placed)
-        return Recommendation(
-            kind=known.kind,
-            setting=setting,
-            code=known.code,
+        return Recommendation.of(
+            setting,
+            value,
             target=self.target,
             current=current,
-            proposed=None if value is None else Proposed(value, known.unit),
             status="keep" if current is not None and value is not None and _same(setting, current.value, value) else status,
             confidence=self.observed.config.objectives.confidence,
             reason=reason,
             evidence=Evidence(seen, 0, self.observed.window_s),
-            effect=dict(effect or {}),
+            effect=effect,
         )
 
 

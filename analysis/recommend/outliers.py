@@ -26,7 +26,7 @@ from meshslo.analysis.policy.settings import SETTINGS
 
 from .load import seen_by_one
 from .observed import Observed
-from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target, Value
+from .recommendation import Current, Effect, Evidence, Recommendation, Status, Target, Value
 from .shares import share_settings
 from .words import count, seconds, share
 
@@ -240,21 +240,19 @@ class Fleet:
     def _item(
         self, setting: str, value: Value | None, reason: str, effect: Mapping[str, Effect] | None = None
     ) -> Recommendation:
-        known, current = SETTINGS[setting], self._current(setting)
+        current = self._current(setting)
         calls = self.calls.height or seen_by_one(self.observed.calls, self.target.hop)
         cut = int(self.calls["outcome"].is_in(["timeout", "cancelled"]).sum())
-        return Recommendation(
-            kind=known.kind,
-            setting=known.name,
-            code=known.code,
+        return Recommendation.of(
+            setting,
+            value,
             target=self.target,
             current=current,
-            proposed=None if value is None else Proposed(value, known.unit),
             status=_status(setting, value, current),
             confidence=self.observed.config.objectives.confidence,
             reason=reason,
             evidence=Evidence(calls, cut, self.observed.window_s),
-            effect=dict(effect or {}),
+            effect=effect,
         )
 
     def _current(self, setting: str) -> Current | None:

@@ -1,6 +1,6 @@
 """What every recommender answers with: one frozen value, its JSON (`meshslo.recommendations/1`), and the way back from it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, get_args
@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from meshslo.analysis.answer import Answer
+from meshslo.analysis.policy.settings import SETTINGS
 from meshslo.analysis.policy.values import Placed
 from meshslo.telemetry.errors import BadInputError
 
@@ -124,6 +125,27 @@ class Recommendation:
     effect: dict[str, Effect]
 
     __pydantic_config__ = _STRICT
+
+    @classmethod
+    def of(
+        cls,
+        setting: str,
+        value: Value | None,
+        *,
+        target: Target,
+        current: Current | None,
+        status: Status,
+        confidence: float,
+        reason: str,
+        evidence: Evidence,
+        effect: Mapping[str, Effect] | None = None,
+    ) -> "Recommendation":
+        """One of a setting in `SETTINGS`, which knows its kind, code and unit; no value is no proposal."""
+        known = SETTINGS[setting]
+        proposed = None if value is None else Proposed(value, known.unit)
+        return cls(
+            known.kind, setting, known.code, target, current, proposed, status, confidence, reason, evidence, dict(effect or {})
+        )
 
     @property
     def wanted(self) -> Value | None:

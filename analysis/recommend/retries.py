@@ -13,13 +13,13 @@ from typing import Final
 from meshslo.analysis.interval import proportion
 from meshslo.analysis.policy.budgets import BUDGET_INTERVAL_S
 from meshslo.analysis.policy.durations import round_up
-from meshslo.analysis.policy.settings import IDEMPOTENT_CONDITIONS, SAFE_CONDITIONS, SETTINGS
+from meshslo.analysis.policy.settings import IDEMPOTENT_CONDITIONS, SAFE_CONDITIONS
 from meshslo.analysis.quantile import calls_needed
 
 from .chain import HopRoute, choose_layers, paths
 from .failures import Attempts, count_attempts
 from .observed import Observed
-from .recommendation import Current, Effect, Evidence, Proposed, Recommendation, Status, Target, Value
+from .recommendation import Current, Effect, Evidence, Recommendation, Status, Target, Value
 from .retry_effects import Budget, blanket, budget_in_words, effects, gain, same_policy, so_far
 from .words import count, share
 
@@ -153,14 +153,12 @@ class _Run:
         return self._item(target, advice, "change")
 
     def _item(self, target: Target, advice: _Advice, status: Status) -> Recommendation:
-        seen, known, budget = self.attempts[target.hop, target.route], SETTINGS[advice.setting], advice.budget
-        return Recommendation(
-            kind=known.kind,
-            setting=known.name,
-            code=known.code,
+        seen, budget = self.attempts[target.hop, target.route], advice.budget
+        return Recommendation.of(
+            advice.setting,
+            advice.value,
             target=target,
             current=self._current(advice.setting, target),
-            proposed=None if advice.value is None else Proposed(advice.value, known.unit),
             status=status,
             confidence=self._confidence,
             reason=advice.reason,
@@ -172,7 +170,7 @@ class _Run:
                 low=budget.low if budget else None,
                 high=budget.high if budget else None,
             ),
-            effect=dict(advice.effect),
+            effect=advice.effect,
         )
 
     def _current(self, setting: str, target: Target) -> Current | None:
