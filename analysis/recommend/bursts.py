@@ -8,13 +8,12 @@ Sources: Kish 1965 (design effect); Cochran 1977, section 6.3 (variance of a rat
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from meshslo.analysis.phases import timed
 from meshslo.telemetry.vocabulary import Phase
@@ -89,7 +88,7 @@ def by_minute(
         .group_by("group", pl.col("minute").dt.epoch("s") // 60)
         .agg((pl.col("event") | is_long).sum().alias("calls"), is_long.sum().alias("long"))
         .filter(pl.col("calls") > 0)
-        .sort("group")
+        .sort("group", "minute")
         .collect()
     )
     if counted.is_empty():
@@ -105,32 +104,53 @@ def by_minute(
 
 def largest_effect(minutes: Minutes, *, sure: float | None = SURE) -> float:
     """The largest design effect of blocks of all `LENGTHS` of which there are enough; 1 where there are not."""
-    effects = [1.0]
-    if not len(minutes.minute):
-        return 1.0
-    for length in LENGTHS:
-        block = minutes.minute // length
-        block = block - block.min()
-        filled = np.bincount(block) > 0
-        if filled.sum() >= FEWEST_BLOCKS:
-            calls, long = (np.bincount(block, weights=each)[filled].astype(np.float64) for each in minutes[:2])
-            effects.append(design_effect(calls, long, sure=sure))
-    return max(effects)
+    alone = Spread(np.zeros(len(minutes.minute), np.int64), minutes.minute, minutes.calls, minutes.long)
+    return float(np.nan_to_num(largest_effects(alone, 1, sure=sure), nan=1.0)[0])
+
+
+class Spread(NamedTuple):
+    """`Minutes` of many groups, in order of group (its number) and minute."""
+
+    group: NDArray[np.int64]
+    minute: NDArray[np.int64]
+    calls: Floats
+    long: Floats
+
+
+def largest_effects(spread: Spread, groups: int, *, shortest: int = 1, sure: float | None = None) -> Floats:
+    """For each group the largest design effect (1 at least) of blocks of `LENGTHS` from the `shortest` on.
+
+    NaN where there are fewer than `FEWEST_BLOCKS` of each length: how blocks differ is then not known.
+    """
+    effects = np.full(groups, np.nan)
+    for length in (length for length in LENGTHS if length >= shortest):
+        block = spread.minute // length
+        changed = (np.diff(spread.group, prepend=-1) != 0) | (np.diff(block, prepend=-1) != 0)
+        begins = np.flatnonzero(changed)
+        if len(begins):
+            calls, long = (np.add.reduceat(each, begins) for each in (spread.calls, spread.long))
+            effects = np.fmax(effects, _effects(Spread(spread.group[begins], block[begins], calls, long), groups, sure))
+    return effects
 
 
 def design_effect(calls: Floats, long: Floats, *, sure: float | None = SURE) -> float:
     """Variance between minutes over that of independent calls; 1 unless it is above 1 with confidence `sure` (None: at all)."""
-    blocks, total = len(calls), calls.sum()
-    share = long.sum() / total
-    if blocks < FEWEST_BLOCKS or not 0.0 < share < 1.0:
-        return 1.0
-    between = blocks / (blocks - 1) * float(((long - share * calls) ** 2).sum())
-    effect = between / (total * share * (1.0 - share))
-    surely = 1.0 if sure is None else _surely(sure, blocks)
-    return max(float(effect), 1.0) if effect > surely else 1.0
+    number = np.arange(len(calls))
+    return float(np.nan_to_num(_effects(Spread(np.zeros_like(number), number, calls, long), 1, sure), nan=1.0)[0])
 
 
-@cache
-def _surely(sure: float, blocks: int) -> float:
-    """What the design effect of independent calls stays below with confidence `sure`."""
-    return float(chi2.ppf(sure, blocks - 1) / (blocks - 1))
+def _effects(blocks: Spread, groups: int, sure: float | None) -> Floats:
+    """The design effect of each group, one row of `blocks` being a block; NaN where there are too few."""
+
+    def total(values: Floats) -> Floats:
+        return np.bincount(blocks.group, weights=values, minlength=groups)
+
+    number, calls, long = total(np.ones(len(blocks.group))), total(blocks.calls), total(blocks.long)
+    share = np.divide(long, calls, out=np.zeros(groups), where=calls > 0.0)
+    between = total((blocks.long - share[blocks.group] * blocks.calls) ** 2) * number / np.maximum(number - 1.0, 1.0)
+    chance = calls * share * (1.0 - share)
+    effect = np.divide(between, chance, out=np.ones(groups), where=chance > 0.0)
+    if sure is not None:
+        # What the design effect of independent calls stays below with confidence `sure`.
+        effect[effect <= chdtri(number - 1.0, 1.0 - sure) / np.maximum(number - 1.0, 1.0)] = 1.0
+    return np.where(number >= FEWEST_BLOCKS, np.maximum(effect, 1.0), np.nan)

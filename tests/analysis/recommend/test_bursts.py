@@ -4,7 +4,7 @@ import pytest
 
 from meshslo.analysis.config import parse_config
 from meshslo.analysis.recommend import observe, recommend
-from meshslo.analysis.recommend.bursts import Minutes, design_effect, design_effects, largest_effect
+from meshslo.analysis.recommend.bursts import Minutes, Spread, design_effect, design_effects, largest_effect, largest_effects
 from tests.support.scenes import plain_calls
 
 CONFIG = parse_config("[objectives]\nfalse_timeout_ratio = 0.01")
@@ -70,3 +70,15 @@ def test_services_that_change_by_the_hour_are_bursty_by_the_hour() -> None:
     assert largest_effect(minutes) > 3 * by_minute
     shuffled = np.random.default_rng(5).permutation(long)
     assert largest_effect(minutes._replace(long=shuffled)) == pytest.approx(design_effect(minutes.calls, shuffled), rel=0.5)
+
+
+def test_many_groups_at_once_are_each_as_if_alone() -> None:
+    rng = np.random.default_rng(6)
+    minute = [np.sort(rng.choice(300, size, replace=False)) for size in (250, 30, 5, 0, 120)]
+    calls = [rng.integers(1, 50, len(each)) * 1.0 for each in minute]
+    long = [rng.binomial(each.astype(int), 0.1) * 1.0 for each in calls]
+    group = np.repeat(np.arange(5), [len(each) for each in minute])
+    together = largest_effects(Spread(group, *(np.concatenate(each) for each in (minute, calls, long))), 5)
+    parts = (Minutes(*each) for each in zip(calls, long, minute, strict=True))
+    assert np.nan_to_num(together, nan=1.0).tolist() == pytest.approx([largest_effect(part, sure=None) for part in parts])
+    assert np.isnan(together).tolist() == [False, False, True, True, False], "too few blocks are not the same as no bursts"
