@@ -16,7 +16,6 @@ from typing import Final
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -50,10 +49,11 @@ class Numbering:
         """`calls` (shaped as `CALLS`) with their kinds: null once there are more than `MAX_KINDS`."""
         if self._known.height > MAX_KINDS:
             return calls.append_column(FILE.field(KIND), pa.nulls(calls.num_rows, pa.uint32()))
-        weighs = pc.fill_null(pc.not_equal(calls["weight"], 1.0), fill_value=False)
-        combined = _Combined([*(calls[word] for word in KIND_WORDS), weighs])
+        # In Polars: Arrow's functions of Python and NumPy numbers import pandas first, half a second of every short import.
+        weighs = (pl.Series(calls["weight"]) != 1.0).fill_null(value=False).to_arrow()
+        combined = _Combined([*(calls[word].combine_chunks() for word in KIND_WORDS), weighs])
         number = combined.of_row(self._numbers(combined.words(self._words).cast({word: FRAME[word] for word in KIND_WORDS})))
-        return calls.append_column(FILE.field(KIND), pa.array(number))
+        return calls.append_column(FILE.field(KIND), pl.Series(number).to_arrow())
 
     def _numbers(self, kinds: pl.DataFrame) -> NDArray[np.uint32]:
         """The number of each of `kinds`; those not known yet get the next ones."""
@@ -75,14 +75,13 @@ class Numbering:
 class _Combined:
     """Columns of words as one code a row, whose digits are the places of the words in their dictionaries; null is the last."""
 
-    def __init__(self, columns: Sequence[pa.ChunkedArray]) -> None:
-        encoded = [column.combine_chunks() for column in columns]
-        words = [array if pa.types.is_dictionary(array.type) else array.dictionary_encode() for array in encoded]
+    def __init__(self, columns: Sequence[pa.Array]) -> None:
+        words = [array if pa.types.is_dictionary(array.type) else array.dictionary_encode() for array in columns]
         self._dictionaries = [pl.Series(array.dictionary).extend_constant(None, 1) for array in words]
         code = np.zeros(len(words[0]), np.int64)
         for array, dictionary in zip(words, self._dictionaries, strict=True):
             code *= len(dictionary)
-            code += array.indices.fill_null(len(dictionary) - 1).to_numpy(zero_copy_only=False)
+            code += pl.Series(array.indices).fill_null(len(dictionary) - 1).to_numpy()
         self._codes, self._place = _distinct(code, prod(len(dictionary) for dictionary in self._dictionaries))
 
     def words(self, names: Sequence[str]) -> pl.DataFrame:

@@ -1,8 +1,11 @@
 """Files into a store."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 from google.protobuf.json_format import MessageToDict
 
@@ -109,3 +112,19 @@ def test_every_source_keeps_the_contract(source: Source) -> None:
     assert not source.sniff(b"")
     assert not source.sniff(b"\x89PNG\r\n\x1a\n")
     assert source.name == source.name.lower()
+
+
+def test_an_import_does_not_load_pandas(tmp_path: Path) -> None:
+    calls = pl.DataFrame({"start": [1793610000.0], "duration_s": [1.0], "model": ["m"], "weight": [2.0]})
+    calls.write_csv(tmp_path / "calls.csv")
+    calls.write_ndjson(tmp_path / "calls.jsonl")
+    calls.write_parquet(tmp_path / "calls.parquet")
+    program = (
+        "import sys; from pathlib import Path; from meshslo.telemetry.sources.inputs import Input;"
+        "from meshslo.telemetry.sources.load import load; from meshslo.telemetry.store import open_store;"
+        "folder = Path(sys.argv[1]);"
+        "inputs = [Input(path.name, path) for path in folder.glob('calls.*')];"
+        "print(load(open_store(folder / 'store', create=True), inputs).taken, 'pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["3", "False"]
