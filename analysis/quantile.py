@@ -43,6 +43,24 @@ class Quantiles:
     status: NDArray[np.str_]
     needs_calls: NDArray[np.int64]
 
+    def of(self, place: int, q: float) -> Quantile:
+        """That of the group at `place`; `q` is the share that all of these are of."""
+
+        def number(values: NDArray[np.float64]) -> float | None:
+            return None if math.isnan(values[place]) else float(values[place])
+
+        status = str(self.status[place])
+        return Quantile(
+            q=q,
+            value_s=number(self.value_s),
+            low_s=number(self.low_s),
+            high_s=number(self.high_s),
+            status=status,  # type: ignore[arg-type]  # one of the three words, from an array of strings
+            needs_calls=int(self.needs_calls[place]) if status == "not_identifiable" else None,
+            completed_value_s=number(self.completed_value_s),
+            upper_s=number(self.upper_s),
+        )
+
 
 def joined(parts: Sequence[Quantiles]) -> Quantiles:
     """The quantiles of all groups, given those of some after the other."""

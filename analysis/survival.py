@@ -7,6 +7,7 @@ Dropping such calls, or counting them as finished, makes every quantile too shor
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -18,7 +19,7 @@ from .interval import log_log_band, proportion
 from .lifetables import LifeTables
 from .phases import measured
 from .quantile import Interval, Quantile, check_share
-from .tables import build
+from .tables import build, one
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -26,9 +27,15 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class LifeTable:
-    """The life table of one group and phase: `tables` holds it alone."""
+    """The life table of one group and phase: that at `place` of `many`, whose quantiles are worked out all at once."""
 
-    tables: LifeTables
+    many: LifeTables
+    place: int = 0
+
+    @cached_property
+    def tables(self) -> LifeTables:
+        """It alone."""
+        return self.many if len(self.many) == 1 else one(self.many, self.place)
 
     @classmethod
     def from_cells(cls, cells: pl.DataFrame, *, scale: int = histogram.SCALE, longest_s: float | None = None) -> "LifeTable":
@@ -120,32 +127,21 @@ class LifeTable:
     @property
     def calls(self) -> int:
         """Calls in the estimate: events and censored."""
-        return self.events + self.censored
+        return int(self.many.calls[self.place])
 
     @property
     def effective_calls(self) -> float:
         """Calls that an unweighted sample of the same precision has; the number of calls where weights are equal."""
-        return float(self.tables.effective[0])
+        return float(self.many.effective[self.place])
 
     @property
     def longest_s(self) -> float:
         """The longest duration seen, in seconds: exact where it was known, else the edge of its bucket."""
-        return float(self.tables.longest_s[0])
+        return float(self.many.longest_s[self.place])
 
     def quantile(self, q: float, confidence: float = 0.95) -> Quantile:
         """The duration within which a share `q` of calls end: Kaplan-Meier, with interval; see `Quantile` for its answers."""
-        found = self.tables.quantiles(q, confidence)
-        status = str(found.status[0])
-        return Quantile(
-            q=q,
-            value_s=_number(found.value_s),
-            low_s=_number(found.low_s),
-            high_s=_number(found.high_s),
-            status=status,  # type: ignore[arg-type]  # one of the three words, from an array of strings
-            needs_calls=int(found.needs_calls[0]) if status == "not_identifiable" else None,
-            completed_value_s=_number(found.completed_value_s),
-            upper_s=_number(found.upper_s),
-        )
+        return self.many.quantiles(q, confidence).of(self.place, q)
 
     def exceedance(self, t_s: float, confidence: float = 0.95) -> Interval:
         """Share of calls that are still running after `t_s` seconds.
@@ -211,7 +207,3 @@ class LifeTable:
         if row == len(self.index):
             return 0.0
         return float((1.0 - confidence) ** (1.0 / self._still_counted(row)))
-
-
-def _number(values: Floats) -> float | None:
-    return None if math.isnan(values[0]) else float(values[0])

@@ -1,14 +1,14 @@
 """What recommenders look at: rolled-up calls, the calls themselves for what needs traces, the config, what is deployed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from math import isfinite
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from meshslo.analysis import histogram
 from meshslo.analysis.config import Config
@@ -19,7 +19,7 @@ from meshslo.analysis.policy.deployed import Deployed
 from meshslo.analysis.quantile import calls_needed
 from meshslo.analysis.rollup import Rollup, roll_up
 from meshslo.analysis.survival import LifeTable
-from meshslo.analysis.tables import build, one
+from meshslo.analysis.tables import build
 from meshslo.telemetry.vocabulary import OTHER, UNKNOWN, Phase
 
 from .bursts import LONG, Group, design_effects
@@ -54,15 +54,19 @@ class Tables:
 
     @cached_property
     def _tables(self) -> dict[Group, LifeTable]:
-        """The life table of every model of every route, and under None of all models of it: made in one pass each."""
-        made: dict[Group, LifeTable] = {}
+        """The life table of every model of every route, and under None of all models of it."""
+        return _members(self._made)
+
+    @cached_property
+    def _made(self) -> list[tuple[list[Group], LifeTables]]:
+        """The tables of every model of every route, then of every route: made in one pass each."""
+        made = []
         for keys in (KEYS, KEYS[:2]):
             places = self._cells.select(keys).unique(maintain_order=True).with_row_index("group")
             rows = measured(self._cells, keys).join(places, on=list(keys), nulls_equal=True)
             groups: list[Group] = [(*place, None)[:3] for place in places.select(keys).iter_rows()]
-            whole = build(rows, np.array([self._longest(group, len(keys) == 2) for group in groups]), histogram.SCALE)
-            # Calls without a model have no table of their own: under None stand all of the route.
-            made |= {group: LifeTable(one(whole, number)) for number, group in enumerate(groups)}
+            longest_s = np.array([self._longest(group, len(keys) == 2) for group in groups])
+            made.append((groups, build(rows, longest_s, histogram.SCALE)))
         return made
 
     def _longest(self, group: Group, of_route: bool) -> float:
@@ -71,9 +75,16 @@ class Tables:
 
     def careful(self, hop: str, route: str | None, model: str | None = None) -> LifeTable:
         """`of`, its calls counting for fewer where those of one minute go together (see `bursts`)."""
-        table = self.of(hop, route, model)
-        effect = self._effects.get((hop, route, model), 1.0)
-        return table if effect == 1.0 else LifeTable(replace(table.tables, weight_sq=table.tables.weight_sq * effect))
+        return self._careful.get((hop, route, model)) or self.of(hop, route, model)
+
+    @cached_property
+    def _careful(self) -> dict[Group, LifeTable]:
+        """`_tables`, of calls that count for fewer; nothing where none do."""
+        fewer = []
+        for groups, many in self._made if self._effects else ():
+            effects = np.array([self._effects.get(group, 1.0) for group in groups])
+            fewer.append((groups, replace(many, weight_sq=many.weight_sq * effects)))
+        return _members(fewer)
 
     @cached_property
     def _effects(self) -> dict[Group, float]:
@@ -108,6 +119,11 @@ class Tables:
 
     def _groups(self, hop: str, route: str | None, model: str | None) -> list[Group]:
         return [(hop, route, other) for other in self._models.get((hop, route), ()) if model in (None, other)]
+
+
+def _members(made: Iterable[tuple[list[Group], LifeTables]]) -> dict[Group, LifeTable]:
+    """Each group's own. Calls without a model have none: under None stand all of the route, which come later."""
+    return {group: LifeTable(many, place) for groups, many in made for place, group in enumerate(groups)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,31 +266,10 @@ def differ(tables: Mapping[str, LifeTable], shares: Sequence[float], confidence:
     A group whose tail is hidden counts with its lower bound: it differs from those that surely end before.
     """
     for q in shares:
-        enough = [table.tables for table in tables.values() if table.calls >= calls_needed(q, confidence)]
-        if len(enough) < 2:
-            continue
-        found = _side_by_side(enough).quantiles(q, confidence)
-        told = found.status != "not_identifiable"
-        highs = found.high_s[told & (found.status == "ok") & np.isfinite(found.high_s)]
-        if told.sum() >= 2 and len(highs):
-            return bool(np.nanmax(found.low_s[told]) > highs.min())
+        needed = calls_needed(q, confidence)
+        found = [table.quantile(q, confidence) for table in tables.values() if table.calls >= needed]
+        told = [each for each in found if each.status != "not_identifiable"]
+        highs_s = [each.high_s for each in told if each.status == "ok" and each.high_s is not None and isfinite(each.high_s)]
+        if len(told) >= 2 and highs_s:
+            return max((each.low_s for each in told if each.low_s is not None), default=0.0) > min(highs_s)
     return False
-
-
-def _side_by_side(tables: Sequence[LifeTables]) -> LifeTables:
-    """Several life tables as one of as many groups, so that one pass answers for all."""
-
-    def joined(name: str) -> NDArray[Any]:
-        return np.concatenate([getattr(table, name) for table in tables])
-
-    return LifeTables(
-        offsets=np.concatenate([[0], np.cumsum([len(table.index) for table in tables])]),
-        index=joined("index"),
-        events=joined("events"),
-        censored=joined("censored"),
-        event_counts=joined("event_counts"),
-        censored_counts=joined("censored_counts"),
-        weight_sq=joined("weight_sq"),
-        longest_s=joined("longest_s"),
-        scale=tables[0].scale,
-    )

@@ -259,6 +259,8 @@ def test_many_groups_at_once_answer_as_each_alone() -> None:
             longest_s = rollup.totals.filter(tenant=tenant)["max_s"].max()
             alone = LifeTable.from_cells(mine, longest_s=longest_s).quantile(q)
             assert together.status[place] == alone.status
+            member = LifeTable(tables, place)
+            assert member.quantile(q) == LifeTable(member.tables).quantile(q)
             for name in ("value_s", "low_s", "high_s", "upper_s", "completed_value_s"):
                 assert getattr(together, name)[place] == pytest.approx(getattr(alone, name) or math.nan, nan_ok=True, rel=1e-12)
 
