@@ -58,9 +58,11 @@ _MILLISECONDS: Final[Mapping[str, tuple[str, ...]]] = {
     "first_byte_s": ("response_duration", "upstream_service_time"),
 }
 _OTHERS: Final = ("response_code_details", "upstream_cluster", "requested_server_name", "authority")
+_TLS: Final = ("downstream_tls_version", "downstream_peer_uri_san")
+"""Whether the caller's connection was encrypted, and who the caller proved to be: "-" or null where that is not so."""
 _KINDS: Final = ("access_log_type", "log_type")
 FIELDS: Final = tuple(
-    dict.fromkeys(name for names in (*_NAMES.values(), *_MILLISECONDS.values(), _OTHERS, _KINDS) for name in names)
+    dict.fromkeys(name for names in (*_NAMES.values(), *_MILLISECONDS.values(), _OTHERS, _TLS, _KINDS) for name in names)
 )
 
 # Ends that Envoy tells in the details alone, without a flag.
@@ -122,7 +124,19 @@ def _json(block: bytes, first: int, tally: Tally) -> tuple[pl.DataFrame, Lines]:
     except (pl.exceptions.PolarsError, OSError):
         texts = [line if _is_object(line) else b'{"start_time": null}' for line in block.split(b"\n") if line.strip()]
         fields = pl.read_ndjson(io.BytesIO(b"\n".join(texts)), schema=schema)
-    return _known(fields, lines, "no JSON object with a start_time", tally)
+    return _known(_with_nothing_said(fields, block), lines, "no JSON object with a start_time", tally)
+
+
+def _with_nothing_said(fields: pl.DataFrame, block: bytes) -> pl.DataFrame:
+    """`fields` with "-" where a line has one of `_TLS` and its value is null: an absent one leaves open what null denies."""
+    logged = [name for name in _TLS if f'"{name}"'.encode() in block]
+    if not logged:
+        return fields
+    texts = pl.Series("text", [line.decode("utf-8", "replace") for line in block.split(b"\n") if line.strip()])
+    has = {name: texts.str.contains(f'"{name}"', literal=True) for name in logged}
+    return fields.with_columns(
+        pl.when(has[name]).then(pl.col(name).fill_null("-")).otherwise(name).alias(name) for name in logged
+    )
 
 
 def _is_object(line: bytes) -> bool:
@@ -170,9 +184,22 @@ def _columns(fields: pl.DataFrame) -> pl.DataFrame:
     }
     if "attempt" in given:  # 0 where the proxy answered by itself
         given["attempt"] = given["attempt"].cast(pl.UInt32, strict=False).clip(1, 255)
+    ends = _ends(fields)
     if "caller_identity" in given:
-        given["mtls"] = pl.when(given["caller_identity"].str.starts_with("spiffe://")).then(pl.lit("true"))
-    return fields.select(**given, **seconds, **_ends(fields), outcome=_outcome(fields))
+        proved = given["caller_identity"].str.starts_with("spiffe://")
+        given["mtls"] = pl.when(proved).then(pl.lit("true")).when(_nameless(fields, ends["vantage"])).then(pl.lit("false"))
+    return fields.select(**given, **seconds, **ends, outcome=_outcome(fields))
+
+
+def _nameless(fields: pl.DataFrame, vantage: pl.Expr) -> pl.Expr:
+    """Whether the caller surely showed no certificate: it came plain, or over TLS and the log has a place for its name.
+
+    At an outbound line's proxy the connection from downstream is that of the application beside it, and says nothing.
+    """
+    if not set(_TLS) <= set(fields.columns):
+        return pl.lit(value=False)
+    version, name = map(pl.col, _TLS)
+    return (vantage == "proxy_in") & (version.is_in(["-", ""]) | (version.is_not_null() & name.is_in(["-", ""])))
 
 
 def _said(name: str) -> pl.Expr:

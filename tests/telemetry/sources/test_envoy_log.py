@@ -135,3 +135,35 @@ def test_the_recommended_format_is_read_in_full() -> None:
         "gateway-0",
         "ab" * 16,
     )
+
+
+NAME = "spiffe://cluster.local/ns/a/sa/gateway"
+
+
+@pytest.mark.parametrize(
+    ("told", "mtls"),
+    [
+        ({"downstream_tls_version": "TLSv1.3", "downstream_peer_uri_san": NAME}, True),
+        ({"downstream_peer_uri_san": NAME}, True),
+        ({"downstream_tls_version": "TLSv1.3", "downstream_peer_uri_san": None}, False),
+        ({"downstream_tls_version": None, "downstream_peer_uri_san": None}, False),
+        ({"downstream_tls_version": "-", "downstream_peer_uri_san": "-"}, False),
+        ({"downstream_peer_uri_san": "-"}, None),  # nobody asked whether it was encrypted
+        ({"downstream_tls_version": "TLSv1.3"}, None),  # nobody asked for a name
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("cluster", ["inbound|8080||", "outbound|80||generator.ns.svc.cluster.local"])
+def test_only_a_log_that_would_say_so_tells_of_no_certificate(told, mtls, cluster) -> None:
+    line = {
+        "start_time": "2026-11-24T07:11:06.880Z",
+        "method": "POST",
+        "response_code": 200,
+        "response_flags": "-",
+        "duration": 1500,
+        "upstream_cluster": cluster,
+    }
+    # Beside a line that says nothing: what one line leaves open, another of the same file may tell.
+    calls, _ = read(b"\n".join(json.dumps(line | more).encode() for more in ({}, told, {})), "envoy-log")
+    at_callee = cluster.startswith("inbound")
+    assert calls["mtls"].to_list() == [None, mtls if at_callee or mtls else None, None]
