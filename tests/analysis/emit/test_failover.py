@@ -1,12 +1,17 @@
 """Priorities of places and zones, in each mesh's own fields and on the real Envoy."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
+from meshslo.analysis.ejection.answers import Answers
+from meshslo.analysis.ejection.replay import Ejection, Replay
 from meshslo.analysis.emit import Emission, emit
+from meshslo.analysis.failover.spill import spill
 from meshslo.analysis.policy.deployed import read_deployed
 from meshslo.analysis.recommend.recommendation import Recommendations
 from tests.support.crds import problems
@@ -153,9 +158,18 @@ def test_what_is_emitted_is_read_again_and_emitted_again(
     assert read_deployed(once).find("locality_failover_priority", callee) is None
 
 
-def by_pod(folder: Path, advice: Recommendations, own: dict[str, str], sick: frozenset[str] = frozenset()) -> dict[str, int]:
-    """100 calls by pod of the zones a, a and b, through a real Envoy under what was emitted, once the sick ones are out."""
-    zones = {"a-0": "a", "a-1": "a", "b-0": "b"}
+ZONES = {"a-0": "a", "a-1": "a", "b-0": "b"}
+
+
+def by_pod(
+    folder: Path,
+    advice: Recommendations,
+    own: dict[str, str],
+    sick: frozenset[str] = frozenset(),
+    zones: Mapping[str, str] = ZONES,
+    calls: int = 100,
+) -> dict[str, int]:
+    """So many calls by pod of `zones`, through a real Envoy under what was emitted, once the sick ones are out."""
     pods = [Pod(name, lambda _, name=name: Answer(503 if name in sick else 200)) for name in zones]  # type: ignore[misc]
     envoy = Envoy(free_port(), free_port())
     with serving(pods):
@@ -165,8 +179,8 @@ def by_pod(folder: Path, advice: Recommendations, own: dict[str, str], sick: fro
         (document,) = emit("envoy", advice, manifests=front(envoy, groups, own)).documents
         with running(folder, envoy, document.text):
             wait_for(lambda: _out_after_a_call(envoy) == len(sick), what="ejection")
-            calls = ask_at(envoy.url, [0.0] * 100)
-    return {name: sum(call["pod"] == name for call in calls) for name in zones}
+            seen = ask_at(envoy.url, [n / 200.0 for n in range(calls)])
+    return {name: sum(call["pod"] == name for call in seen) for name in zones}
 
 
 def _out_after_a_call(envoy: Envoy) -> int:
@@ -193,3 +207,23 @@ def test_the_real_envoy_leaves_a_cluster_that_is_out_and_no_other(tmp_path: Path
     advice = advice_of(wanted("failover_cluster", "b,a", route=None), *EJECTION)
     assert by_pod(tmp_path, advice, {"zone": "a"})["b-0"] == 100
     assert by_pod(tmp_path, advice, {"zone": "a"}, frozenset({"b-0"}))["b-0"] == 0
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(("percent", "out"), [(140, 1), (140, 2), (120, 2), (100, 1)])
+def test_the_real_envoy_moves_what_the_overprovisioning_factor_leaves_over(tmp_path: Path, percent: int, out: int) -> None:
+    """The share that is moved is the one `spill` says, on which what a failover would have done rests."""
+    pods = [f"a-{n}" for n in range(4)]
+    answers = Answers(np.arange(100.0), np.arange(100) % 4, np.zeros(100, dtype=np.int64), (*pods, "b-0"))
+    ejected = tuple(Ejection(pod, 0.0, None, "consecutive_5xx") for pod in pods[:out])
+    told = spill(answers, Replay(ejected, 0, 0, 0), pods, 30.0, percent / 100.0)
+    promised = told.failovers[0].most if told.failovers else 0.0
+    advice = advice_of(
+        wanted("failover_cluster", "a,b", route=None), *EJECTION, wanted("overprovisioning", percent, route=None)
+    )
+    zones = dict.fromkeys(pods, "a") | {"b-0": "b"}
+    seen = by_pod(tmp_path, advice, {"zone": "a"}, frozenset(pods[:out]), zones, calls=600)
+    assert sum(seen[pod] for pod in pods[:out]) == 0
+    assert sum(seen.values()) == 600
+    # Envoy draws a whole per cent for each call: five standard deviations of 600 draws, and nothing where nothing is moved.
+    assert seen["b-0"] / 600 == pytest.approx(promised, abs=5.0 * (promised * (1.0 - promised) / 600) ** 0.5)
