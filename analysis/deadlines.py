@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import betainc
 
 from . import histogram
 from .adding import CELL_VALUES
@@ -203,7 +203,8 @@ def _pile(counts: NDArray[np.float64], every: NDArray[np.float64]) -> int | None
     if not FEWEST <= calls <= LARGEST_SHARE * every.sum() or beyond > BEYOND_RATIO * calls:
         return None
     around = np.concatenate([counts[max(at - AROUND, 0) : at], counts[at + 2 : at + 2 + AROUND]])
-    surely = binom.sf(calls - 1, calls + around.sum(), 2.0 / (2.0 + 2.0 * AROUND)) < ERR
+    # The binomial chance of so many and more, of all that are about.
+    surely = betainc(calls, around.sum() + 1.0, 2.0 / (2.0 + 2.0 * AROUND)) < ERR
     return at if surely and calls >= STANDS_OUT * around.max(initial=0.0) else None
 
 

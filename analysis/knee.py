@@ -10,7 +10,6 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -134,6 +133,8 @@ def find_peak(load: Floats, slowness: Floats, block: Ints, *, confidence: float,
 
 def _law(load: Floats, calls: Floats, slowness: Floats) -> tuple[float, float, float]:
     """Contention and coherency of the best law, and the variance that it leaves; contention is infinite where none begins."""
+    from scipy.optimize import nnls  # half a second of every command's start
+
     root = np.sqrt(calls)
     terms = np.stack([np.ones_like(load), load - 1.0, load * (load - 1.0)], axis=1) * root[:, None]
     (first, linear, square), left = nnls(terms, slowness / np.maximum(root, 1e-12))

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.stats import hypergeom, norm
+from scipy.special import ndtr, ndtri
 
 from .answers import Answers
 
@@ -70,6 +70,8 @@ def broken_pods(answers: Answers) -> list[Broken]:
 
     How many of all failures fall on a pod by chance is hypergeometric. Source: Fisher 1934, exact test.
     """
+    from scipy.stats import hypergeom  # a second of every command's start, for the few that judge pods
+
     number = len(answers.pods)
     asked = np.bincount(answers.pod, minlength=number)
     failed = np.bincount(answers.pod[answers.failed], minlength=number)
@@ -151,6 +153,6 @@ def _against_others(rows: pl.DataFrame, pod: str, confidence: float) -> tuple[fl
     z = above / deviation if deviation > 0 else 0.0
     even = own * (of - own) / of
     log_ratio = float((even * shift).sum() / even.sum())
-    half = abs(log_ratio / z) * norm.ppf(confidence) if z else np.inf
+    half = abs(log_ratio / z) * ndtri(confidence) if z else np.inf
     low, high = np.exp(log_ratio - half), np.exp(log_ratio + half)
-    return float(norm.sf(z)), Slow(pod, float(np.exp(log_ratio)), float(low), float(high), int(own.sum()))
+    return float(ndtr(-z)), Slow(pod, float(np.exp(log_ratio)), float(low), float(high), int(own.sum()))

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Final
 
 import polars as pl
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from meshslo.analysis.ejection.limits import MOST_IN_A_ROW
 from meshslo.analysis.failover.places import Places, find_places
@@ -20,9 +20,10 @@ from meshslo.analysis.failover.side import Side, side_of, waits
 from meshslo.analysis.failover.spill import Spill
 from meshslo.analysis.failover.trial import Trial
 from meshslo.analysis.quantile import calls_needed
+from meshslo.telemetry.vocabulary import hop as hop_name
 
 from .failover_words import beside, trigger
-from .load import CalleeLoad, loads_by_callee, seen_by_one
+from .load import CalleeLoad
 from .observed import Observed
 from .recommendation import Current, Effect, Evidence, Recommendation, Status, Target, Value
 from .words import count, share
@@ -45,8 +46,7 @@ class FailoverRecommender:
     def recommend(self, observed: Observed) -> Sequence[Recommendation]:
         """The order of places of each hop, and the ejection it needs, in order."""
         hops = observed.calls.select(pl.col("hop").unique().sort()).collect()["hop"].to_list()
-        loads = loads_by_callee(observed.calls) if hops else {}
-        return [item for hop in hops for item in _Run(observed, Target(hop), loads).items()]
+        return [item for hop in hops for item in _Run(observed, Target(hop), observed.loads).items()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,9 @@ class _Run:
     @cached_property
     def places(self) -> Places | None:
         wanted = self.observed.config.hop(self.target.hop).failover or ()
-        return find_places(self.observed.calls, self.target.caller, self.target.callee, wanted)
+        hops = dict.fromkeys((self.target.hop, *(hop_name(self.target.caller, name) for name in wanted)))
+        calls = [self.observed.placed[hop] for hop in hops if hop in self.observed.placed]
+        return find_places(pl.concat(calls).lazy(), self.target.caller, self.target.callee, wanted) if calls else None
 
     @property
     def known(self) -> Places:
@@ -232,7 +234,7 @@ class _Run:
             status="keep" if same else status,
             confidence=self._confidence,
             reason=reason,
-            evidence=Evidence(calls or seen_by_one(self.observed.calls, self.target.hop), cut, self.observed.window_s),
+            evidence=Evidence(calls or self.observed.seen.get(self.target.hop, 0), cut, self.observed.window_s),
             effect=effect,
         )
 
@@ -255,8 +257,8 @@ def _same(now: Value, wanted: Value) -> bool:
 def _per_day(events: int, days: float, confidence: float) -> Effect:
     """A rate with its exact limits. Source: Garwood 1936."""
     tail = (1.0 - confidence) / 2.0
-    low = 0.0 if events == 0 else float(chi2.ppf(tail, 2 * events)) / 2.0
-    high = float(chi2.ppf(1.0 - tail, 2 * events + 2)) / 2.0
+    low = 0.0 if events == 0 else float(gammaincinv(events, tail))
+    high = float(gammaincinv(events + 1, 1.0 - tail))
     return Effect(0.0, events / days, after_low=low / days, after_high=high / days)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from meshslo.analysis.quantile import Interval
 
@@ -59,7 +59,7 @@ class Fit:
     def _at(self, x: Floats, confidence: float) -> Interval:
         value = float(x @ self.coefficients)
         variance = max(float(x @ self.covariance @ x), 0.0)
-        half = float(student.ppf(0.5 + confidence / 2.0, max(self.degrees, 1))) * math.sqrt(variance)
+        half = float(stdtrit(max(self.degrees, 1), 0.5 + confidence / 2.0)) * math.sqrt(variance)
         return Interval(value, value - half, value + half)
 
 
