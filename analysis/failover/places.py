@@ -4,7 +4,7 @@ Clusters are named by the callee's side. A provider is named by whoever saw the 
 of its own, the config says which two stand in for each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -21,6 +21,11 @@ UNREACHED: Final = "UF"
 """Envoy's response flag of a connect that failed."""
 
 COLUMNS: Final = (*NEEDED, "output_tokens", "weight", "place")
+
+_READ: Final = (
+    *(name for name in COLUMNS if name != "place"),
+    *("vantage", "callee", "cluster", "provider", "peer", "response_flags", "trace_id", "attempt"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +48,17 @@ class Places:
     def endpoints(self, name: str) -> list[str]:
         """The endpoints of one place, in order."""
         return self.of(name)["pod"].unique().sort().to_list()
+
+
+def placed_calls(calls: pl.LazyFrame, wanted: Collection[str]) -> dict[str, pl.DataFrame]:
+    """What `find_places` needs of the calls of each hop where one names a place or whose callee is one of those `wanted`.
+
+    Read at once: many hops asked one by one would go through all calls as often.
+    """
+    named = pl.col("provider").is_not_null() | pl.col("cluster").is_not_null() | pl.col("callee").is_in(list(wanted))
+    hops = calls.filter(named).select(pl.col("hop").unique()).collect()["hop"]
+    rows = calls.filter(pl.col("hop").is_in(hops.implode())).select(_READ).collect()
+    return {str(hop): part for (hop,), part in rows.partition_by("hop", as_dict=True, maintain_order=True).items()}
 
 
 def find_places(calls: pl.LazyFrame, caller: str, callee: str, wanted: Sequence[str] = ()) -> Places | None:

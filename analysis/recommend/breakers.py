@@ -21,7 +21,7 @@ from meshslo.analysis.policy.settings import SETTINGS
 from meshslo.analysis.survival import LifeTable
 
 from .limits import SHARP_RATIO, Bearing, Case, limit_of, limits
-from .load import CalleeLoad, loads_by_callee
+from .load import CalleeLoad
 from .observed import Observed
 from .recommendation import Effect, Evidence, Recommendation, Target
 from .rolled import RolledLoad, loads_from_series
@@ -41,7 +41,7 @@ class BreakerRecommender:
 
     def recommend(self, observed: Observed) -> Sequence[Recommendation]:
         """Limits of calls, of waiting calls and of connections for each hop, in order."""
-        loads, rolled = loads_by_callee(observed.calls), loads_from_series(observed.series)
+        loads, rolled = observed.loads, loads_from_series(observed.series)
         cases = [case for callee, load in loads.items() for case in CallBreaker(observed, load, rolled.get(callee)).cases()]
         metered = (RolledBreaker(observed, load) for callee, load in rolled.items() if callee not in loads)
         cases += [case for breaker in metered for case in breaker.cases()]

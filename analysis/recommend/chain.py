@@ -57,9 +57,13 @@ def back_off_s(retries: int) -> float:
 
 def find_links(calls: pl.LazyFrame) -> list[Link]:
     """The links that traces show, by parent and child, in order. A hop's callee is the next hop's caller."""
-    seen = _one_row_a_call(calls)
-    joined = seen.join(seen, on="trace_id", suffix="_child").filter(
-        (pl.col("callee") == pl.col("caller_child")) & (pl.col("hop") != pl.col("hop_child"))
+    names = calls.select("caller", "callee").unique().collect()
+    makes, is_made = pl.col("callee").is_in(names["caller"].unique()), pl.col("caller").is_in(names["callee"].unique())
+    seen = _one_row_a_call(calls, makes | is_made).collect().lazy()
+    joined = (
+        seen.filter(makes)
+        .join(seen.filter(is_made), on="trace_id", suffix="_child")
+        .filter((pl.col("callee") == pl.col("caller_child")) & (pl.col("hop") != pl.col("hop_child")))
     )
     ends = ["hop", "route", "hop_child", "route_child"]
     # Clocks of two hosts, and calls in parallel, can make it negative; then the parent spent nothing beside the child.
@@ -73,15 +77,15 @@ def find_links(calls: pl.LazyFrame) -> list[Link]:
     ]
 
 
-def _one_row_a_call(calls: pl.LazyFrame) -> pl.LazyFrame:
-    """For each trace, hop and route, what its longest call took, from the outermost vantage that timed the hop."""
+def _one_row_a_call(calls: pl.LazyFrame, linked: pl.Expr) -> pl.LazyFrame:
+    """For each trace, hop and route that is `linked`, what its longest call took, from the outermost vantage that timed it."""
     timed = calls.filter(pl.col("duration_s").is_not_null() & pl.col("trace_id").is_not_null())
     rank = pl.col("vantage").replace_strict({name: n for n, name in enumerate(VANTAGES)}, return_dtype=pl.Int8)
     rows = int(timed.select(pl.len()).collect().item())
     if rows > MAX_ROWS:
         timed = timed.filter(pl.col("trace_id").hash(0) % (rows // MAX_ROWS + 1) == 0)
     outermost = timed.group_by("hop").agg(rank.min().alias("rank"))
-    chosen = timed.with_columns(rank.alias("rank")).join(outermost, on=["hop", "rank"], how="semi")
+    chosen = timed.filter(linked).with_columns(rank.alias("rank")).join(outermost, on=["hop", "rank"], how="semi")
     client = pl.col("attempt").filter(pl.col("vantage") == "client").max().fill_null(1)
     return chosen.group_by("trace_id", "hop", "route", "caller", "callee").agg(
         pl.col("model").drop_nulls().first(),

@@ -46,8 +46,15 @@ class ConnectRecommender:
         """One answer for every hop, in order."""
         headers = observed.rollup.where(pl.col("phase") == "first_byte").by(("hop",)).coarsen(None).pick_vantage().cells
         by_hop = {str(hop): cells for (hop,), cells in headers.partition_by("hop", as_dict=True).items()}
+        failed = _unreached(observed.calls)
         hops = sorted({hop for hop, _ in observed.routes})
-        return [_Run(observed, hop, by_hop.get(hop, headers.clear())).item() for hop in hops]
+        return [_Run(observed, hop, by_hop.get(hop, headers.clear()), failed.get(hop, 0)).item() for hop in hops]
+
+
+def _unreached(calls: pl.LazyFrame) -> dict[str, int]:
+    """Calls of each hop that reached no pod, as Envoy's flags say; hops without any are not in it."""
+    flags = pl.col("response_flags").str.split(",").list
+    return dict(calls.filter(flags.contains(UNREACHED)).group_by("hop").len().collect().iter_rows())
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +65,8 @@ class _Run:
     hop: str
     headers: pl.DataFrame
     """Cells of the times to headers of its calls, all its routes and models together."""
+    failed: int
+    """Its calls that reached no pod."""
 
     @cached_property
     def table(self) -> LifeTable:
@@ -94,17 +103,11 @@ class _Run:
             return self._answer("not_identifiable", None, f"{bound}; more is not known, and every mesh's own is shorter")
         if now_s is not None and now_s <= WORTH * value_s:
             return self._answer("keep", None, f"{bound}; the present value is near it or below, and none is known to be better")
-        failed = f"; {count(self._failed)} calls reached no pod" if self._failed else ""
+        failed = f"; {count(self.failed)} calls reached no pod" if self.failed else ""
         saved = "" if now_s is None else f" instead of {seconds(now_s)}"
         return self._answer(
             "change", value_s, f"{bound}: a pod that is gone is noticed after {seconds(value_s)}{saved}{failed}"
         )
-
-    @cached_property
-    def _failed(self) -> int:
-        flags = pl.col("response_flags").fill_null("").str.split(",").list
-        seen = self.observed.calls.filter((pl.col("hop") == self.hop) & flags.contains(UNREACHED))
-        return int(seen.select(pl.len()).collect().item())
 
     def _answer(self, status: Status, value_s: float | None, reason: str) -> Recommendation:
         known = self.table.quantile(self._q, self._confidence) if self.table.calls else None
@@ -119,7 +122,7 @@ class _Run:
             reason=reason,
             evidence=Evidence(
                 calls=max(self.table.calls, self._all),
-                censored=self._failed,
+                censored=self.failed,
                 window_s=self.observed.window_s,
                 high=known.upper_s if known is not None and known.status == "ok" else None,
             ),

@@ -82,7 +82,7 @@ class Timers:
         """Calls that their own hop's timer cut, with how long each kind of timer had run."""
         is_idle = pl.col("response_flags").fill_null("").str.split(",").list.contains(IDLE_FLAG)
         cut = (
-            self._outermost.filter(pl.col("outcome") == "timeout")
+            self._cut_short.filter(pl.col("outcome") == "timeout")
             .select(
                 *KEYS,
                 pl.when(~is_idle).then("duration_s").alias("total_s"),
@@ -94,12 +94,12 @@ class Timers:
 
     @cached_property
     def _counts(self) -> dict[tuple[str, str | None], list[tuple[str | None, dict[str, int]]]]:
-        """Of each hop and route, the model and the calls that were cut by what, for each of its models."""
+        """Of each hop and route, the model and the calls that were cut by what, for each of its models that has any."""
         flags = pl.col("response_flags").fill_null("").str.split(",").list
         is_cut, is_idle = pl.col("outcome") == "timeout", flags.contains(IDLE_FLAG)
         chain_cut = is_cut.any().over("trace_id")
         counted = (
-            self._outermost.with_columns(chain_cut.alias("chain_cut"))
+            self._cut_short.with_columns(chain_cut.alias("chain_cut"))
             .group_by("hop", "route", "model")
             .agg(
                 (is_cut & ~is_idle).sum().alias("cut_total"),
@@ -116,15 +116,16 @@ class Timers:
         return found
 
     @cached_property
-    def _outermost(self) -> pl.LazyFrame:
-        """One row a call: those of the vantage that the total is taken from."""
+    def _cut_short(self) -> pl.LazyFrame:
+        """One row a call that a timer or its caller ended: those of the vantage that the total is taken from."""
         total = self.observed.tables("total")
         seen = pl.DataFrame(
             [(hop, total.vantage(hop)) for hop in dict(self.observed.routes)],
             schema={"hop": pl.String, "vantage": pl.String},
             orient="row",
         )
-        return self.observed.calls.join(seen.lazy(), on=["hop", "vantage"], how="semi")
+        cut = self.observed.calls.filter(pl.col("outcome").is_in(["timeout", "cancelled"]))
+        return cut.join(seen.lazy(), on=["hop", "vantage"], how="semi")
 
     def _sum(self, target: Target, name: str) -> int:
         models = self._counts.get((target.hop, target.route), [])

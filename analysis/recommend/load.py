@@ -13,10 +13,11 @@ from meshslo.analysis.concurrency import Concurrency, sweep
 from meshslo.analysis.knee import Knee, Peak, find_knee, find_peak, load_levels
 from meshslo.telemetry.vocabulary import VANTAGES
 
-from .observed import MIN_CHUNKS
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+MIN_CHUNKS: Final = 5
+"""Fewer chunks say little about the time of one."""
 
 BLOCKS: Final = 30
 """Stretches of time, equally long, that are drawn again for the interval of a knee: at least 20 (Politis and Romano 1994)."""
@@ -182,7 +183,7 @@ def _client_proxies(calls: pl.LazyFrame) -> dict[str, int]:
     return {str(hop): int(pods) for hop, pods in counted.collect().iter_rows()}
 
 
-def seen_by_one(calls: pl.LazyFrame, hop: str) -> int:
-    """Calls of a hop as the vantage saw them that saw most: one call seen from four places is one."""
-    counted = calls.filter(pl.col("hop") == hop).group_by("vantage").len().select(pl.col("len").max())
-    return int(counted.collect().item() or 0)
+def seen_by_one(calls: pl.LazyFrame) -> dict[str, int]:
+    """Calls of each hop as the vantage saw them that saw most: one call seen from four places is one."""
+    counted = calls.group_by("hop", "vantage").len().group_by("hop").agg(pl.col("len").max())
+    return dict(counted.collect().iter_rows())

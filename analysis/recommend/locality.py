@@ -19,7 +19,7 @@ from meshslo.analysis.policy.zones import Weights, parse_weights, write_weights
 from meshslo.analysis.quantile import calls_needed
 from meshslo.analysis.zones import DAY_S, zone_pairs
 
-from .load import CalleeLoad, loads_by_callee, seen_by_one
+from .load import CalleeLoad
 from .observed import Observed
 from .outliers import MOST_OUT
 from .recommendation import Current, Effect, Evidence, Recommendation, Status, Target, Value
@@ -48,7 +48,7 @@ class LocalityRecommender:
     def recommend(self, observed: Observed) -> Sequence[Recommendation]:
         """Priorities or weights of each hop, in order."""
         pairs = zone_pairs(observed.calls)
-        loads = {} if pairs.is_empty() else loads_by_callee(observed.calls)
+        loads = {} if pairs.is_empty() else observed.loads
         hops = observed.calls.select(pl.col("hop").unique().sort()).collect()["hop"].to_list()
         runs = (_Run(observed, Target(hop), pairs.filter(pl.col("hop") == hop), loads) for hop in hops)
         return [item for run in runs for item in run.items()]
@@ -214,7 +214,7 @@ class _Run:
     def _answer(
         self, setting: str, value: Value | None, status: Status, reason: str, effect: Mapping[str, Effect] | None = None
     ) -> Recommendation:
-        seen = self.pairs.height or seen_by_one(self.observed.calls, self.target.hop)
+        seen = self.pairs.height or self.observed.seen.get(self.target.hop, 0)
         placed = self.observed.deployed.find(setting, self.target.callee)
         current = Current.read(placed)
         return Recommendation.of(

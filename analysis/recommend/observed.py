@@ -13,6 +13,7 @@ import polars as pl
 from meshslo.analysis import histogram
 from meshslo.analysis.config import Config
 from meshslo.analysis.deadlines import cut_calls, find_piles
+from meshslo.analysis.failover.places import placed_calls
 from meshslo.analysis.lifetables import LifeTables
 from meshslo.analysis.phases import measured
 from meshslo.analysis.policy.deployed import Deployed
@@ -23,6 +24,7 @@ from meshslo.analysis.tables import build
 from meshslo.telemetry.vocabulary import OTHER, UNKNOWN, Phase
 
 from .bursts import LONG, Group, design_effects
+from .load import MIN_CHUNKS, CalleeLoad, loads_by_callee, seen_by_one
 
 KEYS: Final = ("hop", "route", "model")
 
@@ -191,6 +193,21 @@ class Observed:
         return Tables(roll_up(timed, keys=KEYS, bucket=None, phases=("total",)), "total", timed)
 
     @cached_property
+    def loads(self) -> Mapping[str, CalleeLoad]:
+        """What load each callee was under: see `loads_by_callee`."""
+        return loads_by_callee(self.calls)
+
+    @cached_property
+    def placed(self) -> Mapping[str, pl.DataFrame]:
+        """Calls of each hop of which one names a place, or that the config has places for: see `placed_calls`."""
+        return placed_calls(self.calls, {name for hop in self.config.hops.values() for name in hop.failover or ()})
+
+    @cached_property
+    def seen(self) -> Mapping[str, int]:
+        """Calls of each hop as one vantage saw them."""
+        return seen_by_one(self.calls)
+
+    @cached_property
     def answer_lengths(self) -> Mapping[str | None, int]:
         """The longest answer of each model seen anywhere, in chunks or tokens; under None, of any model."""
         length = pl.max_horizontal("chunks", "output_tokens").max().alias("longest")
@@ -198,9 +215,6 @@ class Observed:
         longest = {model: int(n) for model, n in by_model.iter_rows() if n and model is not None}
         return longest | {None: int(by_model["longest"].max() or 0)}  # type: ignore[arg-type]  # polars types max() as any value
 
-
-MIN_CHUNKS: Final = 5
-"""Fewer chunks say little about the time of one."""
 
 _HEADERS_S: Final = pl.coalesce("first_byte_s", pl.lit(0.0))
 _AT_ONCE: Final = pl.coalesce(~pl.col("streaming"), pl.col("chunks") <= 1, pl.lit(value=False)) & (pl.col("outcome") == "ok")

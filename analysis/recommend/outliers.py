@@ -24,7 +24,6 @@ from meshslo.analysis.ejection.unlike import Broken, Slow, broken_pods, slow_pod
 from meshslo.analysis.interval import goes_on
 from meshslo.analysis.policy.settings import SETTINGS
 
-from .load import seen_by_one
 from .observed import Observed
 from .recommendation import Current, Effect, Evidence, Recommendation, Status, Target, Value
 from .shares import share_settings
@@ -241,7 +240,7 @@ class Fleet:
         self, setting: str, value: Value | None, reason: str, effect: Mapping[str, Effect] | None = None
     ) -> Recommendation:
         current = self._current(setting)
-        calls = self.calls.height or seen_by_one(self.observed.calls, self.target.hop)
+        calls = self.calls.height or self.observed.seen.get(self.target.hop, 0)
         cut = int(self.calls["outcome"].is_in(["timeout", "cancelled"]).sum())
         return Recommendation.of(
             setting,

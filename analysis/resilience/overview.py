@@ -7,7 +7,6 @@ from typing import Final
 from meshslo.analysis.ejection.answers import Answers
 from meshslo.analysis.recommend.breakers import CallBreaker
 from meshslo.analysis.recommend.limits import Case, limit_of
-from meshslo.analysis.recommend.load import loads_by_callee
 from meshslo.analysis.recommend.observed import Observed
 from meshslo.analysis.recommend.outliers import Fleet, fleets
 from meshslo.analysis.recommend.rolled import loads_from_series
@@ -38,7 +37,7 @@ def resilience(observed: Observed) -> Resilience:
 
 
 def _loads(observed: Observed) -> Iterator[Load]:
-    by_calls, rolled = loads_by_callee(observed.calls), loads_from_series(observed.series)
+    by_calls, rolled = observed.loads, loads_from_series(observed.series)
     for callee in sorted({*by_calls, *rolled}):
         if callee in by_calls:
             yield _swept(callee, CallBreaker(observed, by_calls[callee], rolled.get(callee)))
