@@ -153,7 +153,7 @@ def rollup(asked: Asked, phase: Phase, keys: tuple[str, ...], bucket: str | None
     return store.rollup(by=keys, bucket=bucket, phases=[phase], since=asked.since, until=asked.until, extremes=False)
 
 
-@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Looking at calls ...")
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Looking at calls ...", show_time=True)
 def observed(asked: Asked, budget: float | None) -> Observed:
     """The evidence that recommendations rest on; `budget` in the place of the config's false-timeout budget.
 
@@ -168,7 +168,7 @@ def observed(asked: Asked, budget: float | None) -> Observed:
     return observe(calls(asked), settings, _deployed(asked, settings))
 
 
-@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Working out recommendations ...")
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Working out recommendations ...", show_time=True)
 def recommendations(asked: Asked, budget: float | None) -> Recommendations:
     """What the calls of the window justify."""
     return recommend(observed(asked, budget))
@@ -211,7 +211,7 @@ def comparison(asked: Asked, filters: Filters, sides: Sides, phase: Phase) -> Co
     return store.compare(a, b, by=("hop",), phases=(phase,), since=since, until=asked.until, baseline=sides.baseline)
 
 
-@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Replaying calls ...")
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Replaying calls ...", show_time=True)
 def simulation(asked: Asked, budget: float | None) -> Simulation:
     """What the window's calls would become under the recommendations at a budget, by hop."""
     settings = config(asked)
@@ -220,7 +220,7 @@ def simulation(asked: Asked, budget: float | None) -> Simulation:
     return opened(asked).simulate(found, current=current, config=settings, since=asked.since, until=asked.until)
 
 
-@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Looking at loads, pods and zones ...")
+@st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Looking at loads, pods and zones ...", show_time=True)
 def resilience(asked: Asked) -> Resilience:
     """What load does, which pods are broken or slow, calls by zone."""
     return opened(asked).resilience(config=config(asked), since=asked.since, until=asked.until)

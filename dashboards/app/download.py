@@ -40,7 +40,7 @@ def policies(view: View, mesh: str) -> File | None:
     return _policies(view.asked, mesh)
 
 
-@st.cache_resource(max_entries=answers.KEPT, ttl=answers.KEPT_S, show_spinner="Writing policies ...")
+@st.cache_resource(max_entries=answers.KEPT, ttl=answers.KEPT_S, show_spinner="Writing policies ...", show_time=True)
 def _policies(asked: answers.Asked, mesh: str) -> File | None:
     emission = emit(
         mesh,

@@ -16,10 +16,11 @@ from meshslo.dashboards.frames import GROUP, curves, labelled, largest
 from meshslo.dashboards.text import amount_text, seconds_text
 
 from . import Page
-from .download import NOT_FOR_SOME, policies
+from .download import NOT_FOR_SOME, File, policies
 from .drawing import draw, list_to_pick_from, sentences
 from .latency import MOST_LINES
 from .price import closely
+from .shell import part
 from .view import View
 from .what_if import what_if
 
@@ -39,7 +40,10 @@ EFFECTS: Final = {"false_timeout_rate": "cut falsely", "amplification": "calls a
 
 
 def render(view: View) -> None:
-    """The list, one timeout closely, what if, the downloads; first of all the picture that needs no single call."""
+    """The list, one timeout closely, what if, the downloads; first of all the picture that needs no single call.
+
+    Each part is a fragment: a mark or the slider makes nothing else anew, not even where calls came meanwhile.
+    """
     place = st.container()
     _overview(view)
     with place:
@@ -77,6 +81,7 @@ def _below(view: View, items: Sequence[Recommendation]) -> None:
     _downloads(view)
 
 
+@st.fragment
 def _list(items: Sequence[Recommendation]) -> None:
     counts = {status: sum(item.status == status for item in items) for status in NAMES}
     there = [status for status, count in counts.items() if count]
@@ -150,6 +155,7 @@ def _amount(name: str, value: float | None) -> str:
     return f"{value:.3g}" if name == "amplification" else share(value)
 
 
+@part
 def _timeout(view: View, timeouts: Sequence[Recommendation]) -> None:
     """One timeout at another budget than the config's, and the reason of what is recommended."""
     st.subheader("What a timeout costs")
@@ -175,29 +181,30 @@ def _most_telling(timeouts: Sequence[Recommendation]) -> int:
     return min(range(len(timeouts)), key=told)
 
 
+@part
 def _downloads(view: View) -> None:
-    """Policies of each mesh, for all hops: a policy that left out what the filter hides would undo it."""
+    """Policies of one mesh, for all hops: a policy that left out what the filter hides would undo it.
+
+    Written once a mesh is chosen: thousands of settings take as long to write as they take to be worked out.
+    """
     st.subheader("Take it away")
     if view.asked.tenants is not None:
         st.caption(NOT_FOR_SOME)
         return
-    row = st.container(horizontal=True)
-    for name in sorted(emitters()):
-        file = policies(view, name)
-        if file is None:
-            row.button(name, disabled=True, key=f"emit_{name}", help=f"Nothing to write for {name}.")
-            continue
-        row.download_button(
-            name,
-            file.content,
-            file.name,
-            file.kind,
-            key=f"emit_{name}",
-            icon=":material/download:",
-            on_click="ignore",
-        )
+    mesh = st.segmented_control("Policies for", sorted(emitters()), key="mesh", bind="query-params")
+    if mesh is not None:
+        _download(policies(view, mesh), mesh)
     st.caption(
         "Policies for everything in the window, whatever hops and models are chosen: what a filter hides stays in force."
+    )
+
+
+def _download(file: File | None, mesh: str) -> None:
+    if file is None:
+        st.caption(f"Nothing to write for {mesh}.")
+        return
+    st.download_button(
+        file.name, file.content, file.name, file.kind, key="download", icon=":material/download:", on_click="ignore"
     )
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Concatenate, Final, ParamSpec
 
 import polars as pl
 import streamlit as st
@@ -18,6 +19,8 @@ from .answers import Asked, version_of
 from .filters import TIMES, Filters
 from .start import Start
 from .view import View
+
+_P = ParamSpec("_P")
 
 AGES: Final = ("", "15m", "1h", "6h", "24h", "7d", "30d")
 ICON: Final = (
@@ -149,19 +152,42 @@ def _show(page: Page, start: Start, filters: Filters) -> None:
     """Draw the page, or say why there is nothing to see and what to do."""
     if st.session_state.pop(RERUN, False):
         st.rerun()
-    try:
+
+    def draw() -> None:
         view = look(start, filters)
         view.require_calls()
         page.render(view)
+
+    if not _told(start, draw):
+        st.button("Look again", icon=":material/refresh:")
+
+
+def part(draw: Callable[Concatenate[View, _P], None]) -> Callable[Concatenate[View, _P], None]:
+    """A part of a page that is drawn anew alone, of the view it was drawn of first, when one of its widgets is used."""
+
+    @wraps(draw)
+    def drawn(view: View, /, *args: _P.args, **options: _P.kwargs) -> None:
+        _told(view.asked.start, lambda: draw(view, *args, **options))
+
+    fragment: Callable[Concatenate[View, _P], None] = st.fragment(drawn)
+    return fragment
+
+
+def _told(start: Start, draw: Callable[[], None]) -> bool:
+    """Whether it could be drawn; where it could not, why is said."""
+    try:
+        draw()
     except MeshsloError as error:
         _say(str(error))
     except FILES_WENT as error:
         _say(f"{start.store} changed or went while it was being read ({type(error).__name__}: {error})")
+    else:
+        return True
+    return False
 
 
 def _say(sentence: str) -> None:
     st.info(sentence[:1].upper() + sentence[1:], icon=":material/info:")
-    st.button("Look again", icon=":material/refresh:")
 
 
 def choose(name: str, values: Sequence[str]) -> None:

@@ -13,11 +13,13 @@ from meshslo.telemetry.errors import MeshsloError
 
 from .drawing import sentences, table
 from .price import BUDGETS
+from .shell import part
 from .view import View
 
 CHAIN = "(whole chain)"
 
 
+@part
 def what_if(view: View) -> None:
     """A budget to try, a button, and what would become of the calls."""
     st.subheader("What if")

@@ -217,10 +217,12 @@ def test_the_slider_answers_with_the_life_table(store: Path, calls: pl.DataFrame
     assert answers[0] != answers[1]
 
 
-def test_policies_can_be_taken_away_for_every_mesh(store: Path) -> None:
+@pytest.mark.parametrize("mesh", ["istio", "linkerd", "gateway-api"])
+def test_policies_can_be_taken_away_once_a_mesh_is_chosen(store: Path, mesh: str) -> None:
     app = opened(store, "recommendations")
-    names = [element.proto.label for element in app.get("download_button")]
-    assert {"istio", "linkerd", "gateway-api"} <= set(names)
+    assert not app.get("download_button")
+    (chosen,) = opened(store, "recommendations", mesh=mesh).get("download_button")
+    assert chosen.proto.label in (f"meshslo-{mesh}.yaml", f"meshslo-{mesh}.zip")
 
 
 def test_streams_count_what_was_made_in_vain(store: Path, calls: pl.DataFrame) -> None:
