@@ -53,11 +53,5 @@ BOARD = Board(
             lambda names, _: [by_hop(names.events("retries_refused"))],
             "reqps",
         ),
-        Panel(
-            "Turned away",
-            "Calls a second that a circuit breaker did not let through.",
-            lambda names, _: [by_hop(names.events("overflows"))],
-            "reqps",
-        ),
     ),
 )
