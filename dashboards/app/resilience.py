@@ -5,7 +5,7 @@ from typing import Final
 import streamlit as st
 
 from meshslo.analysis.resilience import Load, Resilience
-from meshslo.dashboards.figures import ejections, in_progress, load_curve, zone_matrix
+from meshslo.dashboards.figures import calls_between_zones, ejections, in_progress, load_curve
 from meshslo.dashboards.resilience import bears_text, level_rows, load_table, out_rows, pod_table, zone_rows, zone_table
 from meshslo.dashboards.text import share_text
 
@@ -111,7 +111,7 @@ def _zones(found: Resilience) -> None:
         st.info(HOW_TO_NAME_ZONES, icon=":material/info:")
         return
     chosen = hops[0] if len(hops) == 1 else str(st.selectbox("Hop", hops, key="zone_hop", bind="query-params"))
-    draw(zone_matrix(zone_rows(found, chosen)), "zones")
+    draw(calls_between_zones(zone_rows(found, chosen)), "zones")
     with st.expander("As a table"):
         table(zone_table(found), "zone_table")
     st.caption("What calls between zones cost a day follows from the prices in meshslo.toml, where there are any.")

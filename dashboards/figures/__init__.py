@@ -22,13 +22,14 @@ from .theme import AXES
 from .timeouts import timeouts
 from .trade_off import trade_off
 from .what_if import what_if
-from .zones import zone_matrix
+from .zones import calls_between_zones
 
 __all__ = [
     "AXES",
     "Limit",
     "budgets",
     "call_graph",
+    "calls_between_zones",
     "differences",
     "ejections",
     "endings",
@@ -48,5 +49,4 @@ __all__ = [
     "trade_off",
     "what_if",
     "who_calls_whom",
-    "zone_matrix",
 ]

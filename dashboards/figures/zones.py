@@ -6,7 +6,7 @@ import polars as pl
 from .theme import styled
 
 
-def zone_matrix(rows: pl.DataFrame) -> go.Figure:
+def calls_between_zones(rows: pl.DataFrame) -> go.Figure:
     """A field for each pair of zones, the darker the more of the zone's calls go there.
 
     rows: from_zone, to_zone, share (of the zone's calls), text.

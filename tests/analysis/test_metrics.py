@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshslo.analysis.api import CallStore, open_store
+from meshslo.analysis.canary import parse_arms
 from meshslo.analysis.metrics import roll_up_series
 from meshslo.analysis.quantile import Quantile
 from meshslo.analysis.report import report
@@ -263,3 +264,7 @@ class TestAStoreOfMetricsAlone:
     def test_settings_are_not_recommended_from_metrics(self, store: CallStore) -> None:
         with pytest.raises(StoreError, match="holds metrics and no single calls"):
             store.recommend()
+
+    def test_versions_are_not_compared_from_metrics(self, store: CallStore) -> None:
+        with pytest.raises(StoreError, match="holds metrics and no single calls"):
+            store.canary(parse_arms("v1", "v2"))
