@@ -6,7 +6,7 @@ from meshslo.demo.load_plan import Ask
 
 from . import Evidence, Mended, Scenario
 from .figures import Figures
-from .loads import plan_asks
+from .loads import WHOLE_S, plan_asks
 from .street import SERVICE, Stand
 
 WEIGHTS = {"v1": 80, "v2": 20}
@@ -14,7 +14,7 @@ WEIGHTS = {"v1": 80, "v2": 20}
 
 def load(quick: bool) -> list[Ask]:
     """A steady load."""
-    return plan_asks(20.0 if quick else 28.0, lambda _: 22.0, tokens=12)
+    return plan_asks(20.0 if quick else WHOLE_S, lambda _: 22.0, tokens=12)
 
 
 def mend(evidence: Evidence) -> Mended:

@@ -5,13 +5,13 @@ from meshslo.demo.load_plan import Ask
 from . import Evidence, Mended, Scenario
 from .advice import advise
 from .figures import Figures
-from .loads import plan_asks
+from .loads import WHOLE_S, plan_asks
 from .street import Stand
 
 
 def load(quick: bool) -> list[Ask]:
     """A steady load."""
-    return plan_asks(16.0 if quick else 26.0, lambda _: 22.0)
+    return plan_asks(16.0 if quick else WHOLE_S, lambda _: 22.0)
 
 
 def mend(evidence: Evidence) -> Mended:

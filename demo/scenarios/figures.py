@@ -45,7 +45,9 @@ class Figures:
 
 def measure(name: str, seen: Sequence[Seen], calls: pl.DataFrame, lag_s: float) -> Figures:
     """The figures of a run from its users and from its calls, rows of all vantages."""
-    served, refused = calls.filter(vantage="server"), calls.filter(pl.col("vantage") != "server", outcome="rejected")
+    served, turned_away = calls.filter(vantage="server"), calls.filter(pl.col("vantage") != "server", outcome="rejected")
+    # A proxy tells of a request it refused twice: as its listener saw it, and as its router did.
+    refused = turned_away.sort("duration_s").unique("trace_id", keep="last")
     waits = served.filter(outcome="ok")["first_token_s"].drop_nulls()
     whole = sum(one.ending == "ok" for one in seen)
     return Figures(

@@ -19,7 +19,7 @@ from meshslo.demo.processes import Processes, free_ports
 
 from .advice import sentence
 from .passage import Errand, Passage, holds, run_errands, show, tally
-from .play import arrived, conclude, prepare
+from .play import announce, arrived, conclude, prepare
 from .sidecars import NAMESPACE, WAY_OUT, Sidecars, Workload
 from .street import Street, as_text
 
@@ -46,10 +46,10 @@ class Guarded:
         """
         prepare(folder)
         say = err().print
-        say(f"{self.name}: {self.story}")
+        errands = self.load(quick)
+        announce(self.name, self.story, errands)
         with Processes(folder / "logs") as processes:
             mesh = _Mesh.plan(self, Street.plan(processes, folder, (), {}))
-            errands = self.load(quick)
             say(f"run 1 of 2: {len(errands):,} requests, mutual TLS, and nobody refused")
             text = as_text(mesh.sidecars.bootstrap(mesh.street.admin_port, mesh.street.collector_port))
             since = datetime.now(UTC)

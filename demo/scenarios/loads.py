@@ -3,8 +3,12 @@
 import math
 import random
 from collections.abc import Callable
+from typing import Final
 
 from meshslo.demo.load_plan import Ask
+
+WHOLE_S: Final = 22.0
+"""How long the requests of one run keep coming: two runs and what lies between fit in 90 s, on a busy machine too."""
 
 
 def plan_asks(seconds: float, rate_per_s: Callable[[float], float], *, tokens: int = 20, seed: int = 7) -> list[Ask]:

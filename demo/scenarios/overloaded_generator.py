@@ -5,7 +5,7 @@ from meshslo.demo.load_plan import Ask
 from . import Evidence, Mended, Scenario
 from .advice import advise
 from .figures import Figures
-from .loads import plan_asks
+from .loads import WHOLE_S, plan_asks
 from .street import Stand
 
 SLOTS = 5
@@ -13,7 +13,7 @@ SLOTS = 5
 
 def load(quick: bool) -> list[Ask]:
     """From few calls to twice what can be served, and back."""
-    return plan_asks(20.0 if quick else 28.0, lambda part: 5.0 + 31.0 * (1.0 - abs(2.0 * part - 1.0)))
+    return plan_asks(20.0 if quick else WHOLE_S, lambda part: 5.0 + 31.0 * (1.0 - abs(2.0 * part - 1.0)))
 
 
 def mend(evidence: Evidence) -> Mended:

@@ -18,13 +18,20 @@ from meshslo.demo.processes import DemoError, Processes
 
 from . import Evidence, Scenario
 from .figures import Figures, measure, show
-from .street import BOOTSTRAP, Street
+from .street import BOOTSTRAP, SETTLE_S, Street
 
 MARK: Final = ".meshslo-scenario"
 """A file that says whose folder it is, so that only an earlier scenario's results are ever removed."""
 
 DEADLINE_S: Final = 30.0
 ARRIVAL_S: Final = 30.0
+
+START_S: Final = 8.0
+"""What the start of the processes is planned to take."""
+ANSWER_S: Final = 2.0
+"""The same of a run's last answer, of the way of its spans besides `SETTLE_S`, and of the change of proxies."""
+LEARN_S: Final = 5.0
+"""The same of what lies between the runs and after them: recommendations, figures, the end of the processes."""
 
 
 def play(scenario: Scenario, folder: Path, *, quick: bool = False) -> bool:
@@ -34,11 +41,11 @@ def play(scenario: Scenario, folder: Path, *, quick: bool = False) -> bool:
     """
     prepare(folder)
     say = err().print
-    say(f"{scenario.name}: {scenario.story}")
+    asks = scenario.load(quick)
+    announce(scenario.name, scenario.story, asks)
     with Processes(folder / "logs") as processes:
         street = Street.plan(processes, folder, scenario.stands, scenario.weights, scenario.zones)
         street.start()
-        asks = scenario.load(quick)
         texts = street.bootstraps()
         say(f"run 1 of 2: {len(asks):,} requests without protection")
         before, calls = _run(street, "before", texts, asks)
@@ -49,6 +56,25 @@ def play(scenario: Scenario, folder: Path, *, quick: bool = False) -> bool:
         after, _ = _run(street, "after", mended.manifests, asks)
     show((before, after), out())
     return conclude(scenario.name, folder, (before, after), holds=scenario.holds(before, after))
+
+
+class Timed(Protocol):
+    """A request of a load."""
+
+    @property
+    def at_s(self) -> float:
+        """When it is made, since the run's start."""
+        ...
+
+
+def planned_s(load: Sequence[Timed]) -> float:
+    """How long a scenario is planned to take whose two runs each have this load, in order of time."""
+    return START_S + 2.0 * (load[-1].at_s + ANSWER_S + SETTLE_S) + LEARN_S
+
+
+def announce(name: str, story: str, load: Sequence[Timed]) -> None:
+    """Say what is about to happen, and how long it is planned to take."""
+    err().print(f"{name}: {story}; planned to take {planned_s(load):.0f} s")
 
 
 def _run(street: Street, name: str, texts: Mapping[str, str], asks: Sequence[Ask]) -> tuple[Figures, pl.DataFrame]:

@@ -6,7 +6,7 @@ from meshslo.demo.load_plan import Ask
 from . import Evidence, Mended, Scenario
 from .advice import advise
 from .figures import Figures
-from .loads import plan_asks
+from .loads import WHOLE_S, plan_asks
 from .street import Stand
 
 PREFERRED, OTHER = "alpha", "beta"
@@ -17,7 +17,7 @@ OUT_S = (3.0, 10.0)
 
 def load(quick: bool) -> list[Ask]:
     """A steady load."""
-    return plan_asks(15.0 if quick else 28.0, lambda _: 24.0, tokens=12)
+    return plan_asks(15.0 if quick else WHOLE_S, lambda _: 24.0, tokens=12)
 
 
 def mend(evidence: Evidence) -> Mended:

@@ -11,7 +11,7 @@ from meshslo.demo.load_plan import Ask
 from . import Evidence, Mended, Scenario
 from .advice import sentence
 from .figures import Figures
-from .loads import plan_asks
+from .loads import WHOLE_S, plan_asks
 from .street import BOOTSTRAP, SERVICE, Stand, as_text
 
 SLOW = "generator-1"
@@ -20,7 +20,7 @@ STANDS = tuple(Stand(f"generator-{n}", trouble={"slow_factor": 4.0} if f"generat
 
 def load(quick: bool) -> list[Ask]:
     """A steady load."""
-    return plan_asks(16.0 if quick else 26.0, lambda _: 20.0)
+    return plan_asks(16.0 if quick else WHOLE_S, lambda _: 20.0)
 
 
 def mend(evidence: Evidence) -> Mended:

@@ -5,7 +5,7 @@ from meshslo.demo.load_plan import Ask
 from . import Evidence, Mended, Scenario
 from .advice import advise
 from .figures import Figures
-from .loads import plan_asks
+from .loads import WHOLE_S, plan_asks
 from .street import Stand
 
 ZONES = ("zone-a", "zone-b")
@@ -14,7 +14,7 @@ LOST = "zone-b"
 
 def load(quick: bool) -> list[Ask]:
     """A steady load, half of it from callers in each zone."""
-    return plan_asks(13.0 if quick else 26.0, lambda _: 24.0, tokens=12)
+    return plan_asks(13.0 if quick else WHOLE_S, lambda _: 24.0, tokens=12)
 
 
 def mend(evidence: Evidence) -> Mended:

@@ -1,6 +1,7 @@
 """Scenarios: each shortened, whole, on the real Envoy."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,13 @@ from meshslo.dashboards.cli import build
 from meshslo.demo.flow import BUSY_S
 from meshslo.demo.processes import DemoError
 from meshslo.demo.scenarios import scenario_of, scenarios
-from meshslo.demo.scenarios.play import MARK
+from meshslo.demo.scenarios.play import MARK, planned_s
 from meshslo.telemetry.errors import BadInputError
 
 RUNS = ("before", "after")
+
+PLANNED_S = 75.0
+"""A scenario takes 90 s at most, on a machine that is busy too."""
 
 DEMO = [sys.executable, "-c", "from meshslo.dashboards.cli import main; main()", "demo", "--quick"]
 
@@ -40,6 +44,7 @@ def test_a_load_is_the_same_each_time_and_the_shortened_one_is_shorter(scenario)
     assert whole == scenario.load(False)
     assert [ask.at_s for ask in whole] == sorted(ask.at_s for ask in whole)
     assert 200 < len(short) < len(whole)
+    assert planned_s(short) < planned_s(whole) <= PLANNED_S
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -73,8 +78,10 @@ def test_the_second_run_is_better_as_meant(tmp_path: Path, name: str) -> None:
     assert summary["holds"] is True
     assert before["requests"] == after["requests"]
     assert before["answered"] + before["failed"] + before["refused"] == before["requests"]
+    assert all(run[ending] >= 0 for run in (before, after) for ending in ("answered", "failed", "refused"))
     assert (folder / MARK).exists()
     first, second = ([yaml.safe_load(file.read_text()) for file in sorted(folder.glob(f"{run}*.yaml"))] for run in RUNS)
     assert len(first) == len(second) > 0
     assert first != second
     assert set(RUNS) <= set(done.stdout.split())
+    assert re.search(r"planned\s+to\s+take\s+\d+\s+s", done.stderr)
