@@ -5,6 +5,7 @@ One Arrow schema, one place. Every source ends in these columns; everything afte
 
 from typing import Final
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -93,37 +94,76 @@ FRAME: Final = pl.Schema({field.name: _polars_type(field.type) for field in CALL
 REQUIRED: Final[tuple[str, ...]] = tuple(field.name for field in CALLS if not field.nullable)
 
 
+IDENTITY: Final[tuple[str, ...]] = ("trace_id", "span_id")
+"""Columns that tell rows apart, with the vantage."""
+
+
 def conform(frame: pl.DataFrame) -> pl.DataFrame:
     """`frame` with exactly the columns of a call row, in order; missing ones are null.
 
     Raises ValueError naming columns that are not part of the row, or a required column that has nulls.
     """
+    fitted = fit(frame)
+    return fitted.select(
+        pl.col(name).cast(kind) if name in fitted.columns else pl.lit(None, dtype=kind).alias(name)
+        for name, kind in FRAME.items()
+    )
+
+
+def fit(frame: pl.DataFrame) -> pl.DataFrame:
+    """`frame` as `conform` has it, without the columns that say nothing; words that are categorical stay so.
+
+    What files hold mostly: columns of nulls would be made, sorted and copied for nothing. The required columns and `IDENTITY`
+    are there always. Raises as `conform` does.
+    """
     unknown = sorted(set(frame.columns) - set(COLUMNS))
     if unknown:
         raise ValueError(f"not columns of a call: {', '.join(unknown)}; allowed are {', '.join(COLUMNS)}")
-    conformed = frame.select(
-        pl.col(name).cast(kind) if name in frame.columns else pl.lit(None, dtype=kind).alias(name)
-        for name, kind in FRAME.items()
-    )
-    empty = [name for name in REQUIRED if conformed[name].null_count()]
+    kinds = {name: kind for name, kind in FRAME.items() if name in {*IDENTITY, *REQUIRED} or _says(frame, name)}
+    fitted = frame.select(_fitted(frame, name, kind) for name, kind in kinds.items())
+    empty = [name for name in REQUIRED if fitted[name].null_count()]
     if empty:
         raise ValueError(f"calls without {', '.join(empty)}: every call needs them")
-    return conformed
+    return fitted
+
+
+def _says(frame: pl.DataFrame, name: str) -> bool:
+    return name in frame.columns and frame[name].null_count() < frame.height
+
+
+def _fitted(frame: pl.DataFrame, name: str, kind: pl.DataType) -> pl.Expr:
+    if name not in frame.columns:
+        return pl.lit(None, dtype=kind).alias(name)
+    return pl.col(name) if isinstance(frame.schema[name], pl.Categorical) and name in WORDS else pl.col(name).cast(kind)
 
 
 def to_arrow(frame: pl.DataFrame) -> pa.Table:
-    """`frame` as an Arrow table of the schema `CALLS`, words dictionary-encoded."""
-    return pa.table({field.name: _column(frame.get_column(field.name), field.type) for field in CALLS}, schema=CALLS)
+    """`frame` (conformed or fitted) as an Arrow table of the schema `CALLS`, words dictionary-encoded."""
+    return pa.table({field.name: _column(frame, field) for field in CALLS}, schema=CALLS)
 
 
-def _column(series: pl.Series, kind: pa.DataType) -> pa.ChunkedArray:
-    if series.null_count() == len(series):
-        return pa.chunked_array([pa.nulls(len(series), kind)])
+def _column(frame: pl.DataFrame, field: pa.Field) -> pa.ChunkedArray:
+    if not _says(frame, field.name):
+        return pa.chunked_array([pa.nulls(frame.height, field.type)])
+    series = frame.get_column(field.name)
+    if isinstance(series.dtype, pl.Categorical):
+        return pa.chunked_array([_dictionary(series, series.dtype.categories.to_series())])
     # Views of strings as they are: the older types would have each copied first.
     values = series.to_arrow(compat_level=pl.CompatLevel.newest())
-    if pa.types.is_dictionary(kind):
-        return pa.chunked_array([values.dictionary_encode().cast(kind)])
-    return pa.chunked_array([values.cast(kind)])
+    if pa.types.is_dictionary(field.type):
+        return pa.chunked_array([values.dictionary_encode().cast(field.type)])
+    return pa.chunked_array([values.cast(field.type)])
+
+
+def _dictionary(words: pl.Series, known: pl.Series) -> pa.DictionaryArray:
+    """Words coded as places in `known`, with a dictionary of those that occur: the others are none of the file's."""
+    codes = words.to_physical().rechunk()
+    there = np.zeros(len(known) + 1, dtype=np.bool_)
+    there[codes.fill_null(len(known)).to_numpy()] = True
+    if not there[:-1].all():
+        codes = pl.Series(np.cumsum(there[:-1]) - 1).gather(codes)
+        known = known.filter(pl.Series(there[:-1]))
+    return pa.DictionaryArray.from_arrays(codes.cast(pl.Int32).to_arrow(), known.to_arrow().cast(pa.string()))
 
 
 def from_arrow(table: pa.Table) -> pl.DataFrame:

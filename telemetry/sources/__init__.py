@@ -44,7 +44,10 @@ class Source(Protocol):
         ...
 
     def read(self, stream: Stream, reading: Reading) -> Iterator[pl.DataFrame]:
-        """Frames of the stream's spans or calls. Reading the same bytes twice gives equal frames; the caller owns each."""
+        """Frames of the stream's spans or calls. Reading the same bytes twice gives equal frames; the caller owns each.
+
+        Frames of calls may lack columns that say nothing, and their words may be categorical (`schema.fit`).
+        """
         ...
 
 

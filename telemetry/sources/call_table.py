@@ -1,7 +1,7 @@
 """Tables of somebody's calls to call rows: columns named, values read, each row that cannot be one refused with its reason."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -9,16 +9,14 @@ import numpy.typing as npt
 import polars as pl
 
 from meshslo.telemetry.errors import BadInputError
-from meshslo.telemetry.normalize.outcomes import EVIDENCE, outcomes
-from meshslo.telemetry.normalize.resolve import resolve
-from meshslo.telemetry.schema import COLUMNS, FRAME, WORDS, conform
-from meshslo.telemetry.vocabulary import OUTCOMES, UNKNOWN, VANTAGES
+from meshslo.telemetry.schema import COLUMNS, FRAME, WORDS
+from meshslo.telemetry.vocabulary import OUTCOMES, VANTAGES
 
 from .column_map import SECONDS_COLUMNS, SECONDS_PER, ColumnMap, Target, nearest_column
-from .identity import with_ids
+from .completing import complete
 from .tally import Tally
 from .times import moments, plain_moments
-from .words import Meaning, by_word, joined, respelled, spelled
+from .words import Coding, Meaning, coded, respelled
 
 Lines = npt.NDArray[np.int64]
 
@@ -28,7 +26,6 @@ _TRUE: Final = ("true", "1", "yes", "t")
 _FALSE: Final = ("false", "0", "no", "f")
 _NOTHING: Final = ("", "-", "null", "NULL", "None", "NaN", "nan", "N/A")
 _TOLD: Final = 5
-_DEFAULTS: Final = {"vantage": "client", "attempt": 1}
 
 
 @dataclass(frozen=True)
@@ -37,6 +34,7 @@ class CallTable:
 
     columns: ColumnMap
     tally: Tally
+    coding: Coding = field(default_factory=Coding)
 
     def check(self, names: list[str]) -> dict[str, Target]:
         """File column -> target of the columns that are read.
@@ -78,13 +76,13 @@ class CallTable:
         """The call rows of `table`, whose row i stood at `lines[i]`."""
         given = table.select(pl.col(name).alias(target.column) for name, target in targets.items())
         given = given.with_columns(**{name: pl.lit(value) for name, value in self.columns.constants.items()})
-        raw = given.select(_said(column) for column in given)
+        raw = given.select(_said(column, self.coding) for column in given)
         factors = {target.column: target.factor for target in targets.values()}
         parsed = raw.select(_parsed(column, factors.get(column.name, 1.0)) for column in raw)
         good = self._refuse(given, raw, parsed, lines)
         rows = parsed if good is None else parsed.filter(good)
         self.tally.take(rows.height)
-        return _completed(rows, lines if good is None else lines[good.to_numpy()])
+        return complete(rows, lines if good is None else lines[good.to_numpy()], self.coding)
 
     def _refuse(self, given: pl.DataFrame, raw: pl.DataFrame, parsed: pl.DataFrame, lines: Lines) -> pl.Series | None:
         """Which rows can be calls, None for all; the others are told to the tally."""
@@ -153,10 +151,11 @@ def _contradictions(present: list[str]) -> dict[tuple[str, str], pl.Expr]:
     return {(part, whole): (pl.col(part) > pl.col(whole) + _ROUNDED_S).fill_null(False) for part, whole in pairs}
 
 
-def _said(column: pl.Series) -> pl.Series:
+def _said(column: pl.Series, coding: Coding) -> pl.Series:
     """`column` with texts without blanks around, null where they say nothing; words coded."""
     if column.name in WORDS:
-        return respelled(column.cast(pl.String), _plain)
+        words = column if column.dtype == coding[column.name] else coded(column.cast(pl.String), coding[column.name])
+        return respelled(words, _plain)
     if not isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum):
         return column
     texts = column.cast(pl.String)
@@ -248,36 +247,3 @@ _READERS: Final[Mapping[type[pl.DataType], Callable[[str], Callable[[pl.Expr, pl
     pl.Int16: _whole,
     pl.Int8: _whole,
 }
-
-
-def _completed(rows: pl.DataFrame, lines: Lines) -> pl.DataFrame:
-    """Canonical rows: caller and callee from the hop or the other way round, defaults, outcome from its evidence, ids."""
-    rows = rows.with_columns(pl.lit(None, dtype=FRAME[name]).alias(name) for name in COLUMNS if name not in rows.columns)
-    rows = rows.with_columns(_end(rows, "caller", 0), _end(rows, "callee", 1))
-    rows = rows.with_columns(pl.col(name).fill_null(value) for name, value in _DEFAULTS.items())
-    caller, callee = (rows[side].fill_null(UNKNOWN) for side in ("caller", "callee"))
-    rows = rows.with_columns(hop=joined(caller, callee, ">"), outcome=_outcomes(rows))
-    identified = with_ids(rows, lines)
-    calls = conform(identified.with_columns(spelled(identified[name]) for name in WORDS))
-    return resolve(calls) if calls["parent_span_id"].null_count() < calls.height else calls
-
-
-def _end(rows: pl.DataFrame, side: str, place: int) -> pl.Series:
-    """The caller or the callee of each row: as given, else the one that its hop names."""
-    given, hop = rows[side], rows["hop"]
-    if not given.null_count() or hop.null_count() == rows.height:
-        return given
-    named = by_word(hop, lambda hops: hops.str.split_exact(">", 1).struct.field(f"field_{place}").str.strip_chars())
-    return given.cast(pl.String).zip_with(given.is_not_null(), named)
-
-
-def _outcomes(rows: pl.DataFrame) -> pl.Series:
-    """The outcome a row states, else what its flags, error and status mean, else `ok`."""
-    if not rows["outcome"].null_count():
-        return rows["outcome"]
-    evidence = rows.select(
-        pl.col("outcome").alias("stated"),
-        pl.col("error_type").alias("failure"),
-        *(name for name in EVIDENCE if name != "failure"),
-    )
-    return outcomes(evidence)

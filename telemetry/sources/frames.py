@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Framed:
-    """The call rows of a table, and what was refused; a row's line is its number, from 1."""
+    """The call rows of a table (as `schema.fit` has them), and what was refused; a row's line is its number, from 1."""
 
     calls: pl.DataFrame
     tally: Tally

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from meshslo.telemetry.schema import COLUMNS
+from meshslo.telemetry.schema import COLUMNS, IDENTITY
 
-from .words import by_word
+from .words import apart
 
 Hash = npt.NDArray[np.uint64]
 
@@ -24,8 +24,9 @@ _STRETCH: Final = 2**14
 
 
 def with_ids(calls: pl.DataFrame, lines: npt.NDArray[np.int64]) -> pl.DataFrame:
-    """`calls` with trace_id and span_id where they have none, derived from the row's content and line number."""
-    if not calls["trace_id"].null_count() and not calls["span_id"].null_count():
+    """`calls` (words coded) with trace_id and span_id where they have none, derived from the row's content and line number."""
+    lacking = [name for name in IDENTITY if name not in calls.columns or calls[name].null_count()]
+    if not lacking:
         return calls
     digest = _mix(lines.astype(np.uint64))
     for place, name in enumerate(COLUMNS):
@@ -34,10 +35,10 @@ def with_ids(calls: pl.DataFrame, lines: npt.NDArray[np.int64]) -> pl.DataFrame:
             hashed += np.uint64(place * _GOLDEN % 2**64)
             digest ^= hashed
             _mix(digest)
-    trace, span = [_mix(digest + np.uint64(salt)) for salt in (1, 2)], _mix(digest + np.uint64(3))
+    salts = {"trace_id": (1, 2), "span_id": (3,)}
+    derived = {name: _binary(name, [_mix(digest + np.uint64(salt)) for salt in salts[name]]) for name in lacking}
     return calls.with_columns(
-        pl.coalesce("trace_id", _binary("trace", trace)).alias("trace_id"),
-        pl.coalesce("span_id", _binary("span", [span])).alias("span_id"),
+        calls[name].zip_with(calls[name].is_not_null(), ids) if name in calls.columns else ids for name, ids in derived.items()
     )
 
 
@@ -59,8 +60,11 @@ def _mix(value: Hash) -> Hash:
 
 def _hashed(values: pl.Series) -> Hash:
     """64 bits of each value, which the caller owns; equal values give equal bits, null its own."""
-    if isinstance(values.dtype, pl.String | pl.Categorical):
-        return by_word(values, _digests).fill_null(_digest(None)).to_numpy().copy()
+    if isinstance(values.dtype, pl.Categorical):
+        words, places = apart(values)
+        digests = np.array([*map(_digest, words), _digest(None)], dtype=np.uint64)
+        hashed: Hash = digests[places.fill_null(len(words)).to_numpy()]
+        return hashed
     numbers = values.to_physical()
     plain = numbers if values.dtype.is_temporal() else numbers.cast(pl.Float64)
     bits = plain.fill_null(-1).to_numpy().copy().view(np.uint64)
@@ -69,16 +73,14 @@ def _hashed(values: pl.Series) -> Hash:
     return _mix(bits)
 
 
-def _digests(words: pl.Series) -> pl.Series:
-    return pl.Series([_digest(word) for word in words], dtype=pl.UInt64)
-
-
 def _digest(word: str | None) -> int:
     return int.from_bytes(blake2b(b"" if word is None else b"=" + word.encode(), digest_size=8).digest())
 
 
 def _binary(name: str, parts: list[Hash]) -> pl.Series:
     """The parts of each row end to end, big-endian, as bytes."""
-    packed = np.stack(parts, axis=1).astype(">u8")
-    fixed = pa.Array.from_buffers(pa.binary(8 * len(parts)), len(packed), [None, pa.py_buffer(packed.tobytes())])
+    packed = np.empty((len(parts[0]), len(parts)), dtype=">u8")
+    for place, part in enumerate(parts):
+        packed[:, place] = part
+    fixed = pa.Array.from_buffers(pa.binary(8 * len(parts)), len(packed), [None, pa.py_buffer(packed)])
     return pl.Series(name, pl.from_arrow(fixed), dtype=pl.Binary)

@@ -14,6 +14,7 @@ from . import Reading, Source, sources
 from .column_map import ColumnMap
 from .inputs import Input, Stream, opened
 from .tally import BadLine, Tally
+from .words import together
 
 if TYPE_CHECKING:
     from meshslo.telemetry.store import Appended, Store
@@ -155,7 +156,7 @@ class _Writer:
 
     def _write(self) -> None:
         if self._waiting:
-            calls, self._waiting = pl.concat(self._waiting), []
+            calls, self._waiting = together(self._waiting), []
             self._settle()
             self._running = self._pool.submit(self._store.append, calls, source="import")
 

@@ -1,6 +1,7 @@
 """Columns of words, of which many rows hold few: each distinct word is looked at once, not once a row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import polars as pl
 
@@ -8,22 +9,49 @@ Meaning = Callable[[pl.Series], pl.Series]
 """What each of some distinct words means, in their order."""
 
 
-def coded(words: pl.Series) -> pl.Series:
-    """`words` as numbers into a list of its own, which goes when the column does."""
-    return words if isinstance(words.dtype, pl.Categorical) else words.cast(pl.Categorical(pl.Categories.random()))
+class Coding:
+    """How the words of each column of a file are numbered: alike in all its blocks, so that these can be put together.
+
+    A column of very many words begins anew now and then: its list would be looked through for every block.
+    """
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, pl.Categorical] = {}
+
+    def __getitem__(self, column: str) -> pl.Categorical:
+        """The type that codes the words of `column`."""
+        kind = self._kinds.get(column)
+        if kind is None or len(kind.categories.to_series()) > _MAX_SHARED:
+            kind = self._kinds[column] = pl.Categorical(pl.Categories.random())
+        return kind
+
+
+_MAX_SHARED: Final = 2**16
+
+
+def coded(words: pl.Series, kind: pl.Categorical | None = None) -> pl.Series:
+    """`words` as numbers into the list of `kind`, else into one of its own, which goes when the column does."""
+    if isinstance(words.dtype, pl.Categorical):
+        return words
+    return words.cast(kind or pl.Categorical(pl.Categories.random()))
+
+
+def constant(name: str, word: str, rows: int, kind: pl.Categorical) -> pl.Series:
+    """A column that says `word` in each of `rows`."""
+    return pl.Series(name, [word], dtype=kind).new_from_index(0, rows)
 
 
 def by_word(words: pl.Series, meaning: Meaning) -> pl.Series:
     """The meaning of the word in each row, null for null. Rows of one word share what it means."""
-    distinct, places = _apart(words)
+    distinct, places = apart(words)
     return meaning(distinct).gather(places).alias(words.name)
 
 
 def respelled(words: pl.Series, spelling: Meaning) -> pl.Series:
-    """`words` coded, each as `spelling` has it."""
-    column = coded(words)
-    distinct, _ = _apart(column)
-    return column if spelling(distinct).equals(distinct) else coded(by_word(column, spelling))
+    """Coded `words`, each as `spelling` has it."""
+    distinct, _ = apart(words)
+    meant = spelling(distinct)
+    return words if meant.equals(distinct) else by_word(words, lambda _: coded(meant, _kind(words)))
 
 
 def spelled(words: pl.Series) -> pl.Series:
@@ -31,19 +59,33 @@ def spelled(words: pl.Series) -> pl.Series:
     return by_word(words, lambda distinct: distinct) if isinstance(words.dtype, pl.Categorical) else words
 
 
-def joined(left: pl.Series, right: pl.Series, separator: str) -> pl.Series:
-    """The two words of each row with `separator` between; neither may be null."""
-    (first, first_places), (second, second_places) = _apart(left), _apart(right)
+def joined(left: pl.Series, right: pl.Series, separator: str, kind: pl.Categorical) -> pl.Series:
+    """The two coded words of each row with `separator` between; neither may be null."""
+    (first, first_places), (second, second_places) = apart(left), apart(right)
     pairs = first_places.cast(pl.UInt64) * len(second) + second_places
     present = pairs.unique().sort()
     names = first.gather(present // len(second)) + separator + second.gather(present % len(second))
-    return names.gather(present.search_sorted(pairs))
+    return coded(names, kind).gather(present.search_sorted(pairs))
 
 
-def _apart(words: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """The distinct words, and the place among them of each row's."""
-    column = coded(words)
-    kind = column.dtype
+def together(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The rows of `frames` end to end, null where one lacks a column; words that are not coded alike become texts."""
+    kinds: dict[str, set[pl.DataType]] = {}
+    for frame in frames:
+        for name, kind in frame.schema.items():
+            kinds.setdefault(name, set()).add(kind)
+    mixed = {name for name, found in kinds.items() if len(found) > 1}
+    alike = [frame.with_columns(spelled(column) for column in frame if column.name in mixed) for frame in frames]
+    return pl.concat(alike, how="diagonal")
+
+
+def apart(words: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The words of a coded column, and the place among them of each row's."""
+    return _kind(words).categories.to_series(), words.to_physical()
+
+
+def _kind(words: pl.Series) -> pl.Categorical:
+    kind = words.dtype
     if not isinstance(kind, pl.Categorical):
-        raise TypeError(f"{words.name} is {kind}, no column of words")
-    return kind.categories.to_series(), column.to_physical()
+        raise TypeError(f"{words.name} is {kind}, no coded column of words")
+    return kind

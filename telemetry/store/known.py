@@ -115,7 +115,10 @@ class KnownRows:
         if not maybe.any():
             return calls
         present = _present(calls.filter(maybe), hinted, {path: known.began[path] for path in dated})
-        return calls.join(present, on=KEY, how="anti", maintain_order="left")
+        # The vantage may be categorical.
+        return calls.join(
+            present, left_on=[pl.col(name).cast(FRAME[name]) for name in KEY], right_on=KEY, how="anti", maintain_order="left"
+        )
 
     def add(self, calls: pl.DataFrame, hour: datetime, path: Path) -> None:
         """Remember `calls`, all of `hour`, as the rows of the file `path`, so that it need not be read."""

@@ -9,7 +9,7 @@ from typing import Final
 import polars as pl
 
 from meshslo.telemetry.errors import StoreError
-from meshslo.telemetry.schema import FRAME, conform
+from meshslo.telemetry.schema import FRAME, fit
 
 from . import ingest
 from .hours import KEY, scan_files, touches, without_repeats
@@ -62,7 +62,7 @@ class Store:
         `source` names where they come from, in the file's name. Raises ValueError where they are no canonical rows.
         """
         stem = f"{fresh_name()}-{''.join(letter for letter in source if letter.isalnum() or letter in '-_')[:40]}"
-        return ingest.append(self.layout, conform(calls), stem, self.known)
+        return ingest.append(self.layout, fit(calls), stem, self.known)
 
     def _read(self) -> tuple[Snapshot, pl.DataFrame]:
         """The files of one moment, and the calls that are still in its segments."""

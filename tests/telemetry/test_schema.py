@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from meshslo.telemetry.schema import CALLS, FRAME, conform, from_arrow, to_arrow
+from meshslo.telemetry.schema import CALLS, FRAME, conform, fit, from_arrow, to_arrow
 from meshslo.telemetry.vocabulary import PHASE_COLUMNS
 from tests.support.calls import make_call, make_calls
 
@@ -34,3 +34,18 @@ def test_a_call_without_an_outcome_is_refused() -> None:
 
 def test_every_phase_has_its_column() -> None:
     assert set(PHASE_COLUMNS.values()) <= set(FRAME)
+
+
+def test_a_fitted_frame_has_no_empty_columns_and_is_the_same_calls() -> None:
+    calls = make_calls([make_call(), make_call(tenant=None, chunks=7)])
+    coded = fit(calls.with_columns(pl.col("tenant", "model").cast(pl.Categorical(pl.Categories.random()))))
+    assert coded.width < calls.width
+    assert to_arrow(coded) == to_arrow(calls)
+    assert_frame_equal(conform(coded), calls)
+
+
+def test_words_of_other_rows_are_in_no_file() -> None:
+    calls = make_calls([make_call(tenant="first"), make_call(tenant="second"), make_call(tenant=None)])
+    coded = calls.with_columns(pl.col("tenant").cast(pl.Categorical(pl.Categories.random())))
+    column = to_arrow(coded.tail(2))["tenant"].combine_chunks()
+    assert (column.to_pylist(), column.dictionary.to_pylist()) == (["second", None], ["second"])

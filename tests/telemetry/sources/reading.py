@@ -5,11 +5,12 @@ from pathlib import Path
 
 import polars as pl
 
-from meshslo.telemetry.schema import FRAME
+from meshslo.telemetry.schema import FRAME, conform
 from meshslo.telemetry.sources import Reading, sources
 from meshslo.telemetry.sources.column_map import ColumnMap
 from meshslo.telemetry.sources.inputs import Input, opened
 from meshslo.telemetry.sources.tally import Tally
+from meshslo.telemetry.sources.words import together
 
 
 def read(
@@ -21,7 +22,9 @@ def read(
     stdin = io.BytesIO(data) if isinstance(data, bytes) else None
     with opened(each, stdin) as stream:
         frames = list(sources()[source].read(stream, Reading(tally, ColumnMap.parse(maps, constants))))
-    return pl.concat(frames) if frames else pl.DataFrame(schema=FRAME), tally
+    if not frames:
+        return pl.DataFrame(schema=FRAME), tally
+    return conform(together(frames)) if sources()[source].gives == "calls" else pl.concat(frames), tally
 
 
 def sniffed(head: bytes) -> str | None:

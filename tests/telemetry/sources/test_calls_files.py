@@ -261,6 +261,21 @@ def test_line_numbers_go_on_from_block_to_block(header: bytes) -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
+def test_words_that_come_and_go_from_block_to_block_stay_in_their_rows() -> None:
+    models = [*["a"] * 9, *[""] * 9, *[" b "] * 9, *["a"] * 9]
+    calls, _ = read(("start,duration_s,model\n" + "".join(f"1793610000,1,{model}\n" for model in models)).encode())
+    assert calls["model"].to_list() == [model.strip() or None for model in models]
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_blocks_coded_apart_are_put_together_as_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshslo.telemetry.sources.words._MAX_SHARED", 1)
+    models = [f"model-{number}" for number in range(30)]
+    calls, _ = read(("start,duration_s,model\n" + "".join(f"1793610000,1,{model}\n" for model in models)).encode())
+    assert calls["model"].to_list() == models
+
+
+@pytest.mark.usefixtures("small_blocks")
 def test_a_quoted_line_break_at_the_edge_of_a_block_stays_in_its_record() -> None:
     text = "start,duration_s,error_type\n" + '1793610000,1,"one\ntwo"\n' * 20
     calls, tally = read(text.encode())

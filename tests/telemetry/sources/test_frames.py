@@ -8,6 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from meshslo.telemetry.errors import BadInputError
+from meshslo.telemetry.schema import conform
 from meshslo.telemetry.sources.column_map import ColumnMap
 from meshslo.telemetry.sources.frames import calls_of_frame
 from tests.support.calls import make_call, make_calls
@@ -18,17 +19,17 @@ COLUMNS = {"start": [NINE, NINE], "duration_s": [1.0, 2.0], "hop": ["a>b", "a>b"
 
 @pytest.mark.parametrize("make", [pl.DataFrame, pd.DataFrame, dict], ids=["polars", "pandas", "columns"])
 def test_frames_of_any_make_give_the_same_calls(make: type) -> None:
-    calls = calls_of_frame(make(COLUMNS)).calls
+    calls = conform(calls_of_frame(make(COLUMNS)).calls)
     assert calls.select("start", "duration_s", "caller", "outcome").rows() == [
         (NINE, 1.0, "a", "ok"),
         (NINE, 2.0, "a", "error"),
     ]
-    assert_frame_equal(calls, calls_of_frame(pl.DataFrame(COLUMNS)).calls)
+    assert_frame_equal(calls, conform(calls_of_frame(pl.DataFrame(COLUMNS)).calls))
 
 
 def test_canonical_calls_stay_as_they_are() -> None:
     calls = make_calls([make_call(), make_call(outcome="timeout", first_token_s=0.5)])
-    assert_frame_equal(calls_of_frame(calls).calls, calls)
+    assert_frame_equal(conform(calls_of_frame(calls).calls), calls)
 
 
 def test_columns_are_mapped_and_a_bad_row_is_told() -> None:
