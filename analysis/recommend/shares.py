@@ -1,6 +1,7 @@
 """Ejection by shares of failures, in settings and words: what is proposed of it, and why."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from meshslo.analysis.ejection.answers import Answers
 from meshslo.analysis.ejection.replay import FailurePercentage, Rules, SuccessRate
@@ -12,6 +13,8 @@ from .words import count, seconds
 
 ON, OFF = 100, 0
 """Pods that are ejected of those that are caught, of 100."""
+
+ALONE: Final = "without the other rule on shares, since a pod that both catch Envoy counts as two that are out"
 
 Proposal = tuple[str, Value, str]
 """Setting, value, reason."""
@@ -41,7 +44,7 @@ def _success_rate(answers: Answers, rule: SuccessRate) -> Iterator[Proposal]:
 def _failure_percentage(rules: Rules, rule: FailurePercentage, choice: Choice) -> Iterator[Proposal]:
     threshold = (
         f"half-way between the worst {seconds(rules.interval_s)} of a healthy pod and what broken ones fail; it spares "
-        f"{count(choice.gain)} failures more than failures in a row alone"
+        f"{count(choice.gain)} failures more than failures in a row alone; {ALONE}"
     )
     yield "failure_percentage_threshold", rule.threshold, threshold
     left = "as many pods as are left when all that may be out are: with fewer that are busy none is judged"
@@ -57,7 +60,8 @@ def _success_rate_why(answers: Answers, broken: Sequence[Broken], choice: Choice
     """Why ejection by success rate, which Envoy does unasked, is on or off."""
     if choice.rules.success_rate is not None:
         return (
-            f"it spares {count(choice.gain)} failures more than failures in a row alone, and would have ejected no healthy pod"
+            f"it spares {count(choice.gain)} failures more than failures in a row alone, and would have ejected no healthy "
+            f"pod; {ALONE}"
         )
     intervals, own = Intervals.of(answers, choice.rules.interval_s), ENVOYS_OWN
     unasked = f"Envoy does it unasked ({own.stdev_factor:g} deviations below the mean)"

@@ -86,6 +86,7 @@ def test_a_pod_that_fails_now_and_then_is_caught_by_its_share_where_that_spares_
     assert effect["false_ejections_per_day"].after == 0.0
     assert effect["failed_calls"].after < 0.4 * effect["failed_calls"].before  # type: ignore[operator]
     assert "success_rate_stdev_factor" not in found
+    assert "both catch Envoy counts as two" in percentage.reason
 
 
 def faster(calls: pl.DataFrame) -> pl.DataFrame:
@@ -103,6 +104,7 @@ def test_success_rate_is_on_where_it_spares_more_and_off_where_it_takes_good_pod
     assert value(found["enforcing_success_rate"]) == 100
     assert 1900 <= value(found["success_rate_stdev_factor"]) < 4360
     assert "failure_percentage_threshold" not in found
+    assert "both catch Envoy counts as two" in found["enforcing_success_rate"].reason
     found = answers(faster(fleet_calls(20_000, pods=5, base=0.0005)))
     assert value(found["enforcing_success_rate"]) == 0
     assert "healthy pods would have been ejected" in found["enforcing_success_rate"].reason
