@@ -1,6 +1,6 @@
 """The verbs of the command line as methods of an opened store: `open_store(path).report(by=["hop"])`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from os import PathLike
@@ -11,25 +11,24 @@ import polars as pl
 
 from meshslo.telemetry.errors import BadConfigError, BadInputError, StoreError
 from meshslo.telemetry.schema import conform
-from meshslo.telemetry.vocabulary import PHASES, VANTAGES, Phase, Vantage
+from meshslo.telemetry.vocabulary import PHASES, Phase
 
 from .backtest import BY as BACKTEST_BY
 from .backtest import Backtest, Split, backtest
-from .cardinality import fold_tail
 from .config import Config, Limits
-from .deadlines import cut_rollup, find_piles
 from .doctor import Diagnosis, examine
 from .metrics import roll_up_series
 from .policy.deployed import Deployed
 from .recommend import Recommendations, need_calls, observe, recommend
-from .report import Report, report
+from .reporting import Reporting
 from .resilience import Resilience, resilience
 from .rollup import KEYS, Rollup, roll_up_in
 from .scope import Scope
 from .security import Security, security
 from .slo.objective import NO_OBJECTIVES, SELECTION
 from .slo.status import Asked, SloReport, slo
-from .verbs import Scan, Verbs, check_list, check_quantiles
+from .spread import Places, added, of_rollup
+from .verbs import Scan, Verbs, check_list
 
 if TYPE_CHECKING:
     from meshslo.telemetry.sources.frames import Added
@@ -42,7 +41,7 @@ Bounds = tuple[datetime | None, datetime | None]
 
 
 @dataclass(frozen=True)
-class CallStore(Verbs):
+class CallStore(Reporting, Verbs):
     """Calls to ask questions of. Nothing is cached: each verb reads what it needs."""
 
     scan: Scan
@@ -93,36 +92,15 @@ class CallStore(Verbs):
         """The rollup of the calls alone."""
         return roll_up_in(self.scan(scope.since, scope.until), scope)
 
-    def report(
-        self,
-        *,
-        by: Sequence[str] = KEYS,
-        phase: Phase = "total",
-        quantiles: Sequence[float] = (0.95, 0.99),
-        since: datetime | None = None,
-        until: datetime | None = None,
-        vantage: Vantage | None = None,
-    ) -> Report:
-        """Outcomes and quantiles of `phase` of each group `by`, of the calls that started in [since, until).
+    def spread(self, scope: Scope, places: Places) -> pl.DataFrame:
+        """Calls and long calls of the one phase of `scope`, by group and time bucket; see `spread`."""
+        series = None if self.series is None else self.series(scope.since, scope.until)
+        metrics = [] if series is None else [roll_up_series(series, keys=scope.keys, bucket=scope.bucket, phases=scope.phases)]
+        return added([*self._spread_calls(scope, places), *(of_rollup(rollup, places) for rollup in metrics)])
 
-        Of each hop the outermost vantage that saw the phase is taken, or `vantage` alone. Raises StoreError where the window
-        holds no calls, BadInputError for keys, phases or quantiles that there are not.
-        """
-        check_list("by", by)
-        _check(by, quantiles, vantage)
-        first, last = self.extent(since, until)
-        kept = tuple(dict.fromkeys(by))
-        keys = tuple(dict.fromkeys([*kept, "hop"]))
-        whole = self.rollup(by=keys, bucket=None, phases=[phase], since=since, until=until, extremes=False)
-        seen = whole.pick_vantage() if vantage is None else whole.where(pl.col("vantage") == vantage)
-        if seen.totals.is_empty():
-            there = ", ".join(whole.vantages()) or "none"
-            raise BadInputError(f"{self.name}: {phase} was not seen from vantage {vantage or 'any'}; there are {there}")
-        limits = {"route": self.limits.routes, "tenant": self.limits.tenants, "model": self.limits.models}
-        piles = find_piles(seen) if phase == "total" else ()
-        bounded, folds = fold_tail(cut_rollup(seen, piles).by(kept), limits)
-        frame = report(bounded, phase=phase, quantiles=quantiles)
-        return Report(frame, kept, phase, since or first, until or last, folds, piles)
+    def _spread_calls(self, scope: Scope, places: Places) -> Iterator[pl.DataFrame]:
+        """The same of the calls alone, in parts."""
+        yield of_rollup(self._count_calls(scope), places)
 
     def recommend(
         self,
@@ -249,14 +227,6 @@ def bounds_of(calls: pl.LazyFrame) -> Bounds:
     start = pl.col("start")
     first, last = calls.select(start.min().alias("first"), start.max().alias("last")).collect().row(0)
     return first, last
-
-
-def _check(by: Sequence[str], quantiles: Sequence[float], vantage: str | None) -> None:
-    check_quantiles(quantiles)
-    if vantage is not None and vantage not in VANTAGES:
-        raise BadInputError(f"vantage {vantage!r} is none of {', '.join(VANTAGES)}")
-    if not by:
-        raise BadInputError("nothing to report by: name at least one key, such as hop")
 
 
 def open_store(

@@ -1,4 +1,4 @@
-"""Hops whose calls hang together by the minute, hour or day: where intervals that take them for independent are too narrow."""
+"""Hops whose calls hang together by the minute, hour or day: where intervals are wide however many calls there are."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .rollup import Rollup
 from .tables import life_tables
 
 WORTH_SAYING: Final = 2.0
-"""Calls that count for half of their number make an interval 1.4 times too narrow."""
+"""Calls that count for half of their number make an interval 1.4 times as wide."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Bursty:
         worth, wider = round(self.calls / self.effect), self.effect**0.5
         return (
             f"its {self.calls:,} calls seen by {self.vantage} hang together by the minute, hour or day and know as much of "
-            f"long durations as {worth:,} independent ones: intervals of report are {wider:.2g} times too narrow there"
+            f"long durations as {worth:,} independent ones: intervals are {wider:.2g} times as wide as their number lets expect"
         )
 
 

@@ -7,6 +7,8 @@ from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 
+import polars as pl
+
 from meshslo.telemetry.store import Store, open_store
 from meshslo.telemetry.store.folds import Folds
 from meshslo.telemetry.store.hours import hour_of
@@ -15,8 +17,10 @@ from meshslo.telemetry.store.metrics import MetricStore
 from . import folds
 from .api import Bounds, CallStore, bounds_of
 from .config import Limits
-from .folding import Rollup
+from .folding import KEYS, Rollup
+from .rollup import roll_up_in
 from .scope import Scope
+from .spread import Places, of_numbered, of_rollup
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,18 @@ class DirectoryCalls(CallStore):
 
     def _count_calls(self, scope: Scope) -> Rollup:
         return folds.told(self._folds, self._store.found(scope.since, scope.until), scope)
+
+    def _spread_calls(self, scope: Scope, places: Places) -> Iterator[pl.DataFrame]:
+        """Of whole hours and days from the folds that there are, else from the numbers of the files."""
+        found = self._store.found(scope.since, scope.until)
+        kept = folds.read(self._folds, found, scope.phases, folds.usable(scope.keys, scope.bucket))
+        yield from (of_rollup(rollup, places) for rollup in kept.rollups)
+        numbered, rest = replace(found, files=kept.files).numbered() if set(scope.keys) <= set(KEYS) else (None, found.calls())
+        if numbered is not None:
+            counted = of_numbered(numbered, scope.keys, scope.phases[0], places)
+            yield of_rollup(roll_up_in(numbered, scope), places) if counted is None else counted
+        if rest is not None:
+            yield of_rollup(roll_up_in(rest, scope), places)
 
     def _starts(self, since: datetime | None, until: datetime | None) -> Bounds:
         found = self._store.found(since, until)

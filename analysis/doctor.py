@@ -236,7 +236,7 @@ def _hidden_deadlines(piles: tuple[Pile, ...]) -> Iterator[Finding]:
 
 def _together(hops: Iterable[Bursty]) -> Iterator[Finding]:
     for each in hops:
-        way = "rely on recommend and compare, whose intervals have it in them; look for what slows whole minutes (load, caches)"
+        way = "look for what slows whole minutes (load, caches, a replica); for narrow intervals report over more hours"
         yield Finding("MS916", "note", each.hop, str(each), way)
 
 

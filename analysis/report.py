@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from meshslo.telemetry.vocabulary import OUTCOMES, Phase
@@ -14,10 +15,11 @@ from .answer import Answer
 from .cardinality import Folded
 from .deadlines import Pile, likely
 from .folding import Rollup
+from .spread import Look
 from .tables import group_keys, life_tables
 
 SCHEMA: Final = "meshslo.report/1"
-QUANTILE_COLUMNS: Final = ("q", "value_s", "low_s", "high_s", "status", "needs_calls", "completed_value_s")
+QUANTILE_COLUMNS: Final = ("q", "value_s", "low_s", "high_s", "status", "needs_calls", "completed_value_s", "design_effect")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +27,11 @@ class Report(Answer):
     """One row a group and quantile: vantage, the keys asked for, phase, calls, the calls of each outcome, the quantile.
 
     calls: all of the group. timed: those in the estimate, 0 where the phase is not measured (this is not in the JSON).
+    design_effect: by what the calls count for fewer since those of a minute, hour or day go together, so that the interval is
+    wider by its root; null where that is not known, and calls are taken for independent.
 
     start, end: the window asked for, or the first and last start of a call. folded: what was counted as `__other__`.
-    piles: calls that count as cut although nothing says so (see `deadlines`).
+    piles: calls that count as cut although nothing says so (see `deadlines`). independent: why no design effect is known.
     """
 
     frame: pl.DataFrame
@@ -37,6 +41,7 @@ class Report(Answer):
     end: datetime | None
     folded: tuple[Folded, ...] = ()
     piles: tuple[Pile, ...] = ()
+    independent: str | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """A dict for each group, as in the JSON: its quantiles in a list."""
@@ -68,14 +73,24 @@ class Report(Answer):
 
 
 def report(
-    rollup: Rollup, *, phase: Phase = "total", quantiles: Sequence[float] = (0.95, 0.99), confidence: float = 0.95
+    rollup: Rollup,
+    *,
+    phase: Phase = "total",
+    quantiles: Sequence[float] = (0.95, 0.99),
+    confidence: float = 0.95,
+    look: Look | None = None,
 ) -> pl.DataFrame:
-    """The frame of a `Report`: quantiles of the survival estimate of each group of `rollup`, the naive ones beside them."""
+    """The frame of a `Report`: quantiles of the survival estimate of each group of `rollup`, the naive ones beside them.
+
+    look: tells the design effects of bursts (see `spread`); without it calls are taken for independent.
+    """
     groups, tables = life_tables(rollup, phase)
+    effects = [np.full(len(tables), np.nan)] * len(quantiles) if look is None else look(groups, tables, quantiles)
     counted = _outcomes(rollup, phase, groups).with_columns(pl.Series("timed", tables.calls))
     parts = []
-    for q in quantiles:
-        found = tables.quantiles(q, confidence)
+    for q, effect in zip(quantiles, effects, strict=True):
+        fewer = replace(tables, weight_sq=tables.weight_sq * np.nan_to_num(effect, nan=1.0)) if (effect > 1.0).any() else tables
+        found = fewer.quantiles(q, confidence)
         parts.append(
             counted.with_columns(
                 pl.lit(q).alias("q"),
@@ -83,6 +98,7 @@ def report(
                 pl.Series("status", found.status.astype(object), dtype=pl.String),
                 pl.when(pl.Series(found.status == "not_identifiable")).then(pl.Series(found.needs_calls)).alias("needs_calls"),
                 pl.Series("completed_value_s", found.completed_value_s, nan_to_null=True),
+                pl.Series("design_effect", effect, nan_to_null=True),
             )
         )
     return pl.concat(parts).sort(groups.columns, maintain_order=True)

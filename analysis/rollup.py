@@ -9,7 +9,7 @@ import polars as pl
 
 from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.store.kinds import KIND, KIND_WORDS, WEIGHS, Numbered
-from meshslo.telemetry.vocabulary import CENSORED, OUTCOMES, PHASES, VANTAGES, Phase
+from meshslo.telemetry.vocabulary import OUTCOMES, PHASES, VANTAGES, Phase
 
 from . import histogram
 from .counting import Counted, count
@@ -102,6 +102,13 @@ class _Worded:
         return grouped.select(*words, pl.exclude(words))
 
 
+def endings_of(calls: Numbered) -> Endings:
+    """What the kinds of calls tell about their endings."""
+    told = BY_WORDS._asdict().items()
+    kinds = {name: calls.words.select(holds.arg_true()).to_series().to_list() for name, holds in told}
+    return Endings(**{name: pl.col(KIND).is_in(those) for name, those in kinds.items()})
+
+
 class _Numbered:
     """Calls with the number of their kind."""
 
@@ -109,15 +116,7 @@ class _Numbered:
         self.rows = calls.rows
         self.words = [word for word in KIND_WORDS if calls.words.schema[word] == pl.String]
         self._kinds = calls.words
-        told = {
-            "ok": pl.col("outcome") == "ok",
-            "cut": pl.col("outcome").is_in(sorted(CENSORED)),
-            "streaming": pl.col("streaming").fill_null(value=False),
-        }
-        self.endings = Endings(**{name: pl.col(KIND).is_in(self._where(holds)) for name, holds in told.items()})
-
-    def _where(self, holds: pl.Expr) -> list[int]:
-        return self._kinds.select(holds.arg_true()).to_series().to_list()
+        self.endings = endings_of(calls)
 
     def weighted(self) -> bool:
         return bool(self._kinds[WEIGHS].any())

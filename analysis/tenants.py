@@ -10,6 +10,7 @@ import polars as pl
 from .api import Bounds, CallStore, bounds_of
 from .folding import Rollup
 from .scope import Scope
+from .spread import Places
 
 if TYPE_CHECKING:
     from .api import Series
@@ -27,6 +28,13 @@ class TenantCalls(CallStore):
         assert self.whole is not None, "made by of_tenants"  # noqa: S101 - a default only since base fields have some
         everything = self.whole.count(replace(scope, keys=tuple(dict.fromkeys([*scope.keys, "tenant"]))))
         return everything.where(_of(self.tenants)).by(scope.keys)
+
+    def spread(self, scope: Scope, places: Places) -> pl.DataFrame:
+        """See CallStore. Spread by the whole store, by tenant."""
+        assert self.whole is not None, "made by of_tenants"  # noqa: S101 - a default only since base fields have some
+        if "tenant" in scope.keys:
+            return self.whole.spread(scope, places)
+        return self.whole.spread(replace(scope, keys=(*scope.keys, "tenant")), places.split_by("tenant", self.tenants))
 
     def _starts(self, since: datetime | None, until: datetime | None) -> Bounds:
         """From the calls of the first and of the last hour that these tenants have any in."""

@@ -44,14 +44,14 @@ def render(view: View) -> None:
         return
     drawn = largest(report.filter(pl.col("timed") > 0), MOST_LINES)
     names = drawn[GROUP].unique(maintain_order=True).to_list()
-    _quantiles(report, drawn, keys, phase)
+    _quantiles(report, drawn, keys, phase, view.independent(phase))
     _course(view, keys, phase, names)
     _lasting(view, keys, phase, names)
     tell_piles(view.piles(phase))
     compare(view, phase)
 
 
-def _quantiles(report: pl.DataFrame, drawn: pl.DataFrame, keys: list[str], phase: Phase) -> None:
+def _quantiles(report: pl.DataFrame, drawn: pl.DataFrame, keys: list[str], phase: Phase, independent: str | None) -> None:
     groups = report[GROUP].n_unique()
     st.subheader(f"Quantiles of the {NAMES[phase]}")
     if groups > MOST_LINES:
@@ -59,6 +59,8 @@ def _quantiles(report: pl.DataFrame, drawn: pl.DataFrame, keys: list[str], phase
     draw(quantile_dots(drawn, GROUP, AXES[phase]), "quantile_dots")
     with st.expander("As a table", expanded=False):
         table(quantile_table(report, keys), "quantiles")
+    if independent:
+        st.caption(f"Intervals take calls for independent: {independent}.")
 
 
 def _course(view: View, keys: list[str], phase: Phase, names: list[str]) -> None:

@@ -20,16 +20,19 @@ from meshslo.analysis.recommend.recommendation import Target
 from meshslo.analysis.report import report
 from meshslo.analysis.resilience import Resilience
 from meshslo.analysis.rollup import KEYS, Rollup
+from meshslo.analysis.scope import Scope
 from meshslo.analysis.security import Security
 from meshslo.analysis.simulate import Simulation
 from meshslo.analysis.slo.objective import Objective
 from meshslo.analysis.slo.status import SloReport
+from meshslo.analysis.spread import Blocks, Look, Places, look_with, why_independent
 from meshslo.dashboards.buckets import bucket_for
 from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.vocabulary import Phase
 
 from . import answers
 from .answers import Asked, Sides
+from .bursts import spread
 from .filters import Filters
 
 
@@ -82,13 +85,17 @@ class View:
         return find_piles(self._counted(phase, tuple(keys), None)) if phase == "total" else ()
 
     def _counted(self, phase: Phase, keys: tuple[str, ...], bucket: str | None) -> Rollup:
+        return self._chosen(phase, keys, bucket).by(keys)
+
+    def _chosen(self, phase: Phase, keys: tuple[str, ...], bucket: str | None) -> Rollup:
+        """What is shown by `keys`, the hop and what is filtered by."""
         # No more keys than are asked for or filtered: folding days of thousands of groups takes seconds.
-        needed = sorted({*keys, *self.filters.keys()}, key=lambda key: (key not in KEYS, [*KEYS, key].index(key), key))
+        needed = sorted({"hop", *keys, *self.filters.keys()}, key=lambda key: (key not in KEYS, [*KEYS, key].index(key), key))
         whole = answers.rollup(self.asked, phase, tuple(needed), bucket)
         chosen = whole.where(self.filters.condition()).pick_vantage()
         if chosen.totals.is_empty():
             raise StoreError(f"no calls of {self.filters.words() or 'this store'} in this window: widen or reset the filters")
-        return chosen.by(keys)
+        return chosen
 
     def report(
         self, by: Sequence[str], *, phase: Phase = "total", quantiles: Sequence[float] = (0.5, 0.95, 0.99), timed: bool = False
@@ -97,7 +104,24 @@ class View:
         limits = answers.config(self.asked).limits
         most = {"route": limits.routes, "tenant": limits.tenants, "model": limits.models}
         bounded, _ = fold_tail(self.rollup(phase, keys=by, timed=timed).by(by), most)
-        return report(bounded, phase=phase, quantiles=quantiles)
+        look = None if timed or self.independent(phase) else self._look(bounded, phase, tuple(quantiles))
+        return report(bounded, phase=phase, quantiles=quantiles, look=look)
+
+    def independent(self, phase: Phase) -> str | None:
+        """Why `report` takes calls for independent, as it does those of time buckets; None where it looks at their bursts."""
+        calls = self._chosen(phase, ("hop",), None).calls
+        return why_independent(calls, answers.opened(self.asked).looks_at, self._blocks, None)
+
+    @property
+    def _blocks(self) -> Blocks:
+        return Blocks.of(*self.extent)
+
+    def _look(self, told: Rollup, phase: Phase, quantiles: tuple[float, ...]) -> Look:
+        def ask(scope: Scope, places: Places) -> pl.DataFrame:
+            return spread(self.asked, scope, (self.filters, told.keys, quantiles), places)
+
+        scope = Scope((), None, (phase,), self.asked.since, self.asked.until, extremes=False)
+        return look_with(ask, self._chosen(phase, told.keys, None), told, scope, self._blocks)
 
     def values(self, key: str) -> list[str | None]:
         """Values of `key` among all calls of the window, filtered or not."""

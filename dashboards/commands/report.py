@@ -48,6 +48,15 @@ def report(
             show_default=False,
         ),
     ] = None,
+    bursts: Annotated[
+        bool | None,
+        typer.Option(
+            "--bursts/--no-bursts",
+            help="Widen intervals where calls of a minute, hour or day go together; takes a second look at the calls. "
+            "Up to 10 million calls unless said.",
+            show_default=False,
+        ),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="Limits of routes, tenants, models; meshslo.toml here, if there is one.")
     ] = None,
@@ -90,6 +99,7 @@ def report(
             quantiles=quantile,
             **window,
             vantage=vantage,  # type: ignore[arg-type]  # checked there
+            bursts=bursts,
         )
         page = None if html is None else _page(calls, answer, settings, current or [], window)
     if page is None:
@@ -125,10 +135,21 @@ def show(answer: "Report", console: "Console") -> None:
     if (answer.frame["status"] == "at_least").any():
         console.print(">= : calls were cut before they could end; the true value lies beyond.")
     console.print("naive: of calls that ended ok alone, cut ones left out.")
+    console.print(burst_note(answer), markup=False, highlight=False)
     for pile in answer.piles:
         console.print(f"{pile} (hidden deadline)", markup=False, highlight=False)
     for fold in answer.folded:
         console.print(f"{fold.values} values of {fold.key} ({fold.calls} calls) are counted together as __other__")
+
+
+def burst_note(answer: "Report") -> str:
+    """What intervals know of bursts."""
+    if answer.independent:
+        return f"intervals take calls for independent: {answer.independent}."
+    timed = answer.frame.filter(answer.frame["timed"] > 0)["design_effect"]
+    largest, unknown = timed.max() or 1.0, timed.null_count()
+    few = f"; {unknown} of {len(timed)} quantiles are of too few minutes to tell" if unknown else ""
+    return f"intervals have bursts in them: calls count for up to {largest:.2g} times fewer than independent ones{few}."
 
 
 def _when(moment: datetime | None) -> str:

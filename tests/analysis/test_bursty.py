@@ -19,7 +19,7 @@ def findings(calls: pl.DataFrame) -> list[str]:
 def test_calls_that_hang_together_by_the_minute_are_noted() -> None:
     (message,) = findings(paced(0.5))
     assert message.startswith("its 3,600 calls seen by client hang together")
-    assert "times too narrow" in message
+    assert "times as wide" in message
 
 
 def test_independent_calls_are_not() -> None:

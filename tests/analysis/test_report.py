@@ -42,7 +42,8 @@ def test_the_json_is_the_one_scripts_rely_on() -> None:
     assert row["outcomes"] == {"ok": 400, "error": 1, "timeout": 0, "cancelled": 0, "rejected": 1}
     assert row["calls"] == 402
     for quantile, q in zip(row["quantiles"], (0.95, 0.99), strict=True):
-        assert list(quantile) == ["q", "value_s", "low_s", "high_s", "status", "needs_calls", "completed_value_s"]
+        names = ["q", "value_s", "low_s", "high_s", "status", "needs_calls", "completed_value_s", "design_effect"]
+        assert list(quantile) == names
         assert (quantile["q"], quantile["status"], quantile["needs_calls"]) == (q, "ok", None)
         assert quantile["low_s"] <= quantile["value_s"] <= quantile["high_s"]
 

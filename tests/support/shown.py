@@ -45,6 +45,7 @@ _QUANTILE: Final = {
     "status": "ok",
     "needs_calls": None,
     "completed_value_s": None,
+    "design_effect": 1.0,
 }
 
 
@@ -57,10 +58,10 @@ def _report_row(model: str | None, q: float, **quantile: Any) -> dict[str, Any]:
 def report() -> Report:
     """One hop and two models: a value with its interval, a lower bound, too few calls."""
     rows = [
-        _report_row("small", 0.95, value_s=1.25, low_s=1.2, high_s=1.31, completed_value_s=1.1),
+        _report_row("small", 0.95, value_s=1.25, low_s=1.2, high_s=1.31, completed_value_s=1.1, design_effect=3.75),
         _report_row("small", 0.99, value_s=3.0, low_s=2.9, status="at_least", completed_value_s=2.8),
         _report_row("__other__", 0.95, value_s=0.0421, low_s=0.04, completed_value_s=0.0421),
-        _report_row("__other__", 0.99, status="not_identifiable", needs_calls=214, completed_value_s=0.05),
+        _report_row("__other__", 0.99, status="not_identifiable", needs_calls=214, completed_value_s=0.05, design_effect=None),
     ]
     return Report(pl.DataFrame(rows, schema_overrides={"needs_calls": pl.Int64}), ("hop", "model"), "total", START, END)
 

@@ -1,0 +1,166 @@
+"""Bursts in a report: by whatever way calls are counted, and an interval that holds the truth about as often as it says."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from meshslo.analysis import CallStore, from_calls, open_store
+from meshslo.analysis.config import Limits
+from meshslo.analysis.directory import open_directory
+from meshslo.analysis.recommend.bursts import Minutes, largest_effect
+from meshslo.analysis.spread import Blocks
+from meshslo.analysis.tenants import of_tenants
+from tests.support.calls import EPOCH, make_call, make_calls
+
+SAMPLES = 400
+QUANTILES = (0.5, 0.95)
+
+
+def bursty(seed: int, minutes: int = 60, each: int = 50, spread: float = 0.35) -> tuple[np.ndarray, np.ndarray]:
+    """Durations of minutes that are slow or fast as a whole, and the minute of each."""
+    rng = np.random.default_rng(seed)
+    minute = np.repeat(np.arange(minutes), each)
+    return np.exp(rng.normal(0.0, spread, minutes))[minute] * rng.lognormal(0.0, 0.6, len(minute)), minute
+
+
+def calls_of(seconds: np.ndarray, minute: np.ndarray, every_s: float = 60.0) -> pl.DataFrame:
+    """These as calls, all alike but in start and duration."""
+    one = make_calls([make_call()]).drop("start", "duration_s", "span_id")
+    start = pl.Series(EPOCH + timedelta(seconds=float(m) * every_s + n % 50) for n, m in enumerate(minute))
+    ids = pl.Series([n.to_bytes(8, "big") for n in range(1, len(seconds) + 1)])
+    return pl.DataFrame({"start": start, "duration_s": seconds, "span_id": ids}).join(one, how="cross")
+
+
+def mixed(seed: int = 5, hours: float = 1.0) -> pl.DataFrame:
+    """Calls of two models and three tenants, some cut or failed, slow by the minute for one of the models."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for n in range(2400):
+        at_s = float(rng.uniform(0.0, 3600.0 * hours))
+        pace = np.exp(0.8 * np.sin(at_s / 200.0)) if n % 2 else 1.0
+        whole_s = float(pace * rng.lognormal(0.0, 0.5))
+        cut = whole_s > 4.0
+        outcome = "timeout" if cut else "error" if n % 40 == 0 else "ok"
+        words = {"model": "ab"[n % 2], "tenant": ["x", "y", None][n % 3]}
+        rows.append(make_call(at_s=at_s, duration_s=min(whole_s, 4.0), outcome=outcome, **words))
+    return make_calls(rows)
+
+
+def effects(store: CallStore, **asked: Any) -> list[float | None]:
+    return store.report(quantiles=QUANTILES, **asked).frame["design_effect"].to_list()
+
+
+def test_the_effect_is_that_of_the_minutes() -> None:
+    seconds, minute = bursty(1)
+    (found,) = from_calls(calls_of(seconds, minute)).report(by=["hop"], quantiles=[0.95]).frame.iter_rows(named=True)
+    # Beyond the bucket that the quantile is in.
+    limit_s = found["completed_value_s"] * (1.0 + 0.0055)
+    long = np.bincount(minute, weights=seconds > limit_s)
+    expected = largest_effect(Minutes(np.bincount(minute) * 1.0, long, np.arange(60)), sure=None)
+    assert found["design_effect"] == pytest.approx(expected, rel=0.05)
+    assert found["design_effect"] > 3.0
+
+
+@pytest.mark.parametrize("by", [["hop"], ["model"], ["hop", "route", "model", "tenant"], ["hop", "zone"]])
+@pytest.mark.parametrize("phase", ["total", "first_byte"])
+def test_every_way_of_counting_says_the_same(tmp_path: Path, by: list[str], phase: Any) -> None:
+    calls = mixed()
+    stored = open_store(tmp_path / "store", create=True)
+    stored.add(calls)
+    expected = from_calls(calls).report(by=by, phase=phase, quantiles=QUANTILES).frame
+    assert_frame_equal(open_store(tmp_path / "store").report(by=by, phase=phase, quantiles=QUANTILES).frame, expected)
+    if phase == "total" and by == ["model"]:
+        a, b = (expected.filter(pl.col("model") == model)["design_effect"].to_list() for model in "ab")
+        assert max(a) < 2.0 < min(b), "only b's minutes differ"
+
+
+def test_folds_say_the_same_as_calls(tmp_path: Path) -> None:
+    store = open_directory(tmp_path / "store", Limits(), create=True)
+    store.add(mixed(hours=72.0))
+    before = store.report(quantiles=QUANTILES)
+    assert before.frame["design_effect"].null_count() < before.frame.height
+    store.fold(datetime(2027, 1, 1, tzinfo=UTC))
+    assert before.to_json() == open_store(tmp_path / "store").report(quantiles=QUANTILES).to_json()
+
+
+def test_tenants_see_the_bursts_of_their_own_calls_alone() -> None:
+    calls = mixed()
+    store = of_tenants(from_calls(calls), ["x"])
+    alone = from_calls(calls.filter(pl.col("tenant") == "x"))
+    for by in (["hop", "model"], ["model", "tenant"]):
+        assert effects(store, by=by) == pytest.approx(effects(alone, by=by))
+
+
+def test_what_is_counted_together_has_its_bursts_together() -> None:
+    calls = mixed()
+    folded = from_calls(calls, limits=Limits(models=1)).report(by=["model"], quantiles=QUANTILES).frame
+    named = calls.with_columns(pl.when(pl.col("model") == "a").then(pl.lit("a")).otherwise(pl.lit("__other__")).alias("model"))
+    assert_frame_equal(folded, from_calls(named).report(by=["model"], quantiles=QUANTILES).frame)
+
+
+def test_where_nothing_is_known_of_bursts_it_says_why() -> None:
+    seconds, minute = bursty(2)
+    store = from_calls(calls_of(seconds, minute))
+    plain = store.report(by=["hop"], bursts=False)
+    assert plain.independent == "as asked for"
+    assert plain.frame["design_effect"].to_list() == [None, None]
+    few = from_calls(calls_of(*bursty(2, minutes=15))).report(by=["hop"], bursts=True)
+    assert few.independent is not None
+    assert "fewer than 20 minutes" in few.independent
+    sparse = pl.concat([calls_of(seconds, minute), calls_of(seconds[:500], minute[:500]).with_columns(model=pl.lit("rare"))])
+    rare = from_calls(sparse).report(by=["model"]).frame.filter(pl.col("model") == "rare")
+    assert rare["design_effect"].to_list() == [None, None], "it has calls in ten minutes only"
+
+
+def test_more_calls_than_are_looked_at_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = from_calls(calls_of(*bursty(3)))
+    monkeypatch.setattr(CallStore, "looks_at", 2999)
+    assert "more than 2,999" in str(store.report(by=["hop"]).independent)
+    asked = store.report(by=["hop"], bursts=True)
+    assert asked.independent is None
+    assert asked.frame["design_effect"].null_count() == 0
+
+
+@pytest.mark.parametrize(
+    ("lasts", "minutes", "bucket"),
+    [
+        (timedelta(minutes=199), 1, "1m"),
+        (timedelta(hours=10), 5, "5m"),
+        (timedelta(days=1), 15, "15m"),
+        (timedelta(days=7), 60, "1h"),
+        (timedelta(days=30), 240, "4h"),
+        (timedelta(days=90), 1440, "1d"),
+        (timedelta(days=900), 1440, "1d"),
+    ],
+)
+def test_longer_windows_have_longer_blocks(lasts: timedelta, minutes: int, bucket: str) -> None:
+    blocks = Blocks.of(EPOCH, EPOCH + lasts)
+    assert (blocks.minutes, blocks.bucket) == (minutes, bucket)
+    assert blocks.number == lasts // timedelta(minutes=minutes) + 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("spread", "q"), [(0.0, 0.95), (0.35, 0.95), (0.35, 0.99)])
+def test_an_interval_holds_the_truth_in_bursts_too(spread: float, q: float) -> None:
+    truth = np.quantile(bursty(0, 100_000, 10, spread)[0], q)
+    held, blind, width = 0, 0, []
+    frame = calls_of(*bursty(0, spread=spread))
+    for seed in range(1, SAMPLES + 1):
+        store = from_calls(frame.with_columns(duration_s=pl.Series(bursty(seed, spread=spread)[0])))
+        found, plain = (
+            store.report(by=["hop"], quantiles=[q], bursts=bursts).frame.row(0, named=True) for bursts in (True, False)
+        )
+        held += (found["low_s"] or 0.0) <= truth <= (found["high_s"] or np.inf)
+        blind += plain["low_s"] <= truth <= plain["high_s"]
+        if found["high_s"] is not None:
+            width.append((found["high_s"] - found["low_s"]) / (plain["high_s"] - plain["low_s"]))
+    assert 0.93 <= held / SAMPLES <= 0.985
+    if spread:
+        assert blind / SAMPLES < 0.85
+    else:
+        assert np.mean(width) < 1.1
