@@ -46,14 +46,19 @@ def _parted(text: str) -> tuple[str, str]:
     return (key, value) if separator else ("version", text)
 
 
+def tells(key: str) -> pl.Expr:
+    """Whether a row says its `key`, and of the callee where the column names the side that saw the call."""
+    said = pl.col(key).is_not_null()
+    return said & pl.col("vantage").cast(pl.String).is_in(CALLEE_SIDE) if key in OF_CALLEE else said
+
+
 def select_arms(calls: pl.LazyFrame, arms: Arms) -> pl.DataFrame:
     """The calls of both sides with `is_candidate`, each hop from the vantage that tells most.
 
     Raises BadInputError naming what there is where a side has no calls.
     """
     here = calls if arms.hop is None else calls.filter(pl.col("hop") == arms.hop)
-    if arms.key in OF_CALLEE:
-        here = here.filter(pl.col("vantage").is_in(CALLEE_SIDE))
+    here = here.filter(tells(arms.key))
     sides = here.filter(pl.col(arms.key).is_in([arms.baseline, arms.candidate])).collect()
     for side in (arms.baseline, arms.candidate):
         if sides.filter(pl.col(arms.key) == side).is_empty():

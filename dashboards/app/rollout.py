@@ -6,13 +6,13 @@ from typing import Final
 import polars as pl
 import streamlit as st
 
-from meshslo.analysis.canary import Arms, Canary, CanarySettings
+from meshslo.analysis.canary import Arms, Canary, CanarySettings, tells
 from meshslo.dashboards.figures import evidence, in_progress, shares_over_time
 from meshslo.dashboards.figures.theme import named
 from meshslo.dashboards.resilience import evidence_rows, verdict_table
 from meshslo.telemetry.errors import MeshsloError, StoreError
 
-from . import Page
+from . import Page, answers
 from .drawing import cards, draw, every_call, sentences, table
 from .view import View
 
@@ -50,8 +50,15 @@ def _hop(view: View) -> str | None:
 
 def _values(view: View, key: str) -> list[str]:
     """Values of `key` among what is shown, the one with the most calls first."""
-    sizes = view.rollup("total", keys=(key,)).totals.filter(pl.col(key).is_not_null()).group_by(key)
-    return named(sizes.agg(pl.col("count").sum()).sort("count", key, descending=[True, False])[key].to_list())
+    sizes = _saying(view, key).group_by(key).agg(pl.col("count").sum())
+    return named(sizes.sort("count", key, descending=[True, False])[key].to_list())
+
+
+def _saying(view: View, key: str, bucket: str | None = None) -> pl.DataFrame:
+    """Counts of the calls that say their `key`, as `canary` takes them: each hop from its outermost vantage that does."""
+    keys = tuple(dict.fromkeys((*view.filters.keys(), "hop", key)))
+    whole = answers.rollup(view.asked, "total", keys, bucket)
+    return whole.where(view.filters.condition() & tells(key)).pick_vantage().totals
 
 
 def _one(key: str, values: Sequence[str]) -> str:
@@ -69,8 +76,7 @@ def _one(key: str, values: Sequence[str]) -> str:
 
 def _shares(view: View, key: str) -> pl.DataFrame:
     """start, the key, calls and their share, of each bucket of time."""
-    counted = view.rollup("total", keys=(key,), timed=True).totals.filter(pl.col(key).is_not_null())
-    calls = counted.group_by("start", key).agg(calls=pl.col("count").sum().cast(pl.Int64))
+    calls = _saying(view, key, view.bucket).group_by("start", key).agg(calls=pl.col("count").sum().cast(pl.Int64))
     every = calls.select("start").unique().join(calls.select(key).unique(), how="cross")
     filled = every.join(calls, on=["start", key], how="left").with_columns(pl.col("calls").fill_null(0))
     return filled.with_columns(share=pl.col("calls") / pl.col("calls").sum().over("start")).sort("start", key)

@@ -60,14 +60,14 @@ def _unprotected(view: View) -> pl.DataFrame:
 def _headline(found: Security) -> None:
     calls, mutual, plain = (sum(getattr(edge, name) for edge in found.edges) for name in ("calls", "mutual", "plain"))
     untold = calls - mutual - plain
-    strange = [host for host in found.hosts if host.approved is False]
+    hosts, strange = {each.host for each in found.hosts}, {each.host for each in found.hosts if each.approved is False}
     outside = "none outside" if not found.hosts else f"{sum(host.calls for host in found.hosts):,} calls"
     row: list[Card] = [
         ("calls inside", f"{calls:,}", f"{len({(edge.caller, edge.callee) for edge in found.edges})} hops"),
         ("mutual TLS", f"{mutual:,}", share_text(mutual, calls)),
         ("plain", f"{plain:,}", share_text(plain, calls)),
         ("not told", f"{untold:,}", share_text(untold, calls)),
-        ("hosts not approved", f"{len(strange)} of {len(found.hosts)}", outside),
+        ("hosts not approved", f"{len(strange)} of {len(hosts)}", outside),
     ]
     cards(row)
 

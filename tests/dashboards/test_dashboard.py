@@ -307,6 +307,14 @@ def test_the_rollout_stands_as_the_library_says(tmp_path: Path, slower: float, s
     assert [line["y"][-1] for line in lines[:5]] == [course.looks[-1].worse for course in found.courses]
 
 
+def test_versions_are_found_where_the_callers_side_does_not_say_them(tmp_path: Path) -> None:
+    calls = versions(1200)
+    outside = calls.with_columns(vantage=pl.lit("proxy_out"), version=pl.lit(None, dtype=calls["version"].dtype))
+    app = opened(filled(tmp_path / "store", pl.concat([calls, outside])), "rollout")
+    assert (app.selectbox(key="baseline").value, app.selectbox(key="candidate").value) == ("v1", "v2")
+    assert sum(sum(trace["y"]) for trace in figure(app, "shares")["data"]) > 0
+
+
 def test_one_version_is_no_rollout(tmp_path: Path) -> None:
     store = filled(tmp_path / "store", make_calls([make_call(version="v1")]))
     assert opened(store, "rollout").info[0].value.startswith("All of these calls have version v1")
