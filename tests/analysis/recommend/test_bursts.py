@@ -82,3 +82,26 @@ def test_many_groups_at_once_are_each_as_if_alone() -> None:
     parts = (Minutes(*each) for each in zip(calls, long, minute, strict=True))
     assert np.nan_to_num(together, nan=1.0).tolist() == pytest.approx([largest_effect(part, sure=None) for part in parts])
     assert np.isnan(together).tolist() == [False, False, True, True, False], "too few blocks are not the same as no bursts"
+
+
+def test_many_targets_at_once_are_counted_as_one_by_one() -> None:
+    rng = np.random.default_rng(8)
+    calls = pl.concat(
+        plain_calls(rng.exponential(1.0, 3000) * np.repeat(rng.choice([1, 3], 50), 60), route=route, model=model, outcome=how)
+        for route, model in [("/a", "m"), ("/a", "n"), ("/b", None)]
+        for how in ("ok", "timeout")
+    )
+    places = [("gateway>generator", "/a", None), ("gateway>generator", "/a", "n"), ("gateway>generator", "/b", None)]
+    limits_s = {place: 2.0 + n for n, place in enumerate(places)}
+    expected = {}
+    for place, limit_s in limits_s.items():
+        counted: dict[int, list[int]] = {}
+        for row in calls.iter_rows(named=True):
+            is_long = row["duration_s"] > limit_s
+            if row["route"] == place[1] and place[2] in (None, row["model"]) and (row["outcome"] == "ok" or is_long):
+                cell = counted.setdefault(int(row["start"].timestamp()) // 60, [0, 0])
+                cell[0], cell[1] = cell[0] + 1, cell[1] + is_long
+        numbers = (np.array([cell[n] for cell in counted.values()], float) for n in (0, 1))
+        expected[place] = largest_effect(Minutes(*numbers, np.array(list(counted))))
+    assert min(expected.values()) > 1.0
+    assert design_effects(calls.lazy(), "total", limits_s, {"gateway>generator": "client"}) == pytest.approx(expected)
