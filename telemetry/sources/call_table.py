@@ -74,29 +74,58 @@ class CallTable:
 
     def read(self, table: pl.DataFrame, targets: Mapping[str, Target], lines: Lines) -> pl.DataFrame:
         """The call rows of `table`, whose row i stood at `lines[i]`."""
+        given = self._given(table, targets)
+        raw, parsed = self._values(given, targets)
+        bad = _bad(raw, parsed)
+        if not bad.any():
+            return self._taken(parsed, lines)
+        self._refuse(given, parsed, lines, np.flatnonzero(bad.to_numpy()))
+        return self._taken(parsed.filter(~bad), lines[~bad.to_numpy()])
+
+    def read_sound(self, table: pl.DataFrame, targets: Mapping[str, Target], lines: Lines) -> pl.DataFrame | None:
+        """What `read` gives; None, and nothing is told to the tally, where it would refuse a row."""
+        raw, parsed = self._values(self._given(table, targets), targets)
+        return None if _bad(raw, parsed).any() else self._taken(parsed, lines)
+
+    def types(self, names: list[str], targets: Mapping[str, Target]) -> pl.Schema:
+        """What sound values of a file's columns can be read as, so that `read` gives what it gives of the same as text."""
+        columns = {name: targets[name].column if name in targets else "" for name in names}
+        return pl.Schema({name: self._type(column) for name, column in columns.items()})
+
+    def _type(self, column: str) -> pl.DataType:
+        if column in WORDS:
+            return self.coding[column]
+        return pl.Float64() if column in FRAME and FRAME[column].is_numeric() else pl.String()
+
+    def _given(self, table: pl.DataFrame, targets: Mapping[str, Target]) -> pl.DataFrame:
         given = table.select(pl.col(name).alias(target.column) for name, target in targets.items())
-        given = given.with_columns(**{name: pl.lit(value) for name, value in self.columns.constants.items()})
+        return given.with_columns(**{name: pl.lit(value) for name, value in self.columns.constants.items()})
+
+    def _values(self, given: pl.DataFrame, targets: Mapping[str, Target]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """What the columns say, and that in the types of a call row."""
         raw = given.select(_said(column, self.coding) for column in given)
         factors = {target.column: target.factor for target in targets.values()}
-        parsed = raw.select(_parsed(column, factors.get(column.name, 1.0)) for column in raw)
-        good = self._refuse(given, raw, parsed, lines)
-        rows = parsed if good is None else parsed.filter(good)
-        self.tally.take(rows.height)
-        return complete(rows, lines if good is None else lines[good.to_numpy()], self.coding)
+        return raw, raw.select(_parsed(column, factors.get(column.name, 1.0)) for column in raw)
 
-    def _refuse(self, given: pl.DataFrame, raw: pl.DataFrame, parsed: pl.DataFrame, lines: Lines) -> pl.Series | None:
-        """Which rows can be calls, None for all; the others are told to the tally."""
-        faulty = [pl.col(name).is_null() & raw[name].is_not_null() for name in parsed.columns]
-        timed = pl.any_horizontal(pl.col(name).is_not_null() for name in _PHASES if name in parsed.columns)
-        contradicts = _contradictions(parsed.columns).values()
-        bad = parsed.select(bad=pl.any_horizontal(*faulty, *contradicts) | pl.col("start").is_null() | ~timed)["bad"]
-        if not (count := int(bad.sum())):
-            return None
-        places = np.flatnonzero(bad.to_numpy())
+    def _taken(self, rows: pl.DataFrame, lines: Lines) -> pl.DataFrame:
+        self.tally.take(rows.height)
+        calls = complete(rows, lines, self.coding)
+        self.coding.renew()
+        return calls
+
+    def _refuse(self, given: pl.DataFrame, parsed: pl.DataFrame, lines: Lines, places: npt.NDArray[np.int64]) -> None:
+        """Tell the tally which rows cannot be calls, and of the first ones why."""
         for place in places[:_TOLD].tolist():
             self.tally.refuse(int(lines[place]), _reason(given.row(place, named=True), parsed.row(place, named=True)))
-        self.tally.refuse(int(lines[places[-1]]), "and others", count - min(count, _TOLD))
-        return ~bad
+        self.tally.refuse(int(lines[places[-1]]), "and others", max(len(places) - _TOLD, 0))
+
+
+def _bad(raw: pl.DataFrame, parsed: pl.DataFrame) -> pl.Series:
+    """Which rows cannot be calls."""
+    faulty = [pl.col(name).is_null() & raw[name].is_not_null() for name in parsed.columns if parsed[name].null_count()]
+    timed = pl.any_horizontal(pl.col(name).is_not_null() for name in _PHASES if name in parsed.columns)
+    contradicts = _contradictions(parsed.columns).values()
+    return parsed.select(bad=pl.any_horizontal(*faulty, *contradicts, pl.col("start").is_null(), ~timed))["bad"]
 
 
 def _meant(name: str) -> str:

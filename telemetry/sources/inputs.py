@@ -102,7 +102,7 @@ class Stream:
         while wanted > 0 and (part := self._some(min(wanted, BLOCK_BYTES))):
             parts.append(part)
             wanted -= len(part)
-        return b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def blocks(self, size_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
         """Runs of whole lines of about `size_bytes`."""
@@ -111,11 +111,13 @@ class Stream:
             if len(part) < size_bytes:  # the end: a last line without its newline goes along
                 yield rest + part
                 return
-            whole, newline, begun = (rest + part).rpartition(b"\n")
-            rest = begun
-            if newline:
-                yield whole + newline
-            elif len(rest) > LONGEST_LINE_BYTES:
+            # One copy of a block and no more: each takes a tenth of the time of reading what is in it.
+            if end := part.rfind(b"\n") + 1:
+                whole, rest = b"".join((rest, memoryview(part)[:end])), part[end:]
+                yield whole
+                continue
+            rest += part
+            if len(rest) > LONGEST_LINE_BYTES:
                 raise BadInputError(f"{self.source.name}: a line longer than {LONGEST_LINE_BYTES} bytes; is it a log at all?")
         if rest:
             yield rest
@@ -143,7 +145,8 @@ class Stream:
 
     def _pull(self, size_bytes: int) -> bytes:
         try:
-            return bytes(self._data.read(size_bytes))
+            data = self._data.read(size_bytes)
+            return data if isinstance(data, bytes) else bytes(data)
         except (OSError, ValueError) as error:
             raise BadInputError(
                 f"{self.source.name}: the {self.compression or 'file'} data breaks off or is damaged: {error}"

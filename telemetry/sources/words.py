@@ -10,20 +10,20 @@ Meaning = Callable[[pl.Series], pl.Series]
 
 
 class Coding:
-    """How the words of each column of a file are numbered: alike in all its blocks, so that these can be put together.
-
-    A column of very many words begins anew now and then: its list would be looked through for every block.
-    """
+    """How the words of each column of a file are numbered: alike in all its blocks, so that these can be put together."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, pl.Categorical] = {}
 
     def __getitem__(self, column: str) -> pl.Categorical:
         """The type that codes the words of `column`."""
-        kind = self._kinds.get(column)
-        if kind is None or len(kind.categories.to_series()) > _MAX_SHARED:
-            kind = self._kinds[column] = pl.Categorical(pl.Categories.random())
-        return kind
+        if column not in self._kinds:
+            self._kinds[column] = pl.Categorical(pl.Categories.random())
+        return self._kinds[column]
+
+    def renew(self) -> None:
+        """Begin anew with columns of very many words, whose lists would be looked through for every block."""
+        self._kinds = {name: kind for name, kind in self._kinds.items() if len(kind.categories.to_series()) <= _MAX_SHARED}
 
 
 _MAX_SHARED: Final = 2**16

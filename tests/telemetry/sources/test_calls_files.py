@@ -15,6 +15,7 @@ from polars.testing import assert_frame_equal
 
 from meshslo.telemetry.errors import BadConfigError, BadInputError
 from meshslo.telemetry.schema import FRAME
+from meshslo.telemetry.sources import calls as calls_source
 from meshslo.telemetry.sources.column_map import ColumnMap
 from meshslo.telemetry.sources.inputs import Stream
 from meshslo.telemetry.store import open_store
@@ -401,6 +402,31 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
             continue
         assert calls.schema == FRAME
         assert tally.taken == calls.height
+
+
+_FIELDS = {
+    "start": ["1793610000", "2026-11-02T09:00:00Z", " 2026-11-02T09:00:00Z", "2026-11-02 09:00", "", "soon"],
+    "duration_s": ["1", "2.5", '"3"', " 4", "5 ", "+6", ".7", "8.", "9e0", "inf", "NaN", "-1", "1e999", "1_0", "", "-", '""'],
+    "first_token_s": ["0.25", "null", "7", ""],
+    "status_code": ["200", "200.0", "2e2", "1.5", "99999", "-0", "0x1", "", '" 200"'],
+    "tenant": ["t", " t ", "", "null", '"a,b"', '"say ""hi"""', '"two\nlines"', "5", "\udcff", "ü"],
+    "outcome": ["ok", "OK ", "fine", ""],
+    "streaming": ["true", "0", "maybe", ""],
+}
+_LINES = st.tuples(*(st.sampled_from([values[0]] * 8 + values) for values in _FIELDS.values())).map(",".join)
+
+
+@pytest.mark.slow
+@given(st.lists(_LINES | st.sampled_from(["", ",,,,,,", "1793610000,1", "1,2,3,4,5,6,7,8", '"']), max_size=8))
+@settings(deadline=None, max_examples=150)
+def test_csv_that_is_read_quickly_says_what_it_says_line_by_line(lines: list[str]) -> None:
+    data = "\n".join([",".join(_FIELDS), *lines]).encode("utf-8", "surrogateescape")
+    quick, quick_tally = read(data)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(calls_source, "_csv_sound", lambda *_: None)
+        careful, careful_tally = read(data)
+    assert_frame_equal(quick, careful)
+    assert quick_tally == careful_tally
 
 
 def test_a_file_imported_twice_counts_once(tmp_path: Path) -> None:
