@@ -6,12 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
+# What Python compiled is kept, whatever the environment says: a run of the tests starts it hundreds of times.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Programs that tests start and PyPI does not have. RUNLEVEL=1: installed, not started as services.
 DEBIAN_PROGRAMS := prometheus promtool chromium chromedriver
 DEBIAN_PACKAGES := prometheus chromium chromium-driver
 
-.PHONY: help setup system demo test alone check fast types lint format fuzz soak bench backtest-docs rule-docs dashboard screenshots notebooks notebook-data clean
+.PHONY: help setup system demo test alone processes covered check fast types lint format fuzz soak bench backtest-docs rule-docs dashboard screenshots notebooks notebook-data clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,8 +24,10 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 15) else "meshslo needs Python 3.11 to 3.14; set PYTHON=python3.12, say")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "this Python has no venv: apt-get install python3-venv"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip setuptools
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,dashboards]'
+	$(BIN)/python -m pip install --quiet --no-compile --upgrade --constraint constraints.txt pip setuptools
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev,dashboards]'
+	@# Compiling is most of the work: here on all cores, and without the packages' own tests.
+	$(BIN)/python -m compileall -q -j 0 -x '/tests/' $(VENV)/lib
 	@touch $(STAMP)
 
 system: ## Debian packages that tests use, where this machine may install them
@@ -38,13 +42,20 @@ demo: setup ## The main job on a real chain behind real Envoy: report, recommend
 
 test: system lint ## Everything: lint, types, all tests, branch coverage
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target alone types
-	COVERAGE_FILE=.coverage $(PYTEST) -n 2 --dist loadgroup -m 'not system' --cov --cov-report=term
-	$(PYTEST) -n 2 --dist loadgroup -m 'system and not alone'
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target processes covered
 
-# They wait for timers most of the time, so that types can be checked meanwhile (nicely: what is timed goes first).
+# Real processes wait for timers most of the time. What computes does so meanwhile, and nicely: what is timed goes first.
 # Coverage would slow down what they time.
+FILES_OF = $$(grep -rl 'mark\.$1' tests --include='test_*.py')
+
 alone: setup ## The tests of real processes against time, two files at once
-	$(PYTEST) -n 2 --dist loadfile $$(grep -rl 'mark\.alone' tests --include='test_*.py') -m alone
+	$(PYTEST) -n 2 --dist loadfile -m alone $(call FILES_OF,alone)
+
+processes: setup
+	$(PYTEST) -n 2 --dist loadgroup -m 'system and not alone' $(call FILES_OF,system)
+
+covered: setup
+	COVERAGE_FILE=.coverage nice -n 19 $(PYTEST) -n 2 --dist loadgroup -m 'not system' --cov --cov-report=term
 
 check: lint types fast ## Lint, types, fast tests: under a minute
 
@@ -53,7 +64,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 
 types: setup
-	nice $(BIN)/mypy
+	nice -n 19 $(BIN)/mypy
 
 fast: setup
 	$(PYTEST) -n 2 --dist loadgroup -q -m 'not system and not slow'
