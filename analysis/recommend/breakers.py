@@ -20,7 +20,7 @@ from meshslo.analysis.knee import FEWEST_LEVELS, Knee, Peak
 from meshslo.analysis.policy.settings import SETTINGS
 from meshslo.analysis.survival import LifeTable
 
-from .limits import SHARP_RATIO, Bearing, Case, limit_of, limits
+from .limits import SHARP_RATIO, Bearing, Case, Sought, limit_of, limits, no_knee
 from .load import CalleeLoad
 from .observed import Observed
 from .recommendation import Effect, Evidence, Recommendation, Target
@@ -111,17 +111,9 @@ class CallBreaker:
             return f"{more} more calls of {target.callee} are needed to see what load does to its {waits}"
         if knee.status == "unknown":
             return f"up to {peak} calls at a time were seen: more loads, {FEWEST_LEVELS} at least, are needed to see a knee"
-        if knee.status == "none":
-            return (
-                f"no knee up to {peak} calls at a time: {waits} take as long there as at low load. A limit below that would "
-                f"refuse calls for nothing; more load is needed to find one ({self._mean()})"
-            )
-        if knee.status == "everywhere":
-            return (
-                f"{waits} take longer with every call from the lowest load on, and up to {peak} calls at a time throughput has "
-                "no peak that can be told: more calls at low load are needed to find a knee, or at higher load to find a peak"
-            )
-        return f"the knee lies between {knee.low:.3g} and {knee.high:.3g} calls at a time: more calls are needed to tell"
+        # Where waits rise from the start, throughput may still have a peak.
+        peaks = f", or more than {peak} calls at a time to find a peak of throughput" if knee.status == "everywhere" else ""
+        return f"{no_knee(knee, Sought(waits, 'calls at a time', peak, self._mean(), 'calls'))}{peaks}"
 
     def _proxies(self, target: Target) -> int:
         return self.observed.config.hop(target.hop).client_proxies or self.load.proxies.get(target.hop, 1)

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from meshslo.analysis.knee import Knee
+
 from .observed import Observed
 from .recommendation import Current, Effect, Evidence, Recommendation, Status, Target
 
@@ -40,6 +42,35 @@ class Case:
     reason: str
     evidence: Evidence
     effect: Mapping[str, Effect] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sought:
+    """How a knee was looked for, in words: that of `waits` over a number of `calls`, `peak` at most.
+
+    mean: how many there were all in all; more: what would tell, if there were more of it.
+    """
+
+    waits: str
+    calls: str
+    peak: str
+    mean: str
+    more: str
+
+
+def no_knee(knee: Knee, sought: Sought) -> str:
+    """Why a knee that was looked for, in enough of what there is, sets no limit."""
+    if knee.status == "none":
+        return (
+            f"no knee up to {sought.peak} {sought.calls}: {sought.waits} take as long there as at low load. A limit below that "
+            f"would refuse calls for nothing; more load is needed to find one ({sought.mean})"
+        )
+    if knee.status == "everywhere":
+        return (
+            f"{sought.waits} take longer with every call from the lowest load on: to find a knee, more {sought.more} at low "
+            "load must be seen"
+        )
+    return f"the knee lies between {knee.low:.3g} and {knee.high:.3g} {sought.calls}: to tell, more {sought.more} must be seen"
 
 
 def limit_of(bearing: Bearing, part: float, proxies: int) -> int:

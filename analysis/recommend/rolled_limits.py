@@ -6,7 +6,7 @@ from functools import cached_property
 
 from meshslo.analysis.knee import FEWEST_BLOCKS, Knee
 
-from .limits import SHARP_RATIO, Bearing, Case
+from .limits import SHARP_RATIO, Bearing, Case, Sought, no_knee
 from .observed import Observed
 from .recommendation import Evidence, Target
 from .rolled import RolledLoad
@@ -59,16 +59,7 @@ class RolledBreaker:
                 f"{self.load.rows.height} stretches of {self.load.bucket} with {count(self.load.calls)} calls are known, up to "
                 f"{most} calls in progress: more, {FEWEST_BLOCKS} at least, at different loads, are needed to see a knee"
             )
-        if knee.status == "none":
-            return (
-                f"no knee up to {most} calls in progress on average: {waits} take as long there as at low load; more load is "
-                f"needed to find one ({self._mean()})"
-            )
-        if knee.status == "everywhere":
-            return (
-                f"{waits} take longer with every call from the lowest load on: more time at low load is needed to find a knee"
-            )
-        return f"the knee lies between {knee.low:.3g} and {knee.high:.3g} calls on average: more time is needed to tell"
+        return no_knee(knee, Sought(waits, "calls in progress on average", most, self._mean(), "time"))
 
     def _why(self, found: Bearing, proxies: int | None) -> str:
         knee, waits = self.knee, self.load.waits
