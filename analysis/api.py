@@ -16,6 +16,7 @@ from meshslo.telemetry.vocabulary import PHASES, Phase
 from .backtest import BY as BACKTEST_BY
 from .backtest import Backtest, Split, backtest
 from .config import Config, Limits
+from .deadlines import Pile, find_piles
 from .doctor import Diagnosis, examine
 from .metrics import roll_up_series
 from .policy.deployed import Deployed
@@ -26,7 +27,7 @@ from .rollup import KEYS, Rollup, roll_up_in
 from .scope import Scope
 from .security import Security, security
 from .slo.objective import NO_OBJECTIVES, SELECTION
-from .slo.status import Asked, SloReport, slo
+from .slo.status import Asked, Evidence, SloReport, slo
 from .spread import Places, added, of_rollup
 from .verbs import Scan, Verbs, check_list
 
@@ -184,7 +185,11 @@ class CallStore(Reporting, Verbs):
         if wrong:
             raise BadInputError(f"objectives stand for each of {', '.join(SELECTION[1:])}, not of {', '.join(wrong)}")
         moment = last + timedelta(microseconds=1) if at is None else at
-        return slo(self.scan, config.slo, Asked(moment, tuple(dict.fromkeys(each))), self.series)
+        return slo(Evidence(self.scan, self.series, self._piles), config.slo, Asked(moment, tuple(dict.fromkeys(each))))
+
+    def _piles(self, since: datetime, until: datetime) -> tuple[Pile, ...]:
+        """Hidden deadlines of the calls that started in [since, until), by hop and route."""
+        return find_piles(self.count(Scope(("hop", "route"), None, ("total",), since, until, extremes=False)))
 
     def _starts(self, since: datetime | None, until: datetime | None) -> Bounds:
         """First and last start of a call in [since, until), None where there is none."""

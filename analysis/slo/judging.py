@@ -5,7 +5,8 @@ a phase        seen within threshold    seen, or cut, later than it     cut befo
 success        ok                       error, timeout, rejected        -                      cancelled: the caller left
 goodput        kept all                 broke any                       kept or unknown        was not asked any
 
-A call cut after 1 s says nothing about a threshold of 2 s, and does not count as good: that is how tools come to 100 %.
+A call cut after 1 s says nothing about a threshold of 2 s, and does not count as good: that is how tools come to 100 %. Nor
+does one that ended at a hidden deadline (`analysis.deadlines`), as far as `total` is asked; for the rest it ended as was told.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,13 +17,17 @@ from typing import Final
 
 import polars as pl
 
-from meshslo.analysis.phases import timed
-from meshslo.telemetry.vocabulary import VANTAGES, Phase
+from meshslo.analysis.deadlines import Pile, cut_calls
+from meshslo.analysis.phases import BY_WORDS, Timed, timed
+from meshslo.telemetry.vocabulary import CENSORED, VANTAGES, Phase
 
 from .objective import Objective
 
 MINUTE: Final = "1m"
 VERDICTS: Final = ("kept", "broken", "unknown")
+TOLD: Final = "told"
+"""How a call ended as was told; `outcome` is `timeout` where it ended at a hidden deadline."""
+_AS_TOLD: Final = BY_WORDS._replace(ok=pl.col(TOLD) == "ok", cut=pl.col(TOLD).is_in(sorted(CENSORED)))
 WEIGHTS: Final = tuple(f"{verdict}_weight" for verdict in VERDICTS)
 
 
@@ -66,12 +71,12 @@ def verdict(objective: Objective, named: Mapping[str, Objective]) -> Verdict:
 
 
 def _of_success() -> Verdict:
-    outcome = pl.col("outcome")
+    outcome = pl.col(TOLD)
     return Verdict(outcome == "ok", outcome.is_in(["error", "timeout", "rejected"]), pl.lit(value=False))
 
 
 def _within(phase: Phase, threshold_s: float) -> Verdict:
-    value_s, event, censored = timed(phase)
+    value_s, event, censored = _timed(phase)
     # What was cut lasts longer than was seen of it: at the threshold it is beyond.
     broken = (event & (value_s > threshold_s)) | (censored & (value_s >= threshold_s))
     return Verdict(
@@ -79,6 +84,10 @@ def _within(phase: Phase, threshold_s: float) -> Verdict:
         broken.fill_null(value=False),
         (censored & (value_s < threshold_s)).fill_null(value=False),
     )
+
+
+def _timed(phase: Phase) -> Timed:
+    return timed(phase, BY_WORDS if phase == "total" else _AS_TOLD)
 
 
 def _of_all(members: list[Verdict]) -> Verdict:
@@ -94,15 +103,23 @@ def chosen(calls: pl.LazyFrame, objective: Objective) -> pl.LazyFrame:
     return calls.filter(pl.col(key) == value for key, value in objective.selection.items())
 
 
-def judge(calls: pl.LazyFrame, objective: Objective, named: Mapping[str, Objective]) -> Judged:
-    """Judge the calls of `objective`, of the outermost vantage that shows it unless the objective names one."""
-    return next(iter(judge_each(calls, objective, named, ()).values()))
+def with_hidden_cuts(calls: pl.LazyFrame, piles: tuple[Pile, ...]) -> pl.LazyFrame:
+    """Call rows as the others here take them: how each was told to end, and those of `piles` as cut."""
+    return cut_calls(calls.with_columns(pl.col("outcome").alias(TOLD)), piles)
+
+
+def as_timed(calls: pl.LazyFrame, phase: Phase) -> pl.LazyFrame:
+    """The same with the outcome that decides how `phase` of a call counts."""
+    return calls if phase == "total" else calls.with_columns(pl.col(TOLD).alias("outcome"))
 
 
 def judge_each(
     calls: pl.LazyFrame, objective: Objective, named: Mapping[str, Objective], each: Sequence[str]
 ) -> dict[tuple[str, ...], Judged]:
-    """The same for each combination of values of the keys `each`; "" stands for a call without one. All in one pass."""
+    """Judge the calls of `objective`, of the outermost vantage that shows it unless the objective names one.
+
+    Apart for each combination of values of the keys `each`; "" stands for a call without one. All in one pass.
+    """
     counted = _counted(calls, objective, named, each)
     vantage = _outermost(counted, objective)
     seen = counted.filter(pl.col("vantage") == (vantage or "")).drop("vantage", "shown").sort(*each, "start")
@@ -136,7 +153,7 @@ def _counted(calls: pl.LazyFrame, objective: Objective, named: Mapping[str, Obje
 def _is_shown(objective: Objective, named: Mapping[str, Objective]) -> pl.Expr:
     """Whether a call shows that its vantage measures what is asked: of a phase, that it was seen to its end."""
     members = [named[name] for name in objective.all_of] or [objective]
-    events = [timed(member.phase).event for member in members if member.phase]
+    events = [_timed(member.phase).event for member in members if member.phase]
     return reduce(pl.Expr.and_, events, pl.lit(value=True))
 
 

@@ -4,15 +4,15 @@ Sources: The Site Reliability Workbook, chapter 5 (budget, burn rate); Wilson 19
 cut before the threshold); Peterson 1976 (bounds: they all would have kept it, or none).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import polars as pl
 
 from meshslo.analysis.interval import wilson
 from meshslo.analysis.quantile import Interval
-from meshslo.analysis.recommend.bursts import design_effect
+from meshslo.analysis.recommend.bursts import Minutes, largest_effect
 
 from .judging import VERDICTS, Judged, start_of
 from .objective import Objective
@@ -20,6 +20,10 @@ from .windows import FEWEST_FAILURES, PACE_S, BurnWindow, Severity, burn_windows
 
 Status = Literal["met", "missed", "undecided", "no_data"]
 """By what was counted: met or missed whatever unknown calls would have done; undecided where they would decide; no calls."""
+
+
+_BROKEN: Final = pl.col("broken")
+_DECIDED: Final = pl.col("kept") + pl.col("broken")
 
 
 @dataclass(frozen=True)
@@ -35,15 +39,19 @@ class Counts:
     unknown_weight: float
     weight_sq: float
     design: float = 1.0
-    """By how much fewer calls count since those of a minute go together."""
+    """By how much fewer calls count since those of a minute, hour or day go together; not asked of burn rates."""
 
     @classmethod
     def of(cls, minutes: pl.DataFrame) -> "Counts":
         """The minutes added up."""
-        totals = minutes.select(pl.exclude("start").sum()).row(0, named=True)
-        broken = minutes["broken"].cast(pl.Float64)
-        known = (minutes["kept"] + broken).to_numpy()
-        return cls(**totals, design=design_effect(known, broken.to_numpy()) if known.any() else 1.0)
+        return cls(**minutes.select(pl.exclude("start").sum()).row(0, named=True))
+
+    def careful(self, minutes: pl.DataFrame) -> "Counts":
+        """These, which `minutes` add up to, counting for as many fewer as their broken calls come in bursts."""
+        decided = minutes.filter(_DECIDED > 0)
+        broken, calls = (decided.select(each.cast(pl.Float64)).to_series().to_numpy() for each in (_BROKEN, _DECIDED))
+        minute = (decided["start"].dt.epoch("s") // 60).to_numpy()
+        return replace(self, design=largest_effect(Minutes(calls, broken, minute)))
 
     @property
     def calls(self) -> int:
@@ -166,7 +174,7 @@ def stand(
     """How `objective` stands at `at`; `estimate` is the survival estimate of its share, where calls were cut before it."""
     start = start_of(at, objective.window_s)
     minutes = judged.between(start, at)
-    counts = Counts.of(minutes)
+    counts = Counts.of(minutes).careful(minutes)
     if counts.weight <= 0.0:
         return Standing(objective, "no_data", counts, judged.vantage, start, at)
     attained = counts.attained(estimate, confidence)

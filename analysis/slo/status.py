@@ -10,11 +10,12 @@ from typing import Any, Final
 import polars as pl
 
 from meshslo.analysis.answer import Answer
+from meshslo.analysis.deadlines import Pile, likely
 from meshslo.analysis.quantile import Interval
 from meshslo.analysis.rollup import roll_up
 from meshslo.analysis.survival import LifeTable
 
-from .judging import VERDICTS, Judged, chosen, judge_each, start_of
+from .judging import VERDICTS, Judged, as_timed, chosen, judge_each, start_of, with_hidden_cuts
 from .metered import judge_series, nothing
 from .objective import Objective
 from .standing import Standing, stand
@@ -25,14 +26,20 @@ ENDS: Final = {"": "estimate", "_low": "low", "_high": "high"}
 
 Scan = Callable[[datetime | None, datetime | None], pl.LazyFrame]
 Series = Callable[[datetime | None, datetime | None], pl.LazyFrame | None]
+Piles = Callable[[datetime, datetime], tuple[Pile, ...]]
+"""Hidden deadlines by hop and route of the calls that started in [since, until)."""
 
 
 @dataclass(frozen=True, eq=False)
 class SloReport(Answer):
-    """How every objective stands at `at`, in the order of the config."""
+    """How every objective stands at `at`, in the order of the config.
+
+    piles: calls of its hops that count as cut although nothing says so, in the longest window that asks for a `total`.
+    """
 
     standings: tuple[Standing, ...]
     at: datetime
+    piles: tuple[Pile, ...] = ()
 
     @property
     def missed(self) -> tuple[Standing, ...]:
@@ -50,7 +57,9 @@ class SloReport(Answer):
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document as Python values."""
-        return {"schema": SCHEMA, "at": _iso(self.at), "items": self.rows()}
+        piles = [asdict(pile) | {"likely": likely(pile.value_s)} for pile in self.piles]
+        hidden = {"hidden_deadlines": piles} if piles else {}
+        return {"schema": SCHEMA, "at": _iso(self.at), "items": self.rows(), **hidden}
 
     def to_json(self) -> str:
         """The JSON document, schema `meshslo.slo/1`."""
@@ -78,23 +87,41 @@ class Asked:
     confidence: float = 0.95
 
 
-def slo(scan: Scan, objectives: Sequence[Objective], asked: Asked, series: Series | None = None) -> SloReport:
-    """How `objectives` stand by the calls of `scan`, judged one by one (no histogram, so no bucket error).
+@dataclass(frozen=True)
+class Evidence:
+    """Where to read: call rows, metrics that stand in where no call shows a hop, and hidden deadlines."""
 
-    Each is asked of the outermost vantage that shows it; of pulled metrics (`series`, in their buckets) where no call does.
+    scan: Scan
+    series: Series | None
+    piles: Piles
+
+
+def slo(evidence: Evidence, objectives: Sequence[Objective], asked: Asked) -> SloReport:
+    """How `objectives` stand by their calls, judged one by one (no histogram, so no bucket error).
+
+    Each is asked of the outermost vantage that shows it; of pulled metrics (in their buckets) where no call does.
     Of calls that were cut before the threshold nobody knows: the share is then the survival estimate, and its interval runs
     from "none of them" to "all of them would have kept it".
     """
     named = {objective.name: objective for objective in objectives}
-    found = (standing for objective in objectives for standing in _standings(scan, objective, named, asked, series))
-    return SloReport(tuple(found), asked.at)
+    timed = [each for each in objectives if "total" in (named[name].phase for name in each.all_of or [each.name])]
+    windows_s = sorted({each.window_s for each in timed})
+    piles = {window_s: evidence.piles(start_of(asked.at, window_s), asked.at) for window_s in windows_s}
+    found = [
+        standing
+        for objective in objectives
+        for standing in _standings(evidence, objective, named, asked, piles.get(objective.window_s, ()))
+    ]
+    hops = {each.hop for each in timed}
+    shown = tuple(pile for pile in piles[windows_s[-1]] if pile.hop in hops) if piles else ()
+    return SloReport(tuple(found), asked.at, shown)
 
 
 def _standings(
-    scan: Scan, objective: Objective, named: Mapping[str, Objective], asked: Asked, series: Series | None
+    evidence: Evidence, objective: Objective, named: Mapping[str, Objective], asked: Asked, piles: tuple[Pile, ...]
 ) -> Iterator[Standing]:
-    since = start_of(asked.at, objective.window_s)
-    calls = scan(since, asked.at)
+    since, series = start_of(asked.at, objective.window_s), evidence.series
+    calls = with_hidden_cuts(evidence.scan(since, asked.at), piles)
     keys = [key for key in asked.each if getattr(objective, key) is None]
     judged = judge_each(calls, objective, named, keys)
     if not any(map(_is_seen, judged.values())):
@@ -123,7 +150,9 @@ def _survival(calls: pl.LazyFrame, objective: Objective, keys: Sequence[str]) ->
     """The survival estimate of the share within the threshold, by the keys; none of goodput, which is no duration."""
     if objective.phase is None or objective.threshold_s is None:
         return {}
-    named = chosen(calls, objective).with_columns(pl.col(key).cast(pl.String).fill_null("") for key in keys)
+    named = as_timed(chosen(calls, objective), objective.phase).with_columns(
+        pl.col(key).cast(pl.String).fill_null("") for key in keys
+    )
     cells = roll_up(named, keys=("hop", *keys), bucket=None, phases=[objective.phase], extremes=False).cells
     groups = cells.partition_by(keys, as_dict=True) if keys else {(): cells}
     beyond = {group: LifeTable.from_cells(each).exceedance(objective.threshold_s).estimate for group, each in groups.items()}

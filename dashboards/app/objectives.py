@@ -13,7 +13,7 @@ from meshslo.dashboards.figures import budgets
 
 from . import Page
 from .answers import config
-from .drawing import draw, table
+from .drawing import draw, table, tell_piles
 from .view import View
 
 EXAMPLE: Final = """[[slo]]
@@ -53,6 +53,8 @@ def render(view: View) -> None:
     st.subheader("How fast budgets burn")
     table(pl.DataFrame(burning), "burns")
     st.caption("1x spends the budget in exactly the objective's window. An alert fires where both windows exceed its factor.")
+    hops = {each.objective.hop for each in standings}
+    tell_piles([pile for pile in found.piles if pile.hop in hops])
 
 
 def _budget(standing: Standing, left: Interval) -> dict[str, object]:

@@ -107,6 +107,8 @@ def show(answer: "SloReport", console: "Console") -> None:
         console.print(f"no calls before {first:%Y-%m-%d %H:%M}Z: budgets are those of the part of the window since then")
     for name, promise in {each.objective.name: each.objective for each in ordered}.items():
         console.print(f"{name}: {promise.hop}: {promise}", markup=False, highlight=False)
+    for pile in answer.piles:
+        console.print(f"{pile} (hidden deadline)", markup=False, highlight=False)
     for standing in ordered[:WORST]:
         for note in _notes(standing):
             console.print(f"{_name(standing)}: {note}", markup=False, highlight=False)

@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -282,3 +283,59 @@ def test_an_objective_that_names_a_tenant_stands_for_that_one_alone() -> None:
     assert [each.status for each in nobody.standings] == ["no_data"]
     with pytest.raises(BadInputError, match="objectives stand for each of route, model, tenant, not of pod"):
         from_calls(make_calls(rows)).slo(parse_config(WITHIN), each=["pod"])
+
+
+def hidden_timer(at_s: float = 15.0) -> list[dict[str, Any]]:
+    """Calls that a timer ends at `at_s` and whose ending is told as `ok`; 8 % are slower than that."""
+    whole_s = np.random.default_rng(4).lognormal(1.0, 1.2, 3000)
+    return [make_call(duration_s=float(min(each, at_s + 0.01)), at_s=2.0 * n) for n, each in enumerate(whole_s)]
+
+
+def test_a_hidden_deadline_answers_nothing_in_time() -> None:
+    rows = hidden_timer()
+    within = WITHIN.replace("threshold_s = 2.0", "threshold_s = 30.0")
+    report = from_calls(make_calls(rows)).slo(parse_config(within + SUCCESS + GOODPUT))
+    found = {each.objective.name: each for each in report.standings}
+    (pile,) = report.piles
+    cut = sum(pile.low_s < row["duration_s"] <= pile.high_s for row in rows)
+    assert (pile.value_s, pile.calls) == (15.0, cut)
+    for name in ("fast", "good"):
+        counts = found[name].counts
+        assert (counts.kept, counts.broken, counts.unknown) == (3000 - cut, 0, cut)
+    assert (found["fast"].status, found["works"].counts.kept) == ("met", 3000), "how they were told to end is not rewritten"
+    attained = found["fast"].attained
+    assert attained is not None
+    assert attained.low < 0.95
+    assert report.to_dict()["hidden_deadlines"][0]["likely"].startswith("the default of an Envoy route")
+
+
+def test_a_hidden_deadline_at_the_threshold_breaks_it() -> None:
+    rows = hidden_timer()
+    late = standing(rows, WITHIN.replace("threshold_s = 2.0", "threshold_s = 15.0"))
+    assert late.counts.broken == sum(row["duration_s"] > 15.0 for row in rows)
+    assert late.counts.unknown < 10, "those that ended by themselves just before it cannot be told apart"
+
+
+def test_only_objectives_on_totals_look_for_hidden_deadlines() -> None:
+    report = from_calls(make_calls(hidden_timer())).slo(parse_config(SUCCESS))
+    assert report.piles == ()
+    assert "hidden_deadlines" not in report.to_dict()
+
+
+@pytest.mark.slow
+def test_an_attained_share_is_held_where_failures_come_in_bursts() -> None:
+    """A minute in ten is bad and fails 40 % of its calls, 1 % fail else: the true share that keeps it is 95.1 %."""
+    held, blind = 0, 0
+    frame = make_calls([make_call(at_s=60.0 * minute + n) for minute in range(120) for n in range(20)])
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        chance = np.repeat(np.where(rng.random(120) < 0.1, 0.4, 0.01), 20)
+        failed = rng.random(len(chance)) < chance
+        calls = frame.with_columns(outcome=pl.Series(np.where(failed, "error", "ok")))
+        (found,) = from_calls(calls).slo(parse_config(SUCCESS)).standings
+        assert found.attained is not None
+        held += found.attained.low <= 0.951 <= found.attained.high
+        plain = wilson(found.counts.kept, found.counts.calls)
+        blind += plain.low <= 0.951 <= plain.high
+    assert 0.92 <= held / 400 <= 0.98
+    assert blind / 400 < 0.75

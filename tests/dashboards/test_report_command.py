@@ -82,3 +82,11 @@ def test_what_all_rows_share_has_no_column(store: Path) -> None:
     head = asked("--store", store, "--by", "route").splitlines()[2]
     assert head.split() == ["calls", "endings", "p95", "p99"]
     assert head.startswith("calls")
+
+
+def test_what_intervals_know_of_bursts_is_said(store: Path, tmp_path: Path) -> None:
+    assert "intervals take calls for independent: fewer than 20 minutes" in asked("--store", store, "--by", "hop")
+    rows = [make_call(at_s=6.0 * n, duration_s=4.0 if n // 10 % 8 == 0 else 1.0 + 0.001 * (n % 10)) for n in range(400)]
+    open_store(tmp_path / "long", create=True).append(make_calls(rows), source="test")
+    assert "calls count for up to 10 times fewer" in asked("--store", tmp_path / "long", "--quantile", 0.8)
+    assert "independent: as asked for" in asked("--store", tmp_path / "long", "--no-bursts")

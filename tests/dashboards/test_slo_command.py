@@ -126,3 +126,10 @@ def test_no_objectives_and_bad_files_are_one_sentence(store: Path, tmp_path: Pat
 
 def test_help_ends_in_an_example() -> None:
     assert "Example: meshslo slo" in run("--help").stdout
+
+
+def test_a_hidden_deadline_is_named(tmp_path: Path) -> None:
+    rows = [make_call(at_s=n, duration_s=1.0 + 0.05 * (n % 100) if n % 10 else 15.004) for n in range(600)]
+    open_store(tmp_path / "store", create=True).append(make_calls(rows), source="test")
+    shown = run("--store", tmp_path / "store", "--config", config(tmp_path)).stdout
+    assert "60 ok of its calls ended at 15 s" in " ".join(shown.split())
