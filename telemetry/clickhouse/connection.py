@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 # The statements are long chains of simple steps: the depth of subqueries is no sign of a mistake, and merging the steps into
-# one expression takes longer than running them.
-SETTINGS: Final[Mapping[str, Any]] = {"max_subquery_depth": 1000, "query_plan_merge_expressions": 0}
+# one expression takes longer than running them. So does looking for comparisons that follow from others: each column that
+# is compared is hashed with the whole chain that it comes from.
+SETTINGS: Final[Mapping[str, Any]] = {
+    "max_subquery_depth": 1000,
+    "query_plan_merge_expressions": 0,
+    "optimize_and_compare_chain": 0,
+}
 
 
 class Connection:
@@ -23,11 +28,13 @@ class Connection:
     def __init__(self, address: Address) -> None:
         self.address = address
         self._client = _connect(address)
+        # A server that does not know one of them does not do what it turns off either.
+        self._settings = {name: value for name, value in SETTINGS.items() if name in self._client.server_settings}
 
     def frame(self, statement: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
         """The rows that `statement` gives, dictionaries as plain strings."""
         try:
-            table = self._client.query_arrow(statement, parameters=dict(parameters or {}), settings=dict(SETTINGS))
+            table = self._client.query_arrow(statement, parameters=dict(parameters or {}), settings=self._settings)
         except Exception as error:  # the driver's and its transport's errors have no common base
             raise _explained(self.address, error) from error
         frame = pl.DataFrame(table)
@@ -36,7 +43,7 @@ class Connection:
     def run(self, statement: str) -> None:
         """Carry out a statement that gives nothing."""
         try:
-            self._client.command(statement, settings=dict(SETTINGS))
+            self._client.command(statement, settings=self._settings)
         except Exception as error:  # as above
             raise _explained(self.address, error) from error
 

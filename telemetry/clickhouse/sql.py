@@ -174,19 +174,24 @@ def nearest(name: str, parent: str, stop: str, number: str = "number") -> dict[s
 
     Numbers begin at 1, and item 0 of an array is its type's default, so that "none" leads to "none".
     """
-    columns = {f"{name}_0": f"arrayMap((s, p, n) -> if(s, n, p), {stop}, {parent}, {number})"}
-    for step in range(_DOUBLINGS):
-        columns[f"{name}_{step + 1}"] = f"arrayMap(at -> {name}_{step}[at], {name}_{step})"
-    reached = f"{name}_{_DOUBLINGS}[p]"
-    return {**columns, name: f"arrayMap(p -> if({stop}[{reached}], {reached}, 0), {parent})"}
+    reached = f"{name}_above[p]"
+    return {
+        f"{name}_above": _followed(f"arrayMap((s, p, n) -> if(s, n, p), {stop}, {parent}, {number})", _DOUBLINGS),
+        name: f"arrayMap(p -> if({stop}[{reached}], {reached}, 0), {parent})",
+    }
 
 
 def tops(name: str, parent: str, number: str = "number", doublings: int = _DOUBLINGS) -> dict[str, str]:
-    """Columns that end in the array `name`: the number of the item at the top of each item's chain, itself where it is that."""
-    columns = {f"{name}_0": f"arrayMap((p, n) -> if(p > 0, p, n), {parent}, {number})"}
-    for step in range(doublings):
-        columns[f"{name}_{step + 1}"] = f"arrayMap(at -> {name}_{step}[at], {name}_{step})"
-    return {**columns, name: f"{name}_{doublings}"}
+    """The column `name`: an array of the number of the item at the top of each item's chain, itself where it is that."""
+    return {name: _followed(f"arrayMap((p, n) -> if(p > 0, p, n), {parent}, {number})", doublings)}
+
+
+def _followed(next_item: str, doublings: int) -> str:
+    """Where each item of the array `next_item` leads after 2 ** `doublings` steps.
+
+    A fold in one SELECT: the time to analyse a statement grows with the square of the number of SELECTs in each other.
+    """
+    return f"arrayFold((there, _) -> arrayMap(at -> there[at], there), range({doublings}), {next_item})"
 
 
 def parents(prefix: str, inner: str) -> dict[str, str]:
