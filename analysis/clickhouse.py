@@ -175,7 +175,7 @@ def _timed(phase: Phase) -> tuple[str, str, str]:
         longest = "if(max_gap_s IS NULL OR open_gap_s > max_gap_s, open_gap_s, max_gap_s)"
         return _to_the_end(f"if({_CUT}, {longest}, max_gap_s)")
     column = f"{phase}_s"
-    counts = "(ifNull(streaming, 0) = 1 OR first_token_s IS NOT NULL)" if phase == "first_token" else "1"
+    counts = "ifNull(streaming, first_token_s IS NOT NULL)" if phase == "first_token" else "1"
     seen = f"{column} IS NOT NULL AND {counts}"
     cut_before = f"{column} IS NULL AND {counts} AND {_CUT} AND duration_s IS NOT NULL"
     return f"multiIf({seen}, {column}, {cut_before}, duration_s, NULL)", seen, cut_before

@@ -3,9 +3,12 @@
 phase        event                                 censored (longer than seen)           neither
 total        outcome ok                            timeout, cancelled                    error, rejected
 first_byte   seen, whatever the outcome later      not seen and cut: at its duration     not seen, not cut
-first_token  the same, of streaming calls only     the same                              the same, and not streaming
+first_token  the same, of streams only             the same                              the same, and no stream
 max_gap      outcome ok                            cut: the longest gap, the open one    error, rejected
                                                    at the cut among them
+
+An answer that is no stream comes whole: its first token is its last one, and would make streams look as slow as whole answers.
+A call of which nobody tells whether it streams counts as a stream once its first token was seen.
 """
 
 from collections.abc import Sequence
@@ -25,17 +28,19 @@ class Timed(NamedTuple):
 
 
 class Endings(NamedTuple):
-    """Expressions over call rows that tell from their words: ended `ok`, was cut, is told to be a stream. Never null."""
+    """Expressions over call rows that tell from their words: ended `ok`, was cut, is told to stream, or not to. Never null."""
 
     ok: pl.Expr
     cut: pl.Expr
     streaming: pl.Expr
+    whole: pl.Expr
 
 
 BY_WORDS: Final = Endings(
     ok=pl.col("outcome") == "ok",
     cut=pl.col("outcome").is_in(sorted(CENSORED)),
     streaming=pl.col("streaming").fill_null(value=False),
+    whole=~pl.col("streaming").fill_null(value=True),
 )
 """Of rows that have these words."""
 
@@ -62,7 +67,7 @@ def timed(phase: Phase, told: Endings = BY_WORDS) -> Timed:
         longest = pl.max_horizontal(column, pl.col("open_gap_s").fill_nan(None))
         return _to_the_end(pl.when(told.cut).then(longest).otherwise(column), told)
     if phase == "first_token":
-        return _on_the_way(column, told.streaming | pl.col("first_token_s").is_not_null(), told.cut)
+        return _on_the_way(column, told.streaming | (~told.whole & pl.col("first_token_s").is_not_null()), told.cut)
     return _on_the_way(column, pl.lit(value=True), told.cut)
 
 

@@ -112,7 +112,9 @@ class MeteringProcessor(SpanProcessor):
         key = {VANTAGE: side, **_picked(told, KEYS)}
         self._total.record(total_s, key, context)
         for attribute, histogram in self._phases.items():
-            if isinstance(value := told.get(attribute), float):
+            # An answer that is no stream comes whole: its first token is its last one.
+            whole = attribute == names.FIRST_TOKEN_S and told.get(names.STREAMING) is False
+            if isinstance(value := told.get(attribute), float) and not whole:
                 histogram.record(value, key, context)
         if names.OPERATION in told:
             self._record_genai(told, total_s, side, context)

@@ -135,15 +135,15 @@ def _only_one(name: str) -> str:
     """`name` of each row, and where it is not set the only value that its call has."""
     if name == "streaming":
         there = "arrayDistinct(arrayFilter((x, h) -> x IS NOT NULL AND h = _r_head, r_streaming, r_head))"
-        return each(f"if(_r_streaming IS NULL AND length({there}) = 1, {there}[1], _r_streaming)")
+        return each(f"multiIf(_r_streaming IS NOT NULL, _r_streaming, length({there}) = 1, {there}[1], NULL)")
     there = f"arrayDistinct(arrayFilter((x, h) -> x != '' AND h = _r_head, r_{name}, r_head))"
-    return each(f"if(_r_{name} = '' AND length({there}) = 1, {there}[1], _r_{name})")
+    return each(f"multiIf(_r_{name} != '', _r_{name}, length({there}) = 1, {there}[1], '')")
 
 
 def _only_in_trace(name: str) -> str:
     """`name` of each row, and where it is not set the only value that the trace has."""
     there = f"arrayDistinct(arrayFilter(x -> x != '', call_{name}))"
-    return f"arrayMap(x -> if(x = '' AND length({there}) = 1, {there}[1], x), call_{name})"
+    return f"arrayMap(x -> multiIf(x != '', x, length({there}) = 1, {there}[1], ''), call_{name})"
 
 
 def _verdicts() -> dict[str, str]:
@@ -153,7 +153,7 @@ def _verdicts() -> dict[str, str]:
     behind = f"arrayLast(n -> 1, arraySort(n -> (r_begin[n], n), {children}))"
     columns = {"r_behind": each(f"if(_r_client OR _r_out, {behind}, 0)"), "word_0": "r_own_outcome", "flags_0": "r_flags"}
     for step in range(_DEEPEST):
-        blind = f"(_word_{step} = 'error' OR (_word_{step} = 'ok' AND isNull(_r_finish)))"
+        blind = f"multiIf(_word_{step} = 'error', 1, _word_{step} = 'ok', isNull(_r_finish), 0)"
         cut = f"{blind} AND word_{step}[_r_behind] IN {listed(sorted(CENSORED))}"
         columns[f"word_{step + 1}"] = each(f"if({cut}, word_{step}[_r_behind], _word_{step})")
         taken = first_set(f"flags_{step}[_r_behind]", f"_flags_{step}")

@@ -62,7 +62,7 @@ def count_calls(calls: pl.DataFrame) -> pl.DataFrame:
     """The counts of some call rows."""
     labels = calls.select(pl.col(LABELS).fill_null(""), row=pl.int_range(pl.len()))
     group = labels.select(pl.col("row").first().over(LABELS).alias("group"))["group"]
-    amounts = calls.select("trace_id", *PHASE_COLUMNS.values(), **_COUNTERS).with_columns(group)
+    amounts = calls.with_columns(_FIRST_TOKEN).select("trace_id", *PHASE_COLUMNS.values(), **_COUNTERS).with_columns(group)
     cells = pl.concat([*(_phase(amounts, phase, column) for phase, column in PHASE_COLUMNS.items()), _counters(amounts)])
     return pl.concat([labels[cells["group"]], cells], how="horizontal").select(COUNTS.names()).cast(COUNTS)
 
@@ -102,6 +102,8 @@ def _path(layout: Layout) -> Path:
     return layout.root / "counted.arrow"
 
 
+# An answer that is no stream comes whole: its first token is its last one.
+_FIRST_TOKEN: Final = pl.when(pl.col("streaming").fill_null(value=True)).then(pl.col("first_token_s"))
 _COUNTERS: Final = {
     "calls": pl.lit(1),
     "retries": pl.col("attempt").fill_null(1) > 1,

@@ -23,7 +23,7 @@ from meshslo.telemetry.errors import StoreError
 from .atomic import write_atomically
 from .layout import Layout
 
-_LAYOUT: Final = "2"
+_LAYOUT: Final = "3"
 """Folds that another version made in another layout are as those of other files."""
 _WEIGHTS: Final = ("weight", "weight_sq")
 _COUNTS: Final = pl.Schema({"index": pl.Int16(), "count": pl.UInt64(), **dict.fromkeys(_WEIGHTS, pl.Float64())})

@@ -70,6 +70,10 @@ def test_only_streams_have_a_first_token() -> None:
     assert role("first_token", streaming=None, first_token_s=0.2) == ("event", 0.2)
 
 
+def test_an_answer_that_comes_whole_says_nothing_of_first_tokens() -> None:
+    assert role("first_token", streaming=False, first_token_s=0.2) == ("unseen", None)
+
+
 def test_a_call_without_a_duration_is_still_counted() -> None:
     rollup = rolled([make_call(duration_s=None), make_call()], phases=["total"])
     assert rollup.calls == 2
@@ -104,6 +108,7 @@ calls = st.builds(
     duration_s=st.none() | st.floats(1e-4, 100.0),
     first_token_s=st.none() | st.floats(1e-4, 100.0),
     outcome=st.sampled_from(OUTCOMES),
+    streaming=st.sampled_from([True, False, None]),
     vantage=st.sampled_from(["client", "server"]),
     model=st.sampled_from(["a", "b", None]),
     callee=st.sampled_from(["generator", "retriever"]),

@@ -72,6 +72,12 @@ def test_every_phase_is_told_by_hop_tenant_model_and_outcome() -> None:
     assert points["meshslo.call.first_token"][0].sum == pytest.approx(0.4)
 
 
+def test_an_answer_that_comes_whole_has_no_first_token() -> None:
+    meters = Meters()
+    meters.call(**{names.FIRST_BYTE_S: 0.1, names.FIRST_TOKEN_S: 0.4, names.STREAMING: False})
+    assert set(meters.points()) == {"meshslo.call.total", "meshslo.call.first_byte"}
+
+
 def test_models_have_the_metrics_of_the_conventions() -> None:
     meters = Meters()
     model = {names.OPERATION: "chat", names.MODEL: "small", names.STREAMING: True, names.FIRST_TOKEN_S: 0.4}

@@ -47,6 +47,11 @@ def test_phases_that_were_not_seen_are_not_counted() -> None:
     assert sorted(set(counts["measure"])) == ["calls", "first_token"]
 
 
+def test_an_answer_that_comes_whole_counts_for_no_first_token() -> None:
+    counts = counted(*(make_call(first_token_s=0.2, streaming=streaming) for streaming in (True, False, None)))
+    assert amount(counts, "first_token") == 2
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 1000)), max_size=12), st.data())
 def test_counting_in_parts_and_adding_equals_counting_at_once(values, data: st.DataObject) -> None:

@@ -249,6 +249,18 @@ def test_an_idle_timer_spares_answers_that_are_not_streamed() -> None:
     assert value(item) >= 4.0
 
 
+def test_answers_that_come_whole_do_not_slow_the_first_token() -> None:
+    whole = plain_calls([4.0] * 400, first_token_s=4.0)
+    first, total = (find(advise(pl.concat([streams(), whole])), f"{name}_timeout") for name in ("first_token", "total"))
+    assert value(first) == value(find(advise(streams()), "first_token_timeout"))
+    assert (first.evidence.calls, total.evidence.calls) == (400, 800)
+
+
+def test_hops_whose_answers_come_whole_get_timers_of_whole_calls_and_tries_only() -> None:
+    advice = advise(plain_calls([1.0] * 400, first_token_s=1.0, chunks=2), deployed=deployed(per_try_timeout=3.0))
+    assert {item.setting for item in advice.items} == {"total_timeout", "per_try_timeout"}
+
+
 def test_hops_that_never_stream_get_no_idle_timer() -> None:
     assert not [item for item in advise(plain_calls([1.0] * 400)).items if item.setting == "idle_gap_timeout"]
 
