@@ -1,14 +1,14 @@
 """Pictures of the dashboard for docs/: every page in light and dark, in a real Chromium; small PNGs of few colours.
 
-.venv/bin/python -m tests.screenshots [STORE [CONFIG [MANIFESTS]]]     without them: the demo as the notebooks keep it
+.venv/bin/python -m tests.screenshots [STORE [CONFIG [MANIFESTS]]]
+
+Without them: the demo as the notebooks keep it, and scenarios of the demo, run for the pages on what goes wrong (5 minutes).
 """
 
 import io
 import shutil
 import sys
 import time
-from collections.abc import Callable
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -16,16 +16,15 @@ from typing import Any, Final
 import polars as pl
 from PIL import Image
 
+from meshslo.analysis import open_store
 from meshslo.dashboards.app.shell import pages
 from meshslo.dashboards.figures.theme import COLOURS as PALETTE
 from meshslo.dashboards.figures.theme import OUTCOME_COLOURS
+from meshslo.demo.processes import DemoError
+from meshslo.demo.scenarios import scenario_of
 from meshslo.telemetry.schema import conform
 from tests.support.browser import chromium, found, settled, wait
-from tests.support.canaries import versions
 from tests.support.dashboard import filled, running
-from tests.support.guarded import CONFIG as GUARDED
-from tests.support.guarded import guarded_calls
-from tests.support.queues import busy_fleet
 from tests.support.shared import ROOT
 
 OUT = Path("docs")
@@ -46,12 +45,15 @@ ADDRESSES = {page.path: page.path for page in pages()} | {
 }
 """What a page is shown with."""
 
-OTHERS: Final[dict[str, tuple[Callable[[], pl.DataFrame], str]]] = {
-    "security": (guarded_calls, GUARDED),
-    "resilience": (busy_fleet, ""),
-    "rollout": (partial(versions, 6000), ""),
+RECORDINGS: Final = {
+    "security": ("rogue-caller", "unapproved-endpoint"),
+    "resilience": ("broken-replica",),
+    "rollout": ("bad-canary",),
 }
-"""Pages that are shown with calls and a config of their own."""
+"""Pages that are shown with the calls of scenarios of the demo, which are run for it."""
+
+GUARDED: Final = '[egress]\napproved_hosts = ["api.approved.example"]\n\n[boundary]\ntenant_facing = ["gateway"]\n'
+"""What the scenarios of callers and hosts are run with."""
 
 
 def main(store: str | None, *options: str) -> None:
@@ -63,15 +65,27 @@ def main(store: str | None, *options: str) -> None:
         if store is not None:
             take(browser, Path(store), options, every)
             return
-        take(browser, *recorded("demo"), [path for path in every if path not in OTHERS])
-        for path, (calls, config) in OTHERS.items():
-            take(browser, *invented(path, calls(), config), [path])
+        take(browser, *recorded("demo"), [path for path in every if path not in RECORDINGS])
+        for path, names in RECORDINGS.items():
+            take(browser, *played(path, names), [path])
 
 
-def invented(name: str, calls: pl.DataFrame, config: str) -> tuple[Path, tuple[str, ...]]:
-    """A store of calls, and the options that name its config."""
-    (SCRATCH / f"{name}.toml").write_text(config)
-    return filled(SCRATCH / name, calls), ("--config", str(SCRATCH / f"{name}.toml"))
+def played(path: str, names: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
+    """A store of the first runs' calls of scenarios, and the options that name its config."""
+    (SCRATCH / f"{path}.toml").write_text(GUARDED)
+    store = filled(SCRATCH / path)
+    for name in names:
+        folder = SCRATCH / "demo" / name
+        if not scenario_of(name).play(folder):
+            raise DemoError(f"{name} did not get better as meant: {folder}")
+        filled(store, first_run(open_store(folder / "store").scan(None, None).collect()))
+    return store, ("--config", str(SCRATCH / f"{path}.toml"))
+
+
+def first_run(calls: pl.DataFrame) -> pl.DataFrame:
+    """Calls before the longest pause: those of the run that nothing had mended yet."""
+    ordered = calls.sort("start")
+    return ordered.head(ordered["start"].diff().arg_max() or 0)
 
 
 def take(browser: Any, store: Path, options: tuple[str, ...], paths: list[str]) -> None:

@@ -57,30 +57,3 @@ def shared_calls(contention: float, coherency: float, *, most: int = 60, seed: i
                 if at_s + s <= 4.0 * (stretch + 1)
             ]
     return make_calls(rows)
-
-
-def busy_fleet() -> pl.DataFrame:
-    """Calls of twenty slots in four pods of two zones, as both sides saw them; one pod comes to fail half of its answers."""
-    asked = (
-        queued_calls(20, 0.6, count=3000)
-        .with_row_index("n")
-        .with_columns(
-            zone=pl.when(pl.col("n") % 2 == 0).then(pl.lit("zone-a")).otherwise(pl.lit("zone-b")),
-            first_byte_s=pl.col("first_token_s"),
-            status_code=pl.lit(200, dtype=pl.Int16),
-        )
-    )
-    fails = (pl.col("n") % 8 == 2) & (pl.col("n") > 1200)
-    empty = pl.lit(None, dtype=pl.Float64)
-    asked = asked.with_columns(
-        outcome=pl.when(fails).then(pl.lit("error")).otherwise("outcome"),
-        status_code=pl.when(fails).then(500).otherwise("status_code").cast(pl.Int16),
-        first_token_s=pl.when(fails).then(empty).otherwise("first_token_s"),
-    )
-    crosses = pl.col("n") % 5 == 0
-    answered = asked.with_columns(
-        vantage=pl.lit("server"),
-        zone=pl.when((pl.col("n") % 2 == 0) ^ crosses).then(pl.lit("zone-a")).otherwise(pl.lit("zone-b")),
-        pod=pl.format("generator-{}", pl.col("n") % 4),
-    )
-    return pl.concat([asked, answered]).drop("n")
