@@ -81,14 +81,13 @@ class LifeTables(Curves):
         return low, high, upper
 
     def _order_statistic_rows(self, q: float, confidence: float) -> Ints:
-        ranks = order_ranks(np.floor(self.effective), q, confidence)
+        """Of groups in which nothing was cut; whatever for the others, of which nobody asks: a rank costs an inversion."""
+        asked = ~self.is_cut
+        ranks = np.ones((3, len(self)))
+        low, ranks[1, asked], ranks[2, asked] = order_ranks(np.floor(self.effective[asked]), q, confidence)
+        ranks[0, asked] = np.maximum(low, 1.0)
         n = np.maximum(self.effective, 1.0)
-        return np.stack(
-            [
-                np.where(rank <= np.floor(n), self.row_at(rank / n, self.cumulative_events), -1)
-                for rank in (np.maximum(ranks.low, 1.0), ranks.high, ranks.upper)
-            ]
-        )
+        return np.stack([np.where(rank <= np.floor(n), self.row_at(rank / n, self.cumulative_events), -1) for rank in ranks])
 
     def _band_rows(self, q: float, confidence: float) -> Ints:
         """Rows at which the limits of `interval.log_log_band` reach 1 - q: ln(-ln S) +- z se against ln(-ln(1 - q))."""
@@ -109,8 +108,11 @@ class LifeTables(Curves):
         centre, error = self._log_log
         limit = centre - float(ndtri(level)) * error
         ends = self._ends
-        before = np.where(np.isin(ends, self.offsets[:-1]), 0.0, np.exp(limit[ends - 1]))
-        go_on = 1.0 - goes_on((self.at_risk * self.spread(self.per_weight))[ends], level)
+        begins = np.zeros(len(limit) + 1, dtype=bool)
+        begins[self.offsets[:-1]] = True
+        before = np.where(begins[ends], 0.0, np.exp(limit[ends - 1]))
+        group = np.searchsorted(self.offsets, ends, side="right") - 1
+        go_on = 1.0 - goes_on(self.at_risk[ends] * self.per_weight[group], level)
         sure = limit >= np.log(fallen)
         sure[ends] = before - np.log(go_on) >= fallen
         return np.asarray(sure, dtype=bool)

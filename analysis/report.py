@@ -101,7 +101,9 @@ def report(
                 pl.Series("design_effect", effect, nan_to_null=True),
             )
         )
-    return pl.concat(parts).sort(groups.columns, maintain_order=True)
+    # The groups are in order: only the quantiles of each have to come together.
+    together = np.arange(len(parts) * len(tables)).reshape(len(parts), -1).T.ravel()
+    return pl.concat(parts)[together]
 
 
 def _outcomes(rollup: Rollup, phase: Phase, groups: pl.DataFrame) -> pl.DataFrame:
