@@ -159,7 +159,7 @@ def _dictionary(words: pl.Series, known: pl.Series) -> pa.DictionaryArray:
     """Words coded as places in `known`, with a dictionary of those that occur: the others are none of the file's."""
     codes = words.to_physical().rechunk()
     there = np.zeros(len(known) + 1, dtype=np.bool_)
-    there[codes.fill_null(len(known)).to_numpy()] = True
+    there[(codes.fill_null(len(known)) if codes.null_count() else codes).to_numpy()] = True
     if not there[:-1].all():
         codes = pl.Series(np.cumsum(there[:-1]) - 1).gather(codes)
         known = known.filter(pl.Series(there[:-1]))

@@ -63,11 +63,11 @@ def _hashed(values: pl.Series) -> Hash:
     if isinstance(values.dtype, pl.Categorical):
         words, places = apart(values)
         digests = np.array([*map(_digest, words), _digest(None)], dtype=np.uint64)
-        hashed: Hash = digests[places.fill_null(len(words)).to_numpy()]
-        return hashed
+        return np.take(digests, (places.fill_null(len(words)) if places.null_count() else places).to_numpy())
     numbers = values.to_physical()
     plain = numbers if values.dtype.is_temporal() else numbers.cast(pl.Float64)
-    bits = plain.fill_null(-1).to_numpy().copy().view(np.uint64)
+    present = plain.fill_null(-1) if values.null_count() else plain
+    bits = present.to_numpy().copy().view(np.uint64)
     if values.null_count():
         bits ^= values.is_null().to_numpy()
     return _mix(bits)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from meshslo.telemetry.store import Appended, Store
 
 AUTO: Final = "auto"
-_WRITE_ROWS: Final = 250_000
+_WRITE_ROWS: Final = 200_000
 _REASONS: Final = 5
 
 
