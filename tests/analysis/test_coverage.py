@@ -14,6 +14,8 @@ from meshslo.analysis.paths.shares import Spent, slow_shares
 from meshslo.analysis.recommend.bursts import Minutes, largest_effect
 from meshslo.analysis.survival import LifeTable
 
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+
 SAMPLES = 400
 MINUTES, EACH = 60, 50
 
@@ -32,7 +34,6 @@ def careful(seconds: np.ndarray, minute: np.ndarray, q: float) -> LifeTable:
     return LifeTable(replace(table.tables, weight_sq=table.tables.weight_sq * effect))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("q", [0.5, 0.95])
 @pytest.mark.parametrize("spread", [0.0, 0.2, 0.35])
 def test_bursts_are_in_the_interval(spread: float, q: float) -> None:
@@ -58,7 +59,6 @@ def traces(rng: np.random.Generator, minutes: int, spread: float) -> tuple[np.nd
     return own.sum(axis=1), own, minute
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("spread", [0.0, 0.3])
 def test_shares_of_slow_traces_are_held(spread: float) -> None:
     total, own, _ = traces(np.random.default_rng(0), 20_000, spread)
@@ -74,7 +74,6 @@ def test_shares_of_slow_traces_are_held(spread: float) -> None:
     assert (held / SAMPLES <= 0.98).all()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("share", "calls"), [(0.5, 50), (0.95, 200), (0.995, 2000)])
 def test_a_share_is_held(share: float, calls: int) -> None:
     hits = np.random.default_rng(5).binomial(calls, share, SAMPLES)

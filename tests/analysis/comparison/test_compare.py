@@ -247,6 +247,7 @@ def sample(rng: np.random.Generator, kind: str, n: int, **columns: str) -> pl.Da
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", ["plain", "cut", "bursty"])
 def test_noise_is_seldom_taken_for_a_change(kind: str) -> None:
     """A against A on 200 hops: any false verdict among five of them in at most 5 %, an interval without 0 in about 5 %."""

@@ -183,6 +183,7 @@ def test_a_window_without_calls_is_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_the_interval_holds_what_the_next_window_shows() -> None:
     """Windows whose slow minutes come in bursts; 95 % promised, 88 % of 100 asked for (3 sigma below)."""
     held = 0

@@ -69,6 +69,7 @@ def test_too_little_makes_no_line() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 @pytest.mark.parametrize("bursty", [False, True])
 def test_an_interval_holds_the_truth_as_often_as_it_says(bursty: bool) -> None:
     """400 samples; where minutes are slow as a whole, blocks of minutes keep it so."""
