@@ -167,8 +167,9 @@ class Observed:
 
     @cached_property
     def streamed(self) -> frozenset[tuple[str, str | None]]:
-        """Hops and routes that somebody saw stream: answers in two chunks or more."""
-        seen = self.calls.filter(pl.col("chunks") > 1).select("hop", "route").unique().collect()
+        """Hops and routes that somebody saw stream: answers in two chunks or more that are not told to come whole."""
+        streams = pl.col("streaming").fill_null(value=True) & (pl.col("chunks") > 1)
+        seen = self.calls.filter(streams).select("hop", "route").unique().collect()
         return frozenset((hop, route) for hop, route in seen.iter_rows())
 
     def tables(self, phase: Phase) -> Tables:

@@ -257,7 +257,8 @@ def test_answers_that_come_whole_do_not_slow_the_first_token() -> None:
 
 
 def test_hops_whose_answers_come_whole_get_timers_of_whole_calls_and_tries_only() -> None:
-    advice = advise(plain_calls([1.0] * 400, first_token_s=1.0, chunks=2), deployed=deployed(per_try_timeout=3.0))
+    whole = plain_calls([1.0] * 400, first_token_s=0.9, max_gap_s=0.1, chunks=2)
+    advice = advise(whole, deployed=deployed(per_try_timeout=3.0))
     assert {item.setting for item in advice.items} == {"total_timeout", "per_try_timeout"}
 
 
