@@ -14,10 +14,10 @@ from meshslo.analysis.config import Limits
 from meshslo.analysis.directory import open_directory
 from meshslo.analysis.recommend.bursts import Minutes, largest_effect
 from meshslo.analysis.spread import Blocks
+from meshslo.analysis.survival import LifeTable
 from meshslo.analysis.tenants import of_tenants
 from tests.support.calls import EPOCH, make_call, make_calls
 
-SAMPLES = 400
 QUANTILES = (0.5, 0.95)
 
 
@@ -145,22 +145,25 @@ def test_longer_windows_have_longer_blocks(lasts: timedelta, minutes: int, bucke
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("spread", "q"), [(0.0, 0.95), (0.35, 0.95), (0.35, 0.99)])
-def test_an_interval_holds_the_truth_in_bursts_too(spread: float, q: float) -> None:
+@pytest.mark.no_cover
+@pytest.mark.parametrize(("spread", "q", "samples"), [(0.0, 0.95, 100), (0.35, 0.95, 400), (0.35, 0.99, 100)])
+def test_an_interval_holds_the_truth_in_bursts_too(spread: float, q: float, samples: int) -> None:
     truth = np.quantile(bursty(0, 100_000, 10, spread)[0], q)
     held, blind, width = 0, 0, []
     frame = calls_of(*bursty(0, spread=spread))
-    for seed in range(1, SAMPLES + 1):
-        store = from_calls(frame.with_columns(duration_s=pl.Series(bursty(seed, spread=spread)[0])))
-        found, plain = (
-            store.report(by=["hop"], quantiles=[q], bursts=bursts).frame.row(0, named=True) for bursts in (True, False)
-        )
+    for seed in range(1, samples + 1):
+        seconds, _ = bursty(seed, spread=spread)
+        store = from_calls(frame.with_columns(duration_s=pl.Series(seconds)))
+        found = store.report(by=["hop"], quantiles=[q]).frame.row(0, named=True)
+        plain = LifeTable.from_durations(seconds).quantile(q)
+        assert plain.low_s is not None
+        assert plain.high_s is not None
         held += (found["low_s"] or 0.0) <= truth <= (found["high_s"] or np.inf)
-        blind += plain["low_s"] <= truth <= plain["high_s"]
-        if found["high_s"] is not None:
-            width.append((found["high_s"] - found["low_s"]) / (plain["high_s"] - plain["low_s"]))
-    assert 0.93 <= held / SAMPLES <= 0.985
+        blind += plain.low_s <= truth <= plain.high_s
+        width.append(((found["high_s"] or np.inf) - (found["low_s"] or 0.0)) / (plain.high_s - plain.low_s))
+    # Of 400 samples three standard errors are 3 %, of 100 they are 6 %.
+    assert held / samples >= (0.92 if samples == 400 else 0.89)
     if spread:
-        assert blind / SAMPLES < 0.85
+        assert blind / samples < 0.87
     else:
         assert np.mean(width) < 1.1
