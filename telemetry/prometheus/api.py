@@ -207,15 +207,6 @@ def selector(name: str, *matchers: str) -> str:
     return f"{{{','.join([_quoted(name), *chosen])}}}"
 
 
-def equals(label: str, value: str) -> str:
-    r"""The matcher of one value of a label.
-
-    >>> print(equals("path", 'a"\\'))
-    path="a\"\\"
-    """
-    return f"{label}={_quoted(value)}"
-
-
 def matches(label: str, values: Sequence[str]) -> str:
     r"""The matcher of any of these values of a label.
 

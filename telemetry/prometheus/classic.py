@@ -11,7 +11,7 @@ from .increase import Floats
 from .labels import words_of
 from .matrix import Matrix, at_steps
 from .profile import SECONDS, Counter, Histogram, Metric, Profile
-from .restarts import Asked, mended
+from .restarts import Asked, Witness, mended
 
 GROWN = pl.Schema(
     {"group": pl.UInt32(), "step": pl.UInt32(), "low_s": pl.Float64(), "high_s": pl.Float64(), "value": pl.Float64()}
@@ -46,29 +46,25 @@ class Found:
 def read_classic(api: Prometheus, found: Found, steps: Steps) -> Reading:
     """Buckets and sums of a classic histogram, in seconds."""
     assert isinstance(found.metric, Histogram)  # noqa: S101 - the reader sorts them
-    scale = SECONDS[found.metric.unit]
-    match = found.metric.match
-    buckets = _grown(api, Asked(f"{found.name}_bucket", f"{found.name}_count", match, steps))
-    sums = _grown(api, Asked(f"{found.name}_sum", f"{found.name}_count", match, steps))
-    frame, notes = _buckets(buckets, scale)
-    total = _values(sums.counts * scale)
-    return Reading(
-        pl.concat(
-            [
-                as_rows(frame, buckets.matrix.groups, found, steps, {"phase": found.metric.phase, "measure": "bucket"}),
-                as_rows(total, sums.matrix.groups, found, steps, {"phase": found.metric.phase, "measure": "sum_s"}),
-            ]
-        ),
-        buckets.matrix.values.size + sums.matrix.values.size,
-        (*notes, *_unknown_beginnings(found, buckets)),
+    scale, fixed = SECONDS[found.metric.unit], {"phase": found.metric.phase}
+    # Read together, since a sum alone does not show a restart after which longer calls came.
+    asked = Asked((f"{found.name}_bucket", f"{found.name}_sum"), found.metric.match, steps)
+    grown = _grown(api, asked, f"{found.name}_count")
+    frame, notes = _buckets(grown, scale)
+    total = _values(grown, scale)
+    groups = grown.matrix.groups
+    rows = (
+        as_rows(part, groups, found, steps, {**fixed, "measure": measure})
+        for measure, part in (("bucket", frame), ("sum_s", total))
     )
+    return Reading(pl.concat(rows), grown.matrix.values.size, (*notes, *_unknown_beginnings(found, grown)))
 
 
 def read_counter(api: Prometheus, found: Found, steps: Steps) -> Reading:
     """What a counter grew by."""
     assert isinstance(found.metric, Counter)  # noqa: S101 - the reader sorts them
-    grown = _grown(api, Asked(found.name, found.name, found.metric.match, steps))
-    rows = as_rows(_values(grown.counts), grown.matrix.groups, found, steps, {"phase": None, "measure": found.metric.measure})
+    grown = _grown(api, Asked((found.name,), found.metric.match, steps), found.name)
+    rows = as_rows(_values(grown), grown.matrix.groups, found, steps, {"phase": None, "measure": found.metric.measure})
     return Reading(rows, grown.matrix.values.size, tuple(_unknown_beginnings(found, grown)))
 
 
@@ -79,32 +75,35 @@ class _Grown:
     before: Floats
 
 
-def _grown(api: Prometheus, asked: Asked) -> _Grown:
-    matrix = at_steps(api, selector(asked.name, asked.match), asked.steps)
-    found = mended(api, asked, matrix)
+def _grown(api: Prometheus, asked: Asked, witness: str) -> _Grown:
+    matrix = at_steps(api, asked.selectors(), asked.steps)
+    restarts = Witness(selector(witness, asked.match)).restarts(api, asked.steps)
+    found = mended(api, asked, matrix, restarts)
     return _Grown(matrix, found.counts, found.before)
 
 
 def _buckets(grown: _Grown, scale: float) -> tuple[pl.DataFrame, list[str]]:
     """Calls between neighbouring edges; `le` counts all calls up to it."""
-    matrix = grown.matrix
-    lowest = np.diff(matrix.group, prepend=-1) != 0
-    below = np.where(lowest[:, None], 0.0, np.roll(grown.counts, 1, axis=0))
-    calls = grown.counts - below
-    low = np.where(lowest, 0.0, np.roll(matrix.edge, 1)) * scale
+    has_edge = ~np.isnan(grown.matrix.edge)
+    group, edge, counts = grown.matrix.group[has_edge], grown.matrix.edge[has_edge], grown.counts[has_edge]
+    lowest = np.diff(group, prepend=-1) != 0
+    below = np.where(lowest[:, None], 0.0, np.roll(counts, 1, axis=0))
+    calls = counts - below
+    low = np.where(lowest, 0.0, np.roll(edge, 1)) * scale
     row, step = np.nonzero(calls > 0.0)
-    frame = pl.DataFrame(
-        [matrix.group[row], step, low[row], matrix.edge[row] * scale, calls[row, step]], schema=GROWN, orient="col"
-    )
+    frame = pl.DataFrame([group[row], step, low[row], edge[row] * scale, calls[row, step]], schema=GROWN, orient="col")
     lost = float(-calls.sum(where=calls < 0.0))
     notes = [f"buckets that count fewer calls than a lower one: {lost:g} calls too many were counted there"] if lost else []
     return frame, notes
 
 
-def _values(counts: Floats) -> pl.DataFrame:
-    row, step = np.nonzero(counts)
+def _values(grown: _Grown, scale: float = 1.0) -> pl.DataFrame:
+    """Counters, and sums: what has no edge."""
+    (place,) = np.nonzero(np.isnan(grown.matrix.edge))
+    row, step = np.nonzero(grown.counts[place])
     none = np.full(len(row), np.nan)
-    frame = pl.DataFrame([row, step, none, none, counts[row, step]], schema=GROWN, orient="col")
+    values = grown.counts[place[row], step] * scale
+    frame = pl.DataFrame([grown.matrix.group[place[row]], step, none, none, values], schema=GROWN, orient="col")
     return frame.with_columns(pl.col("low_s", "high_s").fill_nan(None))
 
 
@@ -143,7 +142,8 @@ def _by_words(grown: pl.DataFrame, words: pl.DataFrame) -> tuple[pl.DataFrame, p
 
 
 def _unknown_beginnings(found: Found, grown: _Grown) -> Iterator[str]:
-    whole = np.isinf(grown.matrix.edge) | np.isnan(grown.matrix.edge)
+    edge = grown.matrix.edge
+    whole = np.isnan(edge) if isinstance(found.metric, Counter) else np.isinf(edge)
     before = float(grown.before[whole].sum())
     if before:
         yield (

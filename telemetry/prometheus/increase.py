@@ -29,29 +29,30 @@ class Increase:
     before: Floats
 
 
-def increase(values: Floats, group: Ints, target: Ints, up: Bools | None = None) -> Increase:
+def increase(values: Floats, group: Ints, target: Ints, known: Bools | None = None) -> Increase:
     """Growth between the columns of `values` (series by time; NaN where a series has no sample).
 
-    group: histogram of each row, ascending. target: scraped process of each row; up: of each target, the times at which it is
-    known to have been scraped even though it showed none of these series. A row that appears later than its target began at
+    group: histogram of each row, ascending. target: scraped process of each row; known: of each target, the steps before whose
+    value it had been scraped even though it showed none of these series. A row that appears later than its target began at
     0, since a process shows a series from its first call on. One that appears with its target may have counted before: its
     first value is a baseline, as in PromQL. What grew over missing samples counts in the step in which the series is back.
     """
     seen = ~np.isnan(values)
     now, there = values[:, 1:], seen[:, 1:]
-    previous = _last_seen(values, seen)[:, :-1]
+    previous = last_seen(values)[:, :-1]
     grown = now - previous
     restarts = _any_of_group(grown < 0.0, group)
     first = there & np.isnan(previous)
-    began_at_zero = first & _target_known(seen, target, up)[:, :-1]
+    began_at_zero = first & _target_known(seen, target, known)
     counts = np.where(restarts | began_at_zero, now, np.where(first, 0.0, grown))
     unknown = first & ~began_at_zero
     before = np.where(unknown, now, 0.0).sum(axis=1, where=there)
     return Increase(np.where(there, counts, 0.0), restarts, unknown, before)
 
 
-def _last_seen(values: Floats, seen: Bools) -> Floats:
+def last_seen(values: Floats) -> Floats:
     """The latest value up to each column; NaN before the first."""
+    seen = ~np.isnan(values)
     if seen.all():
         return values
     at = np.where(seen, np.arange(values.shape[1]), -1)
@@ -68,8 +69,9 @@ def _any_of_group(true: Bools, group: Ints) -> Bools:
     return np.asarray(merged[np.cumsum(np.diff(group, prepend=group[0]) != 0)], dtype=bool)
 
 
-def _target_known(seen: Bools, target: Ints, up: Bools | None) -> Bools:
-    """Whether each row's target has been scraped up to and including each column."""
-    known = np.zeros((int(target.max(initial=-1)) + 1, seen.shape[1]), dtype=bool) if up is None else up.copy()
-    np.logical_or.at(known, target, seen)
-    return np.asarray(np.logical_or.accumulate(known, axis=1)[target], dtype=bool)
+def _target_known(seen: Bools, target: Ints, known: Bools | None) -> Bools:
+    """Whether each row's target had been scraped before the value of each step."""
+    shown = np.zeros((int(target.max(initial=-1)) + 1, seen.shape[1]), dtype=bool)
+    np.logical_or.at(shown, target, seen)
+    before = np.logical_or.accumulate(shown, axis=1)[:, :-1]
+    return np.asarray((before if known is None else before | known)[target], dtype=bool)

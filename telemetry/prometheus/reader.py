@@ -22,6 +22,8 @@ SAMPLES_A_SLICE: Final = 3_000_000
 """How much is asked for at a time: a second of work for the server, some hundred MiB here, a step of the progress bar."""
 SAMPLES_A_NATIVE: Final = 60
 """What a point of a native histogram weighs in these: its buckets."""
+LONGEST_SLICE_S: Final = 86_400
+"""However few steps there are: the server goes through every sample in them."""
 _LOOKS: Final = 64
 """At how many times it is counted how many series there are."""
 _AHEAD: Final = 2
@@ -74,13 +76,13 @@ def _result(waiting: deque[Future[list[Slice]]]) -> list[Slice]:
 
 
 def slices(api: Prometheus, found: Sequence[Found], steps: Steps) -> Iterator[Steps]:
-    """`steps` in parts that hold about SAMPLES_A_SLICE samples each, by how many series there are when."""
+    """`steps` in parts of at most a day that hold about SAMPLES_A_SLICE samples each, by how many series there are when."""
     stride = max(1, -(-steps.count // _LOOKS))
     looks = Steps(steps.since_s, steps.step_s * stride, -(-steps.count // stride))
     samples = sum((_series(api, one, looks) for one in found), np.zeros(looks.count + 1))
     at_each = np.repeat(np.maximum(samples[:-1], samples[1:]), stride)[: steps.count]
     number = np.floor(np.cumsum(at_each) / SAMPLES_A_SLICE)
-    longest = np.arange(steps.count) // (MAX_POINTS - 1)
+    longest = np.arange(steps.count) // max(1, min(MAX_POINTS - 1, LONGEST_SLICE_S // steps.step_s))
     edges = np.flatnonzero((np.diff(number) != 0) | (np.diff(longest) != 0)) + 1
     bounds = [0, *edges.tolist(), steps.count]
     for first, end in itertools.pairwise(bounds):

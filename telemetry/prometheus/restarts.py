@@ -1,108 +1,208 @@
 """Exact growth where steps hide something: those in which a process restarted or was first scraped are read as scraped.
 
-At steps of minutes a process may restart and count past its old value unseen, and what it counted before it went is lost.
-`resets()` on the server, which sees every sample, says where that was. What a process counts between its first scrape and
-the end of that step shows only between the scrapes, too.
+Within a step a process may restart and count past its old value unseen, and what it counted before it went is lost. The
+server, which sees every sample, says where that was. What a process counts between its first scrape and the end of that step
+shows only between the scrapes, too. Everything else a difference of two values tells, however long the step.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from .api import Prometheus, Steps, selector
-from .increase import Increase
-from .matrix import LOOKBACK_S, Matrix, as_scraped, process_matchers, scraped
+from .api import Prometheus, Series, Steps, matches, selector
+from .increase import Bools, Floats, Increase, Ints, last_seen
+from .matrix import MEMORY_S, TARGET, UP, Labels, Matrix, as_scraped, first_up, scraped
 
-_APART: Final = 8
-"""Up to so many processes are asked for one by one; more that share their steps in one question."""
-
-Process = tuple[str, ...]
-"""The matchers that choose it."""
+_LONGEST_MATCH: Final = 2_000
+"""Letters of the matchers that name processes; where more would be needed all are asked for."""
 
 
-class Run(NamedTuple):
-    """Steps [first, last], and the matchers of the processes to read again in them."""
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for: the series (names, matchers), and the steps."""
 
-    first: int
-    last: int
-    matchers: Process
-
-
-class Asked(NamedTuple):
-    """What was asked for: the series (name, matchers), the one that restarts show in, and the steps."""
-
-    name: str
-    witness: str
+    names: tuple[str, ...]
     match: str
     steps: Steps
 
+    def selectors(self, *matchers: str) -> list[str]:
+        """Of its series that these choose, by name."""
+        return [selector(name, self.match, *matchers) for name in self.names]
 
-def mended(api: Prometheus, asked: Asked, matrix: Matrix) -> Increase:
-    """The growth of `matrix`, exact also in steps in which a process restarted or was first scraped."""
-    found = matrix.increase()
-    if found.begins.any():
-        found = matrix.increase(scraped(api, matrix.groups, asked.steps))
-    exact = Increase(found.counts.copy(), found.restarts, found.begins, found.before.copy())
-    for run in _runs(_hidden(api, asked, matrix, found)):
-        _replace(exact, matrix, _raw(api, asked, run), run, asked.steps)
-    return exact
+    def raw(self, api: Prometheus, run: "Run") -> list[Series]:
+        """Every sample that its series have in the run."""
+        return [one for query in self.selectors(*run.matchers()) for one in run.raw(api, query, self.steps)]
 
 
-def _hidden(api: Prometheus, asked: Asked, matrix: Matrix, found: Increase) -> Mapping[Process, set[int]]:
-    """Of each process the steps that hide something, as the values show and as the server says."""
-    steps: defaultdict[Process, set[int]] = defaultdict(set)
-    for row, column in zip(*np.nonzero(found.restarts | found.begins), strict=True):
-        steps[process_matchers(matrix.groups[matrix.group[row]])].add(int(column))
-    window_s = asked.steps.step_s + LOOKBACK_S
-    said = api.range(f"resets({selector(asked.witness, asked.match)}[{window_s}s]) > 0", asked.steps)
-    for series in said:
-        at = (series.points[:, 0] - asked.steps.since_s) / asked.steps.step_s
-        steps[process_matchers(series.metric)] |= set((np.round(at).astype(np.int64) - 1).tolist()) - {-1}
-    return steps
+Process = tuple[tuple[str, str], ...]
+"""The labels that name it, and their values."""
+Hidden = Mapping[Process, set[int]]
+"""Of each process the steps that hide something."""
 
 
-def _runs(hidden: Mapping[Process, set[int]]) -> Iterator[Run]:
-    """Neighbouring steps of a process together, and many processes that share them."""
+class Run(NamedTuple):
+    """Steps [first, last], and the processes to read again in them."""
+
+    first: int
+    last: int
+    processes: tuple[Process, ...]
+
+    def matchers(self, labels: tuple[str, ...] = TARGET) -> tuple[str, ...]:
+        """What chooses its processes, by those of `labels` that all of them have, and maybe others."""
+        named = [dict(process) for process in self.processes]
+        shared = [label for label in labels if all(label in one for one in named)]
+        chosen = tuple(matches(label, sorted({one[label] for one in named})) for label in shared)
+        return chosen if sum(map(len, chosen)) <= _LONGEST_MATCH else ()
+
+    def raw(self, api: Prometheus, selector: str, steps: Steps) -> list[Series]:
+        """Every sample of the series of `selector` that was scraped in its steps."""
+        end_s = steps.since_s + (self.last + 1) * steps.step_s
+        return api.raw(selector, end_s, (self.last + 1 - self.first) * steps.step_s)
+
+
+@dataclass(frozen=True)
+class Witness:
+    """The series that restarts show in: its selector, or a subquery of so many seconds of an expression."""
+
+    query: str
+    subquery_s: int | None = None
+
+    def over(self, length_s: int) -> str:
+        """Its values of so many seconds, for a function over time."""
+        return f"{self.query}[{length_s}s]" if self.subquery_s is None else f"{self.query}[{length_s}s:{self.subquery_s}s]"
+
+    def restarts(self, api: Prometheus, steps: Steps) -> Hidden:
+        """Steps in which a value fell, between two samples of the step or from the last before it to its first."""
+        within, before = self.over(steps.step_s), f"{self.over(_before_s(steps))} offset {steps.step_s}s"
+        asked = f"resets({within}) > 0 or min_over_time({within}) < last_over_time({before})"
+        return steps_of(((one.metric, one.points[:, 0]) for one in api.range(asked, steps)), steps)
+
+
+def process_of(labels: Labels) -> Process:
+    """The process that the series of these labels come from."""
+    return tuple((label, labels[label]) for label in TARGET if label in labels)
+
+
+def steps_of(points: Iterable[tuple[Labels, Floats | Sequence[float]]], steps: Steps) -> dict[Process, set[int]]:
+    """Of each process the steps at whose ends its series have points; points: labels and times of each series."""
+    found: defaultdict[Process, set[int]] = defaultdict(set)
+    for labels, times_s in points:
+        column = np.round((np.asarray(times_s) - steps.since_s) / steps.step_s).astype(np.int64)
+        found[process_of(labels)] |= set((column - 1).tolist()) - {-1}
+    return found
+
+
+def scraped_within(api: Prometheus, groups: Sequence[Labels], run: Run, steps: Steps) -> Floats:
+    """When each of the `targets` of `groups` was first scraped within the run, to the sample; inf where it was not."""
+    return first_up(groups, run.raw(api, selector("up", *run.matchers(UP)), steps))
+
+
+def known_since(api: Prometheus, matrix: Matrix, steps: Steps) -> Floats:
+    """From when on each of the `targets` is known to have been scraped, to a step; inf for one that has no samples."""
+    known_s = np.full(int(matrix.target.max(initial=-1)) + 1, np.inf)
+    seen = ~np.isnan(matrix.values)
+    np.minimum.at(known_s, matrix.target, np.where(seen.any(axis=1), matrix.times_s[seen.argmax(axis=1)], np.inf))
+    if not matrix.increase().begins.any():
+        return known_s
+    return np.asarray(np.minimum(known_s, scraped(api, matrix.groups, steps)))
+
+
+def hidden(matrix: Matrix, found: Increase, steps: Steps, *told: Hidden) -> dict[Process, set[int]]:
+    """The steps that hide something as the values show, and those that were `told`."""
+    merged: defaultdict[Process, set[int]] = defaultdict(set)
+    for one in (marked(matrix, found.restarts | found.begins | back(matrix, steps)), *told):
+        for process, columns in one.items():
+            merged[process] |= columns
+    return merged
+
+
+def marked(matrix: Matrix, marks: Bools) -> dict[Process, set[int]]:
+    """Of each process the steps in which any of its rows has a mark."""
+    found: defaultdict[Process, set[int]] = defaultdict(set)
+    processes = [process_of(labels) for labels in matrix.groups]
+    for row, column in zip(*np.nonzero(marks), strict=True):
+        found[processes[matrix.group[row]]].add(int(column))
+    return found
+
+
+def _before_s(steps: Steps) -> int:
+    """How far before a step its last sample is looked for."""
+    return max(MEMORY_S, steps.step_s)
+
+
+def back(matrix: Matrix, steps: Steps) -> Bools:
+    """Steps in which a series is back after so long that the server was not asked for what was before."""
+    seen = ~np.isnan(matrix.values)
+    column = np.arange(seen.shape[1])
+    last = np.maximum.accumulate(np.where(seen, column, -1), axis=1)[:, :-1]
+    missed = column[1:] - 1 - last
+    return np.asarray(seen[:, 1:] & (last >= 0) & (missed >= _before_s(steps) // steps.step_s), dtype=bool)
+
+
+def runs_of(found: Hidden) -> Iterator[Run]:
+    """Neighbouring steps of a process together, and processes that share them."""
     sharing: defaultdict[tuple[int, int], list[Process]] = defaultdict(list)
-    for process, columns in hidden.items():
+    for process, columns in found.items():
         ordered = np.array(sorted(columns), dtype=np.int64)
         for part in np.split(ordered, np.flatnonzero(np.diff(ordered) > 1) + 1):
             if len(part):
                 sharing[int(part[0]), int(part[-1])].append(process)
-    for (first, last), processes in sharing.items():
-        yield from (Run(first, last, one) for one in (processes if len(processes) <= _APART else [()]))
+    for (first, last), processes in sorted(sharing.items()):
+        yield Run(first, last, tuple(sorted(processes)))
 
 
-def _raw(api: Prometheus, asked: Asked, run: Run) -> Matrix:
-    end_s = asked.steps.since_s + (run.last + 1) * asked.steps.step_s
-    length_s = (run.last - run.first + 1) * asked.steps.step_s + LOOKBACK_S
-    return as_scraped(api.raw(selector(asked.name, asked.match, *run.matchers), end_s, length_s))
+def mended(api: Prometheus, asked: Asked, matrix: Matrix, told: Hidden) -> Increase:
+    """The growth of `matrix`, exact also in steps in which a process restarted (`told` by a `Witness`) or was first scraped."""
+    known_s = known_since(api, matrix, asked.steps)
+    found = matrix.increase(known_s)
+    runs = list(runs_of(hidden(matrix, found, asked.steps, told)))
+    if not runs:
+        return found
+    rows = {key: row for row, key in enumerate(matrix.keys())}
+    again = [_read_again(api, asked, run, rows) for run in runs]
+    for one in again:
+        # Of an edge that was spelled in two ways within a step, the later value is the larger one but after a restart.
+        matrix.values[one.row, one.run.last + 1] = last_seen(one.values)[:, -1]
+    found = matrix.increase(known_s)
+    exact = Increase(found.counts.copy(), found.restarts, found.begins, found.before.copy())
+    for one in again:
+        begins = found.begins[one.row, one.run.first : one.run.last + 1].any(axis=1)
+        first_s = scraped_within(api, matrix.groups, one.run, asked.steps) if begins.any() else known_s
+        _replace(exact, matrix, one, np.minimum(known_s, first_s))
+    return exact
 
 
-def _replace(exact: Increase, matrix: Matrix, raw: Matrix, run: Run, steps: Steps) -> None:
-    """Put the growth between raw samples in place of that between steps.
+@dataclass(frozen=True, eq=False)
+class _Again:
+    """The raw samples of a run, by the rows that they are in the matrix of the steps."""
 
-    But where the raw samples begin after a gap, of which the steps know what was before.
-    """
-    found = raw.increase()
-    column = np.ceil((raw.times_s[1:] - steps.since_s) / steps.step_s - 1e-9).astype(np.int64) - 1
-    rows = {key: row for row, key in enumerate(_keys(matrix))}
-    for place, key in enumerate(_keys(raw)):
-        row = rows.get(key)
-        if row is None:
-            continue
-        begins = exact.begins[row, run.first : run.last + 1].any()
-        if found.before[place] and not begins:
-            continue
-        for step in range(run.first, run.last + 1):
-            exact.counts[row, step] = found.counts[place, column == step].sum()
-        if begins:
-            exact.before[row] = found.before[place]
+    run: Run
+    row: Ints
+    times_s: Floats
+    values: Floats
 
 
-def _keys(matrix: Matrix) -> list[tuple[object, ...]]:
-    """What tells the rows apart, in any matrix of the same metric."""
-    identities = [tuple(sorted(labels.items())) for labels in matrix.groups]
-    return [(identities[group], str(edge)) for group, edge in zip(matrix.group, matrix.edge, strict=True)]
+def _read_again(api: Prometheus, asked: Asked, run: Run, rows: Mapping[tuple[object, ...], int]) -> _Again:
+    raw = as_scraped(asked.raw(api, run))
+    # What arrived after the steps were asked for is not known there, and left to the next pull.
+    place = [(rows[key], at) for at, key in enumerate(raw.keys()) if key in rows]
+    row, at = np.array(sorted(place), dtype=np.int64).reshape(-1, 2).T
+    return _Again(run, row, raw.times_s, raw.values[at])
+
+
+def _replace(exact: Increase, matrix: Matrix, one: _Again, known_s: Floats) -> None:
+    """Put the growth between raw samples in place of that between steps; the first follows the last value before the run."""
+    first, row = one.run.first, one.row
+    before = last_seen(matrix.values[row, : first + 1])[:, -1:]
+    times_s = np.concatenate([matrix.times_s[first : first + 1], one.times_s])
+    found = Matrix(times_s, np.hstack([before, one.values]), matrix.group[row], matrix.edge[row], matrix.groups).increase(
+        known_s
+    )
+    column = np.searchsorted(matrix.times_s, one.times_s - 1e-3) - 1
+    for step in range(first, one.run.last + 1):
+        exact.counts[row, step] = found.counts[:, column == step].sum(axis=1)
+    begins = exact.begins[row, first : one.run.last + 1].any(axis=1)
+    exact.before[row[begins]] = found.before[begins]

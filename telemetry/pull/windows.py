@@ -73,8 +73,7 @@ def _overfull(window: Window, rule: Narrowing) -> str:
 
 def calls_of(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """Call rows of the span tables in `frames`; a span that several searches returned counts once."""
-    spans = pl.concat([SPANS.to_frame(), *frames])
-    return to_calls(spans.unique(("trace_id", "span_id", "kind"), keep="first", maintain_order=True))
+    return to_calls(pl.concat([SPANS.to_frame(), *frames]))
 
 
 def tally(notes: Iterable[str]) -> tuple[str, ...]:
