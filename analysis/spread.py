@@ -220,5 +220,5 @@ class _Counts:
             columns: tuple[NDArray[Any], ...] = (
                 np.full(len(cell), quantile), cell // number, (first + cell % number) * minutes, calls[cell], long[cell],
             )  # fmt: skip
-            parts.append(pl.DataFrame(dict(zip(_SPREAD, columns, strict=True))).cast(dict(_SPREAD)))
+            parts.append(pl.DataFrame(dict(zip(_SPREAD, columns, strict=True))).cast(_SPREAD))
         return pl.concat(parts)

@@ -147,7 +147,7 @@ def burst_note(answer: "Report") -> str:
     if answer.independent:
         return f"intervals take calls for independent: {answer.independent}."
     timed = answer.frame.filter(answer.frame["timed"] > 0)["design_effect"]
-    largest, unknown = timed.max() or 1.0, timed.null_count()
+    largest, unknown = max(timed.drop_nulls().to_list(), default=1.0), timed.null_count()
     few = f"; {unknown} of {len(timed)} quantiles are of too few minutes to tell" if unknown else ""
     return f"intervals have bursts in them: calls count for up to {largest:.2g} times fewer than independent ones{few}."
 
