@@ -12,6 +12,7 @@ from typing import Final
 import polars as pl
 
 from meshslo.analysis.policy.settings import SETTINGS
+from meshslo.telemetry.vocabulary import UNKNOWN
 
 from .callers import identified_calls
 from .observed import Observed
@@ -34,7 +35,8 @@ class IdentityRecommender:
 
     def recommend(self, observed: Observed) -> Sequence[Recommendation]:
         """Mutual TLS for each hop, principals and methods for each hop and route, in order."""
-        callees = identified_calls(observed.calls, observed.series).partition_by("callee", as_dict=True)
+        calls = observed.calls if observed.one_sided is None else pl.concat([observed.calls, observed.one_sided])
+        callees = identified_calls(calls, observed.series).partition_by("callee", as_dict=True)
         found = [item for (callee,), part in callees.items() for item in _Callee(observed, str(callee), part).answers()]
         return sorted(found, key=lambda item: (item.target.hop, item.target.route or "", SETTINGS[item.setting].code))
 
@@ -45,7 +47,13 @@ class _Callee:
 
     observed: Observed
     name: str
-    seen: pl.DataFrame
+    every: pl.DataFrame
+
+    @cached_property
+    def seen(self) -> pl.DataFrame:
+        """The calls whose caller has a name; all where none has one: they may be the same calls, seen by another."""
+        named = self.every.filter(pl.col("caller") != UNKNOWN)
+        return named if named.height else self.every
 
     def answers(self) -> Iterator[Recommendation]:
         for hop, route in sorted(self.seen.select("hop", "route").unique().rows(), key=lambda pair: (pair[0], pair[1] or "")):
@@ -58,8 +66,8 @@ class _Callee:
 
     @cached_property
     def plain(self) -> dict[str, int]:
-        """Calls that came without a certificate, by caller."""
-        rows = self.seen.filter(pl.col("mtls").eq(other=False))
+        """Calls that came without a certificate, by caller, named or not."""
+        rows = self.every.filter(pl.col("mtls").eq(other=False))
         return dict(rows.group_by("caller").agg(pl.col("calls").sum()).sort("calls", "caller", descending=[True, False]).rows())
 
     def _strict(self, target: Target) -> Recommendation:

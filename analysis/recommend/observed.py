@@ -138,6 +138,8 @@ class Observed:
     deployed: Deployed = field(default_factory=Deployed)
     series: pl.LazyFrame | None = None
     """Metric series (`telemetry.store.metrics.SERIES`), for what needs no single calls; None where there are none."""
+    one_sided: pl.LazyFrame | None = None
+    """Calls that name their callee and no caller, as inbound access logs do; None where nobody looked."""
 
     @cached_property
     def whole_by_hop(self) -> Rollup:
@@ -262,9 +264,12 @@ def observe(
 ) -> Observed:
     """Roll calls up for the recommenders. Routes and models beyond the config's limits count with those that have none.
 
-    Calls of which one side is unknown stay out: a policy needs both, and their other half counts under the true hop.
+    Calls of which one side is unknown stay out: a policy of routes needs both, and their other half counts under the true
+    hop. Those without a caller stand apart, for who asks about connections alone.
     """
-    whole = calls.filter(~pl.col("hop").str.starts_with(f"{UNKNOWN}>"), ~pl.col("hop").str.ends_with(f">{UNKNOWN}"))
+    no_caller = pl.col("hop").str.starts_with(f"{UNKNOWN}>")
+    received = calls.filter(~pl.col("hop").str.ends_with(f">{UNKNOWN}"))
+    whole = received.filter(~no_caller)
     named = whole.with_columns(pl.when(pl.col(key) != OTHER).then(pl.col(key)).alias(key) for key in ("route", "model"))
     rollup = roll_up(answered(named), keys=KEYS, bucket=None)
     piles = find_piles(rollup)
@@ -272,7 +277,7 @@ def observe(
         # What a hidden deadline ended is taken for cut by a timer everywhere.
         named = cut_calls(named, piles)
         rollup = roll_up(answered(named), keys=KEYS, bucket=None)
-    return Observed(rollup, named, config or Config(), deployed or Deployed(), series)
+    return Observed(rollup, named, config or Config(), deployed or Deployed(), series, received.filter(no_caller))
 
 
 def differ(tables: Mapping[str, LifeTable], shares: Sequence[float], confidence: float) -> bool:

@@ -69,6 +69,20 @@ def test_strict_is_not_proposed_where_it_would_break_a_caller() -> None:
         assert "legacy (2 calls)" in strict.reason
 
 
+def test_plain_calls_of_a_caller_without_a_name_keep_strict_away() -> None:
+    """An inbound access log names no calling service: it may be anybody, and STRICT would refuse them."""
+    nobody: dict[str, Any] = {"caller": "unknown", "mtls": False, "caller_identity": None}
+    strict = answers([*calls(400), *calls(7, **nobody)])["mtls_strict", "gateway>generator"]
+    assert (strict.status, strict.wanted) == ("keep", None)
+    assert "unknown (7 calls)" in strict.reason
+
+
+def test_inbound_access_logs_alone_say_who_calls() -> None:
+    found = answers(calls(400, caller="unknown"))
+    assert found["mtls_strict", "unknown>generator"].wanted == "STRICT"
+    assert found["allowed_principals", "unknown>generator /v1/chat"].wanted == "cluster.local/ns/chat/sa/gateway"
+
+
 @pytest.mark.parametrize("number", [10, 299])
 def test_too_few_calls_close_nothing(number: int) -> None:
     for item in answers(calls(number)).values():
