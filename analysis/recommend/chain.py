@@ -58,7 +58,10 @@ def back_off_s(retries: int) -> float:
 def find_links(calls: pl.LazyFrame) -> list[Link]:
     """The links that traces show, by parent and child, in order. A hop's callee is the next hop's caller."""
     names = calls.select("caller", "callee").unique().collect()
-    makes, is_made = pl.col("callee").is_in(names["caller"].unique()), pl.col("caller").is_in(names["callee"].unique())
+    makes, is_made = (
+        pl.col("callee").is_in(names["caller"].unique().implode()),
+        pl.col("caller").is_in(names["callee"].unique().implode()),
+    )
     seen = _one_row_a_call(calls, makes | is_made).collect().lazy()
     joined = (
         seen.filter(makes)

@@ -5,15 +5,19 @@ timer hides the tail, a bound from chunks stands in for the estimate until calls
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
+
+import polars as pl
+
+from meshslo.analysis.streams import STREAMS
 
 from .chain import HopRoute, Link, deepest_first, find_links
 from .clocks import Answer, Timer, judge, recommendation
 from .current import Timers
 from .explore import longest_stream
-from .observed import Observed, Tables, differ
+from .observed import Observed, Tables, answered, differ
 from .recommendation import Recommendation, Target
 from .words import seconds, share
 
@@ -46,10 +50,9 @@ class TimeoutRecommender:
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """One pass over what was observed; `early` remembers whether a target's headers come early."""
+    """One pass over what was observed."""
 
     observed: Observed
-    early: dict[Target, bool] = field(default_factory=dict)
 
     @cached_property
     def links(self) -> list[Link]:
@@ -102,12 +105,31 @@ class _Run:
 
     def _headers_come_early(self, target: Target) -> bool:
         """Whether headers come well before the first token: the guard of a proxy's per-try timer ends with the headers."""
-        if target not in self.early:
-            at = (target.hop, target.route, target.model)
-            headers = self.observed.tables("first_byte").of(*at).quantile(0.5).value_s
-            first = self.observed.tables("first_token").of(*at).quantile(0.5).value_s
-            self.early[target] = bool(headers and first and headers < first * EARLY_HEADERS_RATIO)
-        return self.early[target]
+        headers_s, first_s = self.waits.get((target.hop, target.route, target.model), (None, None))
+        return headers_s is not None and first_s is not None and headers_s < first_s * EARLY_HEADERS_RATIO
+
+    @cached_property
+    def waits(self) -> dict[tuple[str, str | None, str | None], tuple[float | None, float | None]]:
+        """Median seconds to headers and to the first token of each hop, route and model, and of all models (None) together.
+
+        Of streams: the headers of an answer that comes whole wait for all of it. Of all calls where no headers of streams are
+        known, as where proxies do not tell what streams.
+        """
+        found = {}
+        for keys in (("hop", "route", "model"), ("hop", "route")):
+            headers = pl.col("first_byte_s").fill_nan(None)
+            of_streams = headers.filter(STREAMS).median()
+            medians = (
+                answered(self.observed.calls)
+                .group_by(keys)
+                .agg(
+                    pl.coalesce(of_streams, headers.median()).alias("headers_s"),
+                    pl.col("first_token_s").filter(STREAMS).median(),
+                )
+            )
+            for hop, route, *model, headers_s, first_s in medians.collect().iter_rows():
+                found[hop, route, model[0] if model else None] = (headers_s, first_s)
+        return found
 
     def _longest_wait(self, target: Target) -> str:
         if not self._headers_come_early(target):

@@ -243,6 +243,12 @@ def test_early_headers_move_the_guard_of_the_first_token_to_the_idle_timer() -> 
     assert not [item for item in advice.items if item.setting == "per_try_timeout"]
 
 
+def test_headers_of_answers_that_come_whole_hide_no_early_ones() -> None:
+    whole = plain_calls([4.0] * 800)
+    advice = advise(pl.concat([streams(first_byte_s=0.002, first_token_s=2.0).with_columns(streaming=True), whole]))
+    assert find(advice, "first_token_timeout").status == "not_expressible"
+
+
 def test_an_idle_timer_spares_answers_that_are_not_streamed() -> None:
     at_once = plain_calls([4.0] * 100)
     item = find(advise(pl.concat([streams(), at_once])), "idle_gap_timeout")
