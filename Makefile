@@ -41,14 +41,19 @@ demo: setup ## The main job on a real chain behind real Envoy: report, recommend
 	$(BIN)/meshslo demo --out demo-out
 
 test: system lint ## Everything: lint, types, all tests, branch coverage
+	$(MAKE) --no-print-directory shown
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target alone types
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target processes covered
 
 # Real processes wait for timers most of the time. What computes does so meanwhile, and nicely: what is timed goes first.
 # Coverage would slow down what they time.
-FILES_OF = $$(grep -rl 'mark\.$1' tests --include='test_*.py')
+FILES_OF = $$(grep -rl 'mark\.$1' tests --include='test_*.py' | grep -v $(DEMO_TEST))
+DEMO_TEST := tests/demo/test_demo.py
 
-alone: setup ## The tests of real processes against time, two files at once
+shown: setup
+	$(PYTEST) $(DEMO_TEST)
+
+alone: setup ## The tests of real processes against time, two files at once; the demo, which needs both cores, is `shown` before
 	$(PYTEST) -n 2 --dist loadfile -m alone $(call FILES_OF,alone)
 
 processes: setup

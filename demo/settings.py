@@ -35,5 +35,5 @@ class DemoSettings:
         return 30.0 * self.pace
 
 
-QUICK: Final = replace(DemoSettings(), requests=170, seconds=7.0, false_timeout_ratio=0.05, pace=0.4, settle_s=5.0)
+QUICK: Final = replace(DemoSettings(), requests=170, seconds=9.0, false_timeout_ratio=0.05, pace=0.4, settle_s=5.0)
 """The shortened form: 59 calls a target suffice for its 5 % promise."""
