@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from meshslo.telemetry.errors import BadInputError
-from meshslo.telemetry.schema import FRAME
+from meshslo.telemetry.schema import FRAME, conform
 from meshslo.telemetry.vocabulary import UNKNOWN
 
 from . import Reading
@@ -87,7 +87,7 @@ def calls_of_logs(payload: bytes) -> pl.DataFrame:
         lines, schema={**dict.fromkeys(FIELDS, pl.String), "_line": pl.Int64, "_service": pl.String, "_pod": pl.String}
     )
     calls = [
-        _owned(calls_of_fields(part.select(FIELDS), part["_line"].to_numpy(), Reading(Tally("OTLP logs"))), *owner)
+        _owned(conform(calls_of_fields(part.select(FIELDS), part["_line"].to_numpy(), Reading(Tally("OTLP logs")))), *owner)
         for owner, part in _by_owner(read)
     ]
     return pl.concat(calls)
