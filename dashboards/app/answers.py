@@ -159,13 +159,14 @@ def observed(asked: Asked, budget: float | None) -> Observed:
 
     StoreError where the window holds metrics and no single calls.
     """
-    opened(asked).need_calls(asked.since, asked.until)
-    settings = config(asked)
+    store, settings = opened(asked), config(asked)
+    store.need_calls(asked.since, asked.until)
     if budget is not None:
         objectives = settings.objectives.model_copy(update={"false_timeout_ratio": budget})
         hops = {name: hop.model_copy(update={"false_timeout_ratio": None}) for name, hop in settings.hops.items()}
         settings = settings.model_copy(update={"objectives": objectives, "hops": hops})
-    return observe(calls(asked), settings, _deployed(asked, settings))
+    series = None if store.series is None else store.series(asked.since, asked.until)
+    return observe(calls(asked), settings, _deployed(asked, settings), series)
 
 
 @st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Working out recommendations ...", show_time=True)

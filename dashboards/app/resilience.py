@@ -55,8 +55,8 @@ def _headline(found: Resilience) -> None:
             ("most at a time", "-" if busiest is None else f"{busiest.most:,.0f}", busiest.callee if busiest else ""),
             (
                 "past their knee",
-                f"{len(over)} of {len(asked)}",
-                ", ".join(load.callee for load in over) or "callees with a knee",
+                f"{len(over)} of {len(asked)}" if asked else "-",
+                ", ".join(load.callee for load in over) or ("callees with a knee" if asked else "no knee was seen"),
             ),
             ("broken pods", f"{len(broken)} of {len(found.pods)}", ", ".join(pod.pod for pod in broken)),
             ("slow pods", f"{len(slow)} of {len(found.pods)}", ", ".join(pod.pod for pod in slow)),
