@@ -1,5 +1,6 @@
 """From answers on loads, pods, zones and rollouts to the frames that figures draw and tables show. Pure."""
 
+from datetime import datetime
 from typing import Final
 
 import polars as pl
@@ -71,15 +72,14 @@ def pod_table(found: Resilience) -> pl.DataFrame:
     return frame.select("hop", "pod", "answers", "failed", "broken", "slow", "would have been out")
 
 
-def out_rows(found: Resilience) -> pl.DataFrame:
-    """name, start, end, rule, text of each ejection; one that had not ended ends with the last that did, or the last start."""
-    until = max((moment for out in found.ejections for moment in (out.start, out.end) if moment is not None), default=None)
+def out_rows(found: Resilience, until: datetime) -> pl.DataFrame:
+    """name, start, end, rule, text of each ejection; one that had not ended goes on `until` the last call."""
     several = len({out.hop for out in found.ejections}) > 1
     rows = [
         {
             "name": f"{out.pod} ({out.hop})" if several else out.pod,
             "start": out.start,
-            "end": out.end or until,
+            "end": out.end or max(out.start, until),
             "rule": out.rule,
             "text": "still out" if out.end is None else f"out for {seconds_text((out.end - out.start).total_seconds())}",
         }

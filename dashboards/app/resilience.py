@@ -1,5 +1,6 @@
 """Resilience: calls in progress and how many each callee bears, pods that fail or are slow, calls between zones."""
 
+from datetime import datetime
 from typing import Final
 
 import streamlit as st
@@ -35,7 +36,7 @@ def render(view: View) -> None:
     with top:
         _headline(found)
     _loads(found)
-    _pods(found)
+    _pods(found, view.extent[1])
     _zones(found)
     if found.notes:
         with st.expander(f"What is not known, and what is missing for it ({len(found.notes)})"):
@@ -89,13 +90,13 @@ def _load(load: Load) -> None:
     )
 
 
-def _pods(found: Resilience) -> None:
+def _pods(found: Resilience, until: datetime) -> None:
     st.subheader("Pods")
     if not found.pods:
         st.info(HOW_TO_NAME_PODS, icon=":material/info:")
         return
     if found.ejections:
-        draw(ejections(out_rows(found)), "ejections")
+        draw(ejections(out_rows(found, until)), "ejections")
         st.caption(
             "When outlier detection as recommended would have had a pod out, replayed with Envoy's algorithm on these calls. "
             "What your proxies did eject, their own metrics say (Grafana: resilience)."
