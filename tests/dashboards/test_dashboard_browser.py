@@ -155,7 +155,7 @@ def test_a_store_that_goes_while_it_is_looked_at_is_named(browser: Any, tmp_path
     store = filled(tmp_path / "store", make_calls([make_call()]))
     with running(store, tmp_path / "log") as served:
         opened(browser, served.url, "")
-        assert found(browser, "[data-testid=stDataFrame]")
+        wait(lambda: found(browser, "[data-testid=stDataFrame]"), "the table of hops")
         shutil.rmtree(store)
         for page in pages():
             opened(browser, served.url, "" if page is pages()[0] else page.path)
