@@ -20,7 +20,7 @@ from .deadlines import Pile, find_piles
 from .doctor import Diagnosis, examine
 from .metrics import roll_up_series
 from .policy.deployed import Deployed
-from .recommend import Recommendations, need_calls, observe, recommend
+from .recommend import Observed, Recommendations, need_calls, observe, recommend
 from .reporting import Reporting
 from .resilience import Resilience, resilience
 from .rollup import KEYS, Rollup, roll_up_in
@@ -83,21 +83,28 @@ class CallStore(Reporting, Verbs):
 
     def count(self, scope: Scope) -> Rollup:
         """See `rollup`."""
-        calls = self._count_calls(scope)
-        series = None if self.series is None else self.series(scope.since, scope.until)
-        if series is None:
-            return calls
-        return calls.merge(roll_up_series(series, keys=scope.keys, bucket=scope.bucket, phases=scope.phases))
+        calls, metrics = self._count_calls(scope), self._count_series(scope)
+        return calls if metrics is None else calls.merge(metrics)
 
     def _count_calls(self, scope: Scope) -> Rollup:
         """The rollup of the calls alone."""
         return roll_up_in(self.scan(scope.since, scope.until), scope)
 
+    def _count_series(self, scope: Scope) -> Rollup | None:
+        """The rollup of pulled metrics alone; None where there are none."""
+        series = self._series(scope.since, scope.until)
+        if series is None:
+            return None
+        return roll_up_series(series, keys=scope.keys, bucket=scope.bucket, phases=scope.phases)
+
+    def _series(self, since: datetime | None, until: datetime | None) -> pl.LazyFrame | None:
+        """The pulled metric series of [since, until); None where there are none."""
+        return None if self.series is None else self.series(since, until)
+
     def spread(self, scope: Scope, places: Places) -> pl.DataFrame:
         """Calls and long calls of the one phase of `scope`, by group and time bucket; see `spread`."""
-        series = None if self.series is None else self.series(scope.since, scope.until)
-        metrics = [] if series is None else [roll_up_series(series, keys=scope.keys, bucket=scope.bucket, phases=scope.phases)]
-        return added([*self._spread_calls(scope, places), *(of_rollup(rollup, places) for rollup in metrics)])
+        metrics = self._count_series(scope)
+        return added([*self._spread_calls(scope, places), *([] if metrics is None else [of_rollup(metrics, places)])])
 
     def _spread_calls(self, scope: Scope, places: Places) -> Iterator[pl.DataFrame]:
         """The same of the calls alone, in parts."""
@@ -120,8 +127,18 @@ class CallStore(Reporting, Verbs):
         check_list("kinds", kinds)
         if need_calls(kinds):
             self.need_calls(since, until)
-        series = None if self.series is None else self.series(since, until)
-        return recommend(observe(self.scan(since, until), config, deployed, series), kinds)
+        return recommend(self.observe(config, deployed, since=since, until=until), kinds)
+
+    def observe(
+        self,
+        config: Config | None = None,
+        deployed: Deployed | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Observed:
+        """The evidence that recommendations rest on: calls and metrics of [since, until)."""
+        return observe(self.scan(since, until), config, deployed, self._series(since, until))
 
     def resilience(
         self,
@@ -136,8 +153,7 @@ class CallStore(Reporting, Verbs):
         Of metrics alone, loads. Raises StoreError where the window holds neither.
         """
         self.extent(since, until)
-        series = None if self.series is None else self.series(since, until)
-        return resilience(observe(self.scan(since, until), config, deployed, series))
+        return resilience(self.observe(config, deployed, since=since, until=until))
 
     def backtest(
         self,
@@ -159,7 +175,7 @@ class CallStore(Reporting, Verbs):
     def doctor(self, *, since: datetime | None = None, until: datetime | None = None) -> Diagnosis:
         """What the calls in [since, until) can bear: who saw each hop, what is set, vantages that contradict each other."""
         rollup = self.rollup(by=("hop",), bucket=None, phases=("total",), since=since, until=until)
-        return examine(self.scan(since, until), rollup, None if self.series is None else self.series(since, until))
+        return examine(self.scan(since, until), rollup, self._series(since, until))
 
     def security(
         self, *, config: Config | None = None, since: datetime | None = None, until: datetime | None = None
@@ -168,8 +184,8 @@ class CallStore(Reporting, Verbs):
 
         Raises StoreError where the window holds neither calls nor metrics.
         """
-        series = None if self.series is None else self.series(since, until)
-        return security(self.scan(since, until), config or Config(), self.extent(since, until), series)
+        extent = self.extent(since, until)
+        return security(self.scan(since, until), config or Config(), extent, self._series(since, until))
 
     def slo(self, config: Config, *, at: datetime | None = None, each: Sequence[str] = ()) -> SloReport:
         """How the objectives of `config` (its `slo` tables) stand at `at`, just after the last call where it is not given.
@@ -209,7 +225,7 @@ class CallStore(Reporting, Verbs):
         """First and last start of a call in [since, until); StoreError where there is none."""
         start = pl.col("start")
         bounds = [self._starts(since, until)]
-        series = None if self.series is None else self.series(since, until)
+        series = self._series(since, until)
         if series is not None:
             steps = start.list.min().min().alias("first"), start.list.max().max().alias("last")
             bounds.append(series.select(steps).collect().row(0))

@@ -8,7 +8,7 @@ from typing import ClassVar
 import polars as pl
 
 from meshslo.telemetry.errors import BadInputError
-from meshslo.telemetry.vocabulary import PHASES, VANTAGES, Phase, Vantage
+from meshslo.telemetry.vocabulary import VANTAGES, Phase, Vantage
 
 from .cardinality import fold_tail
 from .config import Limits
@@ -30,16 +30,7 @@ class Reporting:
     """Bursts are looked at in a report of so many calls at most, unless it is asked for: that takes a pass of its own."""
 
     @abstractmethod
-    def rollup(
-        self,
-        *,
-        by: Sequence[str] = KEYS,
-        bucket: str | None = "1m",
-        phases: Sequence[Phase] = PHASES,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        extremes: bool = True,
-    ) -> Rollup:
+    def count(self, scope: Scope) -> Rollup:
         """See CallStore."""
 
     @abstractmethod
@@ -72,7 +63,8 @@ class Reporting:
         first, last = self.extent(since, until)
         kept = tuple(dict.fromkeys(by))
         keys = tuple(dict.fromkeys([*kept, "hop"]))
-        whole = self.rollup(by=keys, bucket=None, phases=[phase], since=since, until=until, extremes=False)
+        scope = Scope(keys, None, (phase,), since, until, extremes=False)
+        whole = self.count(scope)
         seen = whole.pick_vantage() if vantage is None else whole.where(pl.col("vantage") == vantage)
         if seen.totals.is_empty():
             there = ", ".join(whole.vantages()) or "none"
@@ -82,7 +74,6 @@ class Reporting:
         bounded, folds = fold_tail(cut_rollup(seen, piles).by(kept), limits)
         blocks = Blocks.of(first, last)
         independent = why_independent(seen.calls, self.looks_at, blocks, bursts)
-        scope = Scope(keys, None, (phase,), since, until, extremes=False)
         look = look_with(self.spread, seen, bounded, scope, blocks) if independent is None else None
         frame = report(bounded, phase=phase, quantiles=quantiles, look=look)
         return Report(frame, kept, phase, since or first, until or last, folds, piles, independent)

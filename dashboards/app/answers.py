@@ -20,7 +20,7 @@ from meshslo.analysis.doctor import Diagnosis
 from meshslo.analysis.paths import Chain
 from meshslo.analysis.policy.deployed import Deployed, read_deployed
 from meshslo.analysis.rates import token_rates
-from meshslo.analysis.recommend import Observed, Recommendations, observe, recommend
+from meshslo.analysis.recommend import Observed, Recommendations, recommend
 from meshslo.analysis.resilience import Resilience
 from meshslo.analysis.rollup import Rollup
 from meshslo.analysis.security import Security
@@ -105,11 +105,6 @@ def opened(asked: Asked) -> CallStore:
     return store if asked.tenants is None else of_tenants(store, asked.tenants)
 
 
-def calls(asked: Asked) -> pl.LazyFrame:
-    """The rows of the window."""
-    return opened(asked).scan(asked.since, asked.until)
-
-
 def shown(asked: Asked, filters: Filters, *, whole_traces: bool = False) -> CallStore:
     """The calls that are shown, as a store: those that the filters choose, or all of the traces that hold such a call."""
     store = opened(asked)
@@ -165,8 +160,7 @@ def observed(asked: Asked, budget: float | None) -> Observed:
         objectives = settings.objectives.model_copy(update={"false_timeout_ratio": budget})
         hops = {name: hop.model_copy(update={"false_timeout_ratio": None}) for name, hop in settings.hops.items()}
         settings = settings.model_copy(update={"objectives": objectives, "hops": hops})
-    series = None if store.series is None else store.series(asked.since, asked.until)
-    return observe(calls(asked), settings, _deployed(asked, settings), series)
+    return store.observe(settings, _deployed(asked, settings), since=asked.since, until=asked.until)
 
 
 @st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Working out recommendations ...", show_time=True)
