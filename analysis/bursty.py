@@ -6,8 +6,8 @@ from typing import Final
 
 import polars as pl
 
+from .bursts import BLOCK, LONG, by_minute, largest_effect
 from .phases import timed
-from .recommend.bursts import BLOCK, LONG, by_minute, largest_effect
 from .rollup import Rollup
 from .tables import life_tables
 

@@ -1,7 +1,7 @@
 """How calls, and the long ones among them, spread over blocks of time: from it a report knows the bursts of its groups.
 
 A call is long beyond the bucket that its group's quantile is in. One cut before that is neither long nor short, since nobody
-knows. So the interval has the variance between blocks of the share of long calls in it, as `recommend.bursts` tells it.
+knows. So the interval has the variance between blocks of the share of long calls in it, as `bursts` tells it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,11 +18,11 @@ from meshslo.telemetry.vocabulary import OTHER, VANTAGES, Phase
 
 from . import histogram
 from .adding import MAX_CELLS, indices
+from .bursts import LENGTHS, Spread, largest_effects
 from .folding import Rollup
 from .lifetables import LifeTables
 from .phases import ending, follows_from_outcome, timed
-from .recommend.bursts import FEWEST_BLOCKS, LENGTHS, Spread, largest_effects
-from .resampling import MOST_BLOCKS
+from .resampling import FEWEST_BLOCKS, MOST_BLOCKS
 from .rollup import endings_of
 from .scope import Scope
 

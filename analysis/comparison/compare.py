@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import polars as pl
 
+from meshslo.analysis.bursts import BLOCK, design_effect
 from meshslo.analysis.deadlines import Pile, hidden_cuts
 from meshslo.analysis.paths import TimedTraces, time_traces
-from meshslo.analysis.recommend.bursts import BLOCK, design_effect
 from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.schema import conform
 from meshslo.telemetry.vocabulary import CENSORED, VANTAGES, Phase

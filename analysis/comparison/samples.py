@@ -7,10 +7,10 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from meshslo.analysis.bursts import BLOCK, by_minute, largest_effect
 from meshslo.analysis.lifetables import LifeTables
 from meshslo.analysis.phases import timed
 from meshslo.analysis.quantile import Quantiles
-from meshslo.analysis.recommend.bursts import BLOCK, by_minute, largest_effect
 from meshslo.analysis.rollup import Rollup, roll_up
 from meshslo.analysis.tables import life_tables
 from meshslo.telemetry.vocabulary import Phase
@@ -49,7 +49,7 @@ class Sample:
         return [int(n) for n in self.tables.calls[self.place]]
 
     def _effects(self, q: float) -> Floats:
-        """By what the calls of each group count for fewer at the quantile; see `recommend.bursts`."""
+        """By what the calls of each group count for fewer at the quantile; see `bursts`."""
         limit_s = self.tables.completed(q)[self.place]
         limits = [(*group, float(s)) for group, s in zip(self.groups, limit_s, strict=True) if not np.isnan(s)]
         found = by_minute(self.rows, self.keys, limits)

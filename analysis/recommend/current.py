@@ -6,9 +6,9 @@ from typing import Final
 
 import polars as pl
 
+from meshslo.analysis.bursts import Group
 from meshslo.analysis.deadlines import likely, owners
 
-from .bursts import Group
 from .observed import KEYS, Observed
 from .recommendation import Current, Target
 from .words import count, seconds

@@ -9,11 +9,11 @@ from typing import Any, Final
 import polars as pl
 
 from meshslo.analysis.answer import Answer
+from meshslo.analysis.bursts import Group
 from meshslo.analysis.rollup import roll_up
 from meshslo.analysis.survival import LifeTable
 from meshslo.telemetry.vocabulary import Phase
 
-from .bursts import Group
 from .observed import KEYS, Observed, answered, silent_calls
 from .recommendation import Learned, Recommendation, Recommendations, Target
 from .words import seconds, share

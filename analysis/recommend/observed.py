@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from meshslo.analysis import histogram
+from meshslo.analysis.bursts import LONG, Group, design_effects
 from meshslo.analysis.config import Config
 from meshslo.analysis.deadlines import cut_calls, find_piles
 from meshslo.analysis.failover.places import placed_calls
@@ -23,7 +24,6 @@ from meshslo.analysis.survival import LifeTable
 from meshslo.analysis.tables import build
 from meshslo.telemetry.vocabulary import OTHER, UNKNOWN, Phase
 
-from .bursts import LONG, Group, design_effects
 from .load import MIN_CHUNKS, CalleeLoad, loads_by_callee, seen_by_one
 
 KEYS: Final = ("hop", "route", "model")

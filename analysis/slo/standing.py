@@ -10,9 +10,9 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
+from meshslo.analysis.bursts import Minutes, largest_effect
 from meshslo.analysis.interval import wilson
 from meshslo.analysis.quantile import Interval
-from meshslo.analysis.recommend.bursts import Minutes, largest_effect
 
 from .judging import VERDICTS, Judged, start_of
 from .objective import Objective

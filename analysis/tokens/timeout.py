@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from meshslo.analysis.bursts import BLOCK, LONG, design_effect
 from meshslo.analysis.policy.durations import round_up
-from meshslo.analysis.recommend.bursts import BLOCK, LONG, design_effect
 from meshslo.analysis.survival import LifeTable
 
 PARTS: Final = 2

@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from meshslo.analysis.bursts import Minutes, largest_effect
 from meshslo.analysis.interval import wilson
 from meshslo.analysis.paths.shares import Spent, slow_shares
-from meshslo.analysis.recommend.bursts import Minutes, largest_effect
 from meshslo.analysis.survival import LifeTable
 
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover]

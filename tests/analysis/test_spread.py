@@ -10,9 +10,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from meshslo.analysis import CallStore, from_calls, open_store
+from meshslo.analysis.bursts import Minutes, largest_effect
 from meshslo.analysis.config import Limits
 from meshslo.analysis.directory import open_directory
-from meshslo.analysis.recommend.bursts import Minutes, largest_effect
 from meshslo.analysis.spread import Blocks
 from meshslo.analysis.survival import LifeTable
 from meshslo.analysis.tenants import of_tenants

@@ -2,9 +2,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from meshslo.analysis.bursts import Minutes, Spread, design_effect, design_effects, largest_effect, largest_effects
 from meshslo.analysis.config import parse_config
 from meshslo.analysis.recommend import observe, recommend
-from meshslo.analysis.recommend.bursts import Minutes, Spread, design_effect, design_effects, largest_effect, largest_effects
 from tests.support.scenes import plain_calls
 
 CONFIG = parse_config("[objectives]\nfalse_timeout_ratio = 0.01")

@@ -15,8 +15,10 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
-from meshslo.analysis.phases import timed
 from meshslo.telemetry.vocabulary import Phase
+
+from .phases import timed
+from .resampling import FEWEST_BLOCKS
 
 Floats = NDArray[np.float64]
 Group = tuple[str, str | None, str | None]
@@ -25,9 +27,6 @@ BLOCK: Final = "1m"
 
 LENGTHS: Final = (1, 5, 15, 60, 240, 1440)
 """Minutes of the blocks that are looked at, to a day."""
-
-FEWEST_BLOCKS: Final = 20
-"""Fewer minutes do not show how minutes differ. Source: methods of block bootstrap ask for as many."""
 
 LONG: Final = 0.95
 """Calls beyond this quantile are long: near enough to the tail to share its bursts, frequent enough to count them."""
