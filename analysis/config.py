@@ -3,6 +3,7 @@
 [objectives]
 false_timeout_ratio = 0.001     # share of healthy calls that each timer may cut
 budget_per = "timer"            # "call": all timers of a call together
+total_follows = "calls"         # "max_tokens": totals cover answers of a model's max_tokens
 confidence = 0.95
 
 [chain]
@@ -56,6 +57,8 @@ class Objectives(_Table):
     """Share of calls that would have succeeded and that a timer may cut, or all timers of a call: see `budget_per`."""
     budget_per: Literal["timer", "call"] = "timer"
     """Whether each timer may cut that share, so that those of a call add up, or they share it, which takes more calls."""
+    total_follows: Literal["calls", "max_tokens"] = "calls"
+    """Whether total timeouts cover calls like those seen, or also answers of a model's `max_tokens`, however rare these are."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
     """One-sided confidence of every bound that a setting is taken from."""
 

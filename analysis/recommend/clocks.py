@@ -141,7 +141,8 @@ def _explored(timer: Timer, bound: tuple[float, str] | None, floor: tuple[float,
         value_s, why = timer.deadline_s, f"{why}, but the deadline allows {seconds(timer.deadline_s)} at most"
         if value_s <= cap_s * (1 + 1e-9):
             return Answer("keep", now_s, f"{hidden}; the deadline of {seconds(value_s)} allows no more: make calls shorter")
-    if now_s is not None and now_s >= value_s:
+    # Calls end some milliseconds after the timer that cut them: twice that is no other value than was set for them.
+    if now_s is not None and now_s * NOISE_RATIO >= value_s:
         return Answer("keep", now_s, f"{hidden}; the present {seconds(now_s)} leaves room for it: {why}")
     later = f"{count(timer.needed)} calls under it show the tail and can tighten it; until then a dead call is held so long"
     return Answer("explore", value_s, f"{hidden}; {why}: set {seconds(value_s)}; {later}")

@@ -12,6 +12,8 @@ from typing import Final
 import polars as pl
 
 from meshslo.analysis.streams import STREAMS
+from meshslo.analysis.tokens.rows import token_rows
+from meshslo.analysis.tokens.timeout import timeout_for_tokens
 
 from .chain import HopRoute, Link, deepest_first, find_links
 from .clocks import Answer, Timer, judge, recommendation
@@ -19,7 +21,7 @@ from .current import Timers
 from .explore import longest_stream
 from .observed import Observed, Tables, answered, differ
 from .recommendation import Recommendation, Target
-from .words import seconds, share
+from .words import count, seconds, share
 
 EARLY_HEADERS_RATIO: Final = 0.5
 """Headers that come before half the time to the first token do not announce it."""
@@ -115,21 +117,16 @@ class _Run:
         Of streams: the headers of an answer that comes whole wait for all of it. Of all calls where no headers of streams are
         known, as where proxies do not tell what streams.
         """
-        found = {}
-        for keys in (("hop", "route", "model"), ("hop", "route")):
-            headers = pl.col("first_byte_s").fill_nan(None)
-            of_streams = headers.filter(STREAMS).median()
-            medians = (
-                answered(self.observed.calls)
-                .group_by(keys)
-                .agg(
-                    pl.coalesce(of_streams, headers.median()).alias("headers_s"),
-                    pl.col("first_token_s").filter(STREAMS).median(),
-                )
-            )
-            for hop, route, *model, headers_s, first_s in medians.collect().iter_rows():
-                found[hop, route, model[0] if model else None] = (headers_s, first_s)
-        return found
+        of_streams = pl.col("first_byte_s", "first_token_s").fill_nan(None).filter(STREAMS).median()
+        headers = pl.col("first_byte_s").fill_nan(None).median().alias("headers_s")
+        asked = [
+            answered(self.observed.calls).group_by(*keys).agg(of_streams, headers)
+            for keys in (("hop", "route", "model"), ("hop", "route"))
+        ]
+        # Together, so that calls are read once.
+        medians = pl.concat(pl.collect_all(asked), how="diagonal").with_columns(pl.coalesce("first_byte_s", "headers_s"))
+        rows = medians.select("hop", "route", "model", "first_byte_s", "first_token_s").iter_rows()
+        return {(hop, route, model): (headers_s, first_s) for hop, route, model, headers_s, first_s in rows}
 
     def _longest_wait(self, target: Target) -> str:
         if not self._headers_come_early(target):
@@ -166,9 +163,41 @@ class _Run:
         yield self._total(every, tables, [*self._floor(every, below), *models])
 
     def _total(self, target: Target, tables: Tables, floors: list[tuple[float, str]]) -> Recommendation:
-        floor = max(floors, default=None)
         timer = self._timer("total_timeout", target, tables)
-        return recommendation(timer, judge(timer, bound=lambda: longest_stream(self.observed, target, timer), floor=floor))
+        longest = max(self._longest_answers(target, timer), default=(0.0, ""))
+        follows = self.observed.config.objectives.total_follows == "max_tokens"
+        floor = max([*floors, *([longest] if follows else [])], default=None)
+        answer = judge(timer, bound=lambda: longest_stream(self.observed, target, timer), floor=floor)
+        if follows and not longest[0] and longest[1]:
+            answer = replace(answer, reason=f"{answer.reason}; {longest[1]}")
+        elif not follows and answer.status != "explore" and answer.value_s is not None and longest[0] > answer.value_s:
+            covered = 'total_follows = "max_tokens" under [objectives] covers them'
+            answer = replace(answer, reason=f"{answer.reason}; {longest[1]}, and may be cut: {covered}")
+        return recommendation(timer, answer)
+
+    def _longest_answers(self, target: Target, timer: Timer) -> Iterator[tuple[float, str]]:
+        """What answers of max_tokens take, and why, of each model that streams and has such; 0 where that is not known yet."""
+        for place, rows in self._token_rows.items():
+            if place[:2] == (target.hop, target.route) and target.model in (None, place[2]):
+                max_tokens = self.observed.config.models[place[2]].max_tokens or 0
+                found = timeout_for_tokens(rows, max_tokens, timer.budget, timer.confidence)
+                answers = f"answers of max_tokens = {count(max_tokens)} of {place[2]} take"
+                if found.value_s is not None:
+                    yield found.value_s, f"{answers} up to {seconds(found.value_s)}"
+                else:
+                    yield 0.0, f"what {answers} is not known: {count(found.needs_calls or 1)} more of its streams are needed"
+
+    @cached_property
+    def _token_rows(self) -> dict[tuple[str, str | None, str], pl.DataFrame]:
+        """The calls whose tokens are known, of each hop, route and model whose max_tokens the config knows."""
+        limited = [name for name, model in self.observed.config.models.items() if model.max_tokens]
+        if not limited:
+            return {}
+        keys = ("hop", "route", "model")
+        rows = token_rows(self.observed.calls.filter(pl.col("model").is_in(limited)), keys)
+        return {
+            (str(hop), route, str(model)): part for (hop, route, model), part in rows.partition_by(keys, as_dict=True).items()
+        }
 
     def _floor(self, target: Target, below: Totals) -> list[tuple[float, str]]:
         """What the calls that this one makes need of it, and why: the most demanding, or nothing."""

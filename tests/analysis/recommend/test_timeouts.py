@@ -2,10 +2,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from meshslo.analysis.config import Config, parse_config
+from meshslo.analysis.config import Config, Model, Objectives, parse_config
 from meshslo.analysis.policy.deployed import Deployed, Placed, RouteRule
 from meshslo.analysis.policy.durations import round_up
 from meshslo.analysis.recommend import Recommendation, Recommendations, observe, recommend
+from tests.support import token_streams
 from tests.support.calls import make_call, make_calls
 from tests.support.scenes import CONFIG, MAX_TOKENS, PER_CHUNK_S, chain_calls, plain_calls, requests
 
@@ -127,6 +128,37 @@ def test_scattered_endings_are_no_timer() -> None:
     assert find(advise(pl.concat([plain_calls([1.0] * 400), cut])), "total_timeout").current is None
 
 
+# Answers of max_tokens
+
+
+@pytest.mark.parametrize("cap_s", [np.inf, 10.0])
+def test_answers_of_max_tokens_are_told_of_or_covered(cap_s: float) -> None:
+    """One in 150 true answers has 1,000 tokens or more; under a timer none is seen."""
+    following = Config(
+        objectives=Objectives(false_timeout_ratio=0.01, total_follows="max_tokens"), models={"m": Model(max_tokens=1000)}
+    )
+    telling = following.model_copy(update={"objectives": Objectives(false_timeout_ratio=0.01)})
+    calls = token_streams.streams(1, cap_s=cap_s)
+    tells, covers = (find(advise(calls, config), "total_timeout") for config in (telling, following))
+    # 20 ms a token, 32 of the slowest of a hundred streams.
+    assert 32.0 < value(covers) < 45.0
+    said = f"answers of max_tokens = 1,000 of m take up to {value(covers):.2g} s"
+    if cap_s == np.inf:
+        assert f"{said}, and may be cut" in tells.reason
+        assert f"but {said}" in covers.reason
+        assert value(tells) < value(covers)
+    else:
+        assert (tells.status, covers.status) == ("explore", "explore")
+
+
+def test_what_answers_of_max_tokens_take_is_not_made_up() -> None:
+    following = Config(
+        objectives=Objectives(false_timeout_ratio=0.01, total_follows="max_tokens"), models={"m": Model(max_tokens=1000)}
+    )
+    item = find(advise(token_streams.streams(1, n=400), following), "total_timeout")
+    assert "what answers of max_tokens = 1,000 of m take is not known: " in item.reason
+
+
 # A cap that hides the tail
 
 
@@ -189,6 +221,14 @@ def test_calls_without_chunks_are_explored_by_doubling() -> None:
     cut = plain_calls([3.0] * 60, outcome="timeout")
     item = find(advise(pl.concat([plain_calls([1.0] * 400), cut])), "total_timeout")
     assert (item.status, value(item)) == ("explore", 6.0)
+
+
+def test_doubled_once_it_stays_though_calls_end_some_milliseconds_after_their_timer() -> None:
+    cut = plain_calls(np.linspace(3.0, 3.1, 60), outcome="timeout")
+    calls = pl.concat([plain_calls([1.0] * 400), cut])
+    first = find(advise(calls, deployed=deployed(total_timeout=3.0)), "total_timeout")
+    again = find(advise(calls, deployed=deployed(total_timeout=value(first))), "total_timeout")
+    assert (first.status, again.status, value(again)) == ("explore", "keep", 6.0)
 
 
 def test_a_callers_timer_hides_the_tail_of_the_hops_inside_too() -> None:
