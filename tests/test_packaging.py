@@ -39,9 +39,11 @@ def install(wheel: Path, folder: Path, extra: str = "") -> Path:
     """The Python of a new environment that holds the wheel and what it asks for, at the pinned versions."""
     venv.create(folder)
     python, constraints = folder / "bin" / "python", ROOT / "constraints.txt"
-    # By this environment's pip, and without compiling what is never run: a minute less.
-    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile")
-    done = run(*pip, "-c", constraints, f"{wheel}{extra}", cwd=folder)
+    # uv takes a sixth of pip's time; pip knows settings of a machine that uv does not read.
+    for program in (("uv", "pip", "install", "--python", python), ("pip", "--python", python, "install", "--no-compile")):
+        done = run(sys.executable, "-m", *program, "--quiet", "-c", constraints, f"{wheel}{extra}", cwd=folder)
+        if done.returncode == 0:
+            break
     assert done.returncode == 0, done.stderr
     return python
 
