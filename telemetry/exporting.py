@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import entry_points
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakMethod
 
@@ -19,6 +19,8 @@ from .errors import BadConfigError
 
 logger = logging.getLogger("meshslo")
 
+Exporter = TypeVar("Exporter")
+
 TRACES_PATH: Final = "v1/traces"
 
 MAX_REASON_CHARS: Final = 300
@@ -26,7 +28,11 @@ MAX_REASON_CHARS: Final = 300
 LAST_EXPORT_S: Final = 5.0
 """How long a process that ends waits for the collector to take the last spans."""
 
-NOISY: Final = ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentelemetry.exporter.otlp.proto.grpc.exporter")
+NOISY: Final = (
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.exporter.otlp.proto.http.metric_exporter",
+    "opentelemetry.exporter.otlp.proto.grpc.exporter",
+)
 """Loggers that repeat themselves with every batch that fails."""
 
 QUEUE_LOGGER: Final = "opentelemetry.sdk._shared_internal"
@@ -38,7 +44,7 @@ def exporters(endpoint: str | None) -> list[Callable[[], SpanExporter]]:
     if endpoint:
         return [partial(OTLPSpanExporter, endpoint=signal_url(endpoint))]
     names = [name.strip() for name in os.environ.get("OTEL_TRACES_EXPORTER", "otlp").split(",")]
-    return [_exporter(name) for name in names if name and name.lower() != "none"]
+    return [registered("traces", name) for name in names if name and name.lower() != "none"]
 
 
 def signal_url(endpoint: str, path: str = TRACES_PATH) -> str:
@@ -53,24 +59,28 @@ def signal_url(endpoint: str, path: str = TRACES_PATH) -> str:
     return f"{endpoint.rstrip('/').removesuffix(TRACES_PATH).rstrip('/')}/{path}"
 
 
-def _exporter(name: str) -> Callable[[], SpanExporter]:
-    """The maker of the exporter registered as `name`; plain `otlp` goes by OTEL_EXPORTER_OTLP_PROTOCOL, HTTP by default."""
+def registered(signal: str, name: str) -> Callable[[], Any]:
+    """The maker of the exporter of `signal` (traces, metrics) that is registered as `name`.
+
+    Plain `otlp` goes by OTEL_EXPORTER_OTLP_PROTOCOL, or that of the signal; HTTP by default. BadConfigError: none is installed.
+    """
     if name == "otlp":
-        protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+        of_signal = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL")
+        protocol = of_signal or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
         name = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
-    found = next(iter(entry_points(group="opentelemetry_traces_exporter", name=name)), None)
+    found = next(iter(entry_points(group=f"opentelemetry_{signal}_exporter", name=name)), None)
     if found is None:
         raise BadConfigError(
-            f"no trace exporter {name!r} is installed; see OTEL_TRACES_EXPORTER and OTEL_EXPORTER_OTLP_PROTOCOL"
+            f"no {signal} exporter {name!r} is installed; see OTEL_{signal.upper()}_EXPORTER and OTEL_EXPORTER_OTLP_PROTOCOL"
         )
-    maker: Callable[[], SpanExporter] = found.load()
+    maker: Callable[[], Any] = found.load()
     return maker
 
 
 class Losses:
     """Counts what is lost; says so once, and once more when it arrives again."""
 
-    def __init__(self, what: str = "spans") -> None:
+    def __init__(self, what: str) -> None:
         self._what = what
         self._lost = 0
         self._lock = threading.Lock()
@@ -97,50 +107,61 @@ class Losses:
         self._lock = threading.Lock()
 
 
-class QuietExporter(SpanExporter):
-    """Passes batches on, and keeps the exporter's own repeated complaints to one.
+class Outlet(Generic[Exporter]):
+    """Holds an exporter, and keeps its own repeated complaints to one.
 
     A forked child makes an exporter of its own: two processes must not talk over one connection.
     """
 
-    def __init__(self, make: Callable[[], SpanExporter]) -> None:
-        self.losses = Losses()
-        self.sending = 0
+    def __init__(self, make: Callable[[], Exporter], what: str) -> None:
+        self.losses = Losses(what)
+        self.exporter = make()
+        self.complaints = Complaints(*NOISY)
         self._make = make
-        self._exporter = make()
-        self._complaints = Complaints(*NOISY)
         anew = WeakMethod(self._anew)
         os.register_at_fork(after_in_child=lambda: (again := anew()) and again())
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export `spans`; a failure costs them and nothing else."""
-        self.sending = len(spans)
-        self._complaints.first = ""
-        with self._complaints:
-            result = self._exporter.export(spans)
-        self.sending = 0
-        if result is SpanExportResult.SUCCESS:
-            self.losses.arrived()
-        else:
-            self.losses.lost(len(spans), self.complaint)
-        return result
 
     @property
     def complaint(self) -> str:
         """What the exporter said first when it last failed."""
-        return self._complaints.first or "the exporter gave no reason"
+        return self.complaints.first or "the exporter gave no reason"
+
+    def told(self, count: int, *, taken: bool) -> None:
+        """Count what became of `count` of them."""
+        if taken:
+            self.losses.arrived()
+        else:
+            self.losses.lost(count, self.complaint)
+
+    def _anew(self) -> None:
+        self.exporter = self._make()
+
+
+class QuietExporter(Outlet[SpanExporter], SpanExporter):
+    """Passes batches of spans on; a failure costs them, one warning and nothing else."""
+
+    def __init__(self, make: Callable[[], SpanExporter]) -> None:
+        super().__init__(make, "spans")
+        self.sending = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export `spans`."""
+        self.sending = len(spans)
+        self.complaints.first = ""
+        with self.complaints:
+            result = self.exporter.export(spans)
+        self.sending = 0
+        self.told(len(spans), taken=result is SpanExportResult.SUCCESS)
+        return result
 
     def shutdown(self) -> None:
         """Close the exporter; a batch that is being retried is given up."""
-        with self._complaints:
-            self._exporter.shutdown()
+        with self.complaints:
+            self.exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Flush what the exporter holds back itself."""
-        return self._exporter.force_flush(timeout_millis)
-
-    def _anew(self) -> None:
-        self._exporter = self._make()
+        return self.exporter.force_flush(timeout_millis)
 
 
 class Complaints(logging.Filter):

@@ -1,5 +1,7 @@
 """Starts metrics in a process: a meter provider with our views, its readers, and the processor that feeds it."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from opentelemetry import metrics
@@ -7,6 +9,7 @@ from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExp
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
     InMemoryMetricReader,
+    MetricExporter,
     MetricExportResult,
     MetricReader,
     MetricsData,
@@ -14,31 +17,44 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.trace import TracerProvider
 
-from .exporting import Complaints, Losses, signal_url
+from .exporting import Outlet, registered, signal_url
 from .metering import Measured, MeteringProcessor, views
 
 METRICS_PATH = "v1/metrics"
-NOISY = "opentelemetry.exporter.otlp.proto.http.metric_exporter"
 
 
-class QuietMetricExporter(OTLPMetricExporter):
-    """The SDK's exporter, whose repeated complaints become one warning."""
+class QuietMetricExporter(Outlet[MetricExporter], MetricExporter):
+    """Passes metrics on; a failure costs nothing but the time until the next, since they are cumulative."""
 
-    def __init__(self, endpoint: str | None) -> None:
-        super().__init__(endpoint=signal_url(endpoint, METRICS_PATH) if endpoint else None)
-        self._complaints = Complaints(NOISY)
-        self._losses = Losses("metrics")
+    def __init__(self, make: Callable[[], MetricExporter]) -> None:
+        super().__init__(make, "metrics")
+        # A reader asks its exporter for these two, by the SDK's own names.
+        for name in ("_preferred_temporality", "_preferred_aggregation"):
+            setattr(self, name, getattr(self.exporter, name))
 
-    def export(self, metrics_data: MetricsData, timeout_millis: float | None = 10_000, **kwargs: Any) -> MetricExportResult:
-        """Export; cumulative metrics lose nothing by a failure but the time until the next."""
-        self._complaints.first = ""
-        with self._complaints:
-            result: MetricExportResult = super().export(metrics_data, timeout_millis, **kwargs)
-        if result is MetricExportResult.SUCCESS:
-            self._losses.arrived()
-        else:
-            self._losses.lost(1, self._complaints.first or "the exporter gave no reason")
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
+        """Export `metrics_data`."""
+        self.complaints.first = ""
+        with self.complaints:
+            result = self.exporter.export(metrics_data, timeout_millis, **kwargs)
+        self.told(1, taken=result is MetricExportResult.SUCCESS)
         return result
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Close the exporter."""
+        with self.complaints:
+            self.exporter.shutdown(timeout_millis, **kwargs)
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Flush what the exporter holds back itself."""
+        return self.exporter.force_flush(timeout_millis)
+
+
+def _maker(endpoint: str | None) -> Callable[[], MetricExporter]:
+    """OTLP over HTTP to `endpoint` where given, else as the standard variables say."""
+    if endpoint:
+        return partial(OTLPMetricExporter, endpoint=signal_url(endpoint, METRICS_PATH))
+    return registered("metrics", "otlp")
 
 
 def start_metrics(
@@ -51,7 +67,7 @@ def start_metrics(
     reader = InMemoryMetricReader() if serve else None
     readers: list[MetricReader] = [reader] if reader else []
     if export:
-        readers.append(PeriodicExportingMetricReader(QuietMetricExporter(endpoint)))
+        readers.append(PeriodicExportingMetricReader(QuietMetricExporter(_maker(endpoint))))
     meters = MeterProvider(readers, provider.resource, shutdown_on_exit=False, views=views())
     metrics.set_meter_provider(meters)
     provider.sampler = Measured(provider.sampler)

@@ -1,11 +1,13 @@
-"""A collector that only remembers: OTLP/HTTP on a free loopback port."""
+"""Collectors that only remember, on a free loopback port: OTLP over HTTP, and the paths of OTLP over gRPC."""
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -60,3 +62,22 @@ def otlp_sink() -> Iterator[Sink]:
         server.shutdown()
         thread.join(timeout=10)
         server.server_close()
+
+
+@contextmanager
+def grpc_sink() -> Iterator[tuple[str, list[str]]]:
+    """Address of a running sink, and the paths of the exports it was sent."""
+    paths: list[str] = []
+
+    class Handler(grpc.GenericRpcHandler):
+        def service(self, handler_call_details: Any) -> Any:
+            paths.append(handler_call_details.method)
+            return grpc.unary_unary_rpc_method_handler(lambda _request, _context: b"")
+
+    server = grpc.server(ThreadPoolExecutor(2), handlers=(Handler(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}", paths
+    finally:
+        server.stop(None).wait()

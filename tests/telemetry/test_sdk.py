@@ -11,9 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from meshslo.telemetry.collect.metrics import METRICS
+from meshslo.telemetry.collect.traces import TRACES
 from meshslo.telemetry.exporting import Losses
 from tests.support.net import free_port
-from tests.support.otlp_sink import otlp_sink
+from tests.support.otlp_sink import grpc_sink, otlp_sink
 
 pytestmark = pytest.mark.system
 
@@ -168,7 +170,7 @@ def test_a_provider_that_is_there_gains_the_labels_and_keeps_its_name() -> None:
     ("line", "environment", "said"),
     [
         ("setup('x', endpoint='collector:4317')", {}, "is no http(s) URL"),
-        ("setup('x')", {"OTEL_TRACES_EXPORTER": "zipkni"}, "no trace exporter 'zipkni'"),
+        ("setup('x')", {"OTEL_TRACES_EXPORTER": "zipkni"}, "no traces exporter 'zipkni'"),
     ],
 )
 def test_a_destination_that_cannot_be_is_named(line: str, environment: dict[str, str], said: str) -> None:
@@ -213,6 +215,18 @@ def test_metrics_are_exported_and_served_on_request() -> None:
     assert done.stderr == ""
 
 
+def test_spans_and_metrics_go_by_the_protocol_that_is_asked_for() -> None:
+    with grpc_sink() as (address, paths):
+        done = run(
+            "t = setup('gateway')\nlist(observe_stream(iter('ab')))\nassert t.force_flush()",
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://{address}",
+            OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
+            OTEL_METRICS_EXPORTER="otlp",
+        )
+    assert {TRACES.grpc_path, METRICS.grpc_path} == set(paths)
+    assert done.stderr == ""
+
+
 def test_metrics_that_are_not_kept_cannot_be_served() -> None:
     program = """
         from meshslo.telemetry.errors import BadConfigError
@@ -238,7 +252,7 @@ def test_a_hashed_tenant_does_not_leave_the_process_in_clear() -> None:
 
 
 def test_losses_told_from_two_threads_at_once_are_one_warning_and_all_counted(caplog: pytest.LogCaptureFixture) -> None:
-    losses = Losses()
+    losses = Losses("spans")
     with caplog.at_level("WARNING", logger="meshslo"), ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: losses.lost(1, "down"), range(400)))
         losses.arrived()
