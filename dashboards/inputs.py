@@ -45,13 +45,16 @@ def moment(text: str | None) -> datetime | None:
 
 
 def read_manifests(paths: Iterable[Path]) -> dict[str, str]:
-    """File name -> text of YAML and JSON files: those given, and those anywhere below the folders given (named from there)."""
+    """File name -> text of YAML and JSON files: those given, and those anywhere below the folders given (named from there).
+
+    What is no UTF-8 is kept escaped: whoever loads the manifests names its place, and may go on with the others.
+    """
     texts: dict[str, str] = {}
     for path in paths:
         for name, file in _manifests(path):
             if name in texts:
                 raise BadInputError(f"two manifests are called {name}, the second at {file}; pass one folder above both")
-            texts[name] = read_text(file)
+            texts[name] = read_text(file, errors="surrogateescape")
     return texts
 
 
@@ -67,9 +70,9 @@ def _manifests(path: Path) -> Iterator[tuple[str, Path]]:
     yield from ((str(file.relative_to(path)), file) for file in found)
 
 
-def read_text(file: Path) -> str:
-    """The text of a file; BadInputError where it cannot be read."""
+def read_text(file: Path, *, errors: str = "strict") -> str:
+    """The text of a file; BadInputError where it cannot be read. errors: what becomes of bytes that are no UTF-8."""
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8", errors=errors)
     except (OSError, UnicodeDecodeError) as error:
         raise BadInputError(f"{file} cannot be read: {error}") from None

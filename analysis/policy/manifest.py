@@ -27,6 +27,10 @@ WIDTH: Final = 4096
 
 # "{{" outside quotes and comments: Helm's, and no YAML that anybody writes. Some of it parses, as nonsense.
 _TEMPLATE: Final = re.compile(r"^[^#\"'\n]*\{\{", re.MULTILINE)
+_RENDER: Final = "is a template; render it first (helm template, kustomize build)"
+
+_NO_UTF8: Final = re.compile("[\udc80-\udcff]")
+_ENCODE: Final = "is no UTF-8; save it as such"
 
 
 @dataclass(frozen=True)
@@ -100,9 +104,10 @@ class Manifest:
 def load(text: str, file: str) -> list[Manifest]:
     """The documents of a YAML or JSON text, to be read; empty ones are left out.
 
-    Raises BadInputError naming file and line for what is no YAML, a key given twice, or a document that is no mapping.
+    Raises BadInputError naming file and line for what is no YAML, a key given twice, a document that is no mapping, or what
+    was no UTF-8 (bytes kept as Python's `surrogateescape` does).
     """
-    _refuse_templates(text, file)
+    _refuse(text, file)
     loader = _Reader(_without_tabs(text))
     loader.file = file
     try:
@@ -120,7 +125,7 @@ def load(text: str, file: str) -> list[Manifest]:
 
 def load_editable(text: str, file: str) -> list[Manifest]:
     """The documents of a YAML or JSON text, to be changed and dumped; the same errors as `load`."""
-    _refuse_templates(text, file)
+    _refuse(text, file)
     try:
         bodies = list(_editor().load_all(_without_tabs(text)))
     except MarkedYAMLError as error:
@@ -137,10 +142,10 @@ def _no_yaml(error: Any, text: str, file: str) -> BadInputError:
     return BadInputError(f"{file}{line} is no YAML: {error.problem}")
 
 
-def _refuse_templates(text: str, file: str) -> None:
-    if template := _TEMPLATE.search(text):
-        line_number = text.count("\n", 0, template.end()) + 1
-        raise BadInputError(f"{file}:{line_number} is a template; render it first (helm template, kustomize build)")
+def _refuse(text: str, file: str) -> None:
+    for found, what in ((_NO_UTF8.search(text), _ENCODE), (_TEMPLATE.search(text), _RENDER)):
+        if found:
+            raise BadInputError(f"{file}:{text.count(chr(10), 0, found.end()) + 1} {what}")
 
 
 def _without_tabs(text: str) -> str:

@@ -31,6 +31,7 @@ def unreadable(text: str) -> Finding:
         ("a: {b", 1, "is no YAML"),
         ("a: 1\nb: 2\na: 3\n", 3, 'found duplicate key "a"'),
         ("kind: {{ .Values.kind }}\n", 1, "is a template; render it first"),
+        ("a: 1\nb: caf\udce9\n", 2, "is no UTF-8"),
         ("- a\n", None, "document 1 is no mapping"),
         (GOOD.replace("timeout: 5s", "timeout: soon"), 7, 'timeout: "soon" is no duration'),
         (GOOD.replace("attempts: 2", "attempts: many"), 8, "attempts: 'many' is no number"),
