@@ -88,7 +88,8 @@ def with_fingerprints(findings: Iterable[Finding], texts: Mapping[str, str]) -> 
         text = lines[item.line - 1].strip() if item.line and item.line <= len(lines) else ""
         key = (item.code, item.file, text)
         seen[key] += 1
-        yield replace(item, fingerprint=sha256("\0".join([*key, str(seen[key])]).encode(errors="surrogateescape")).hexdigest()[:16])
+        told = "\0".join([*key, str(seen[key])]).encode(errors="surrogateescape")
+        yield replace(item, fingerprint=sha256(told).hexdigest()[:16])
 
 
 def to_baseline(findings: Iterable[Finding]) -> str:
