@@ -12,9 +12,11 @@ from meshslo.analysis.policy.settings import SETTINGS
 from meshslo.analysis.recommend import Observed, Recommendation, Recommendations
 from meshslo.analysis.rollup import Rollup
 from meshslo.analysis.security import Security
+from meshslo.analysis.slo.standing import Standing
 from meshslo.analysis.survival import LifeTable
 from meshslo.dashboards.figures import Limit
 from meshslo.dashboards.figures.theme import NOT_SET
+from meshslo.dashboards.standings import name_of, status_text
 from meshslo.dashboards.text import quantile_text, seconds_text, share_text
 from meshslo.telemetry.vocabulary import OUTCOMES, Phase
 
@@ -82,6 +84,19 @@ def hop_rows(report: pl.DataFrame) -> pl.DataFrame:
     labels = [f"{row['calls']:,} · p{100 * row['q']:g} {_short(row)}" for row in rows.iter_rows(named=True)]
     pair = pl.col("hop").str.splitn(">", 2).struct
     return rows.select("hop", pair[0].alias("caller"), pair[1].alias("callee"), "calls", "ok", pl.Series("label", labels))
+
+
+WORST_FIRST: Final = ("missed", "undecided", "met", "no_data")
+"""How an objective may stand."""
+
+
+def promised_rows(hops: pl.DataFrame, standings: Sequence[Standing]) -> pl.DataFrame:
+    """`hop_rows` with how each hop's objectives stand: status (the worst; null where there is none), promises (in words)."""
+    told = sorted(standings, key=lambda each: WORST_FIRST.index(each.status))
+    of = {hop: [each for each in told if each.objective.hop == hop] for hop in hops["hop"]}
+    words = [[f"{name_of(each)}: {status_text(each)}" for each in of[hop]] for hop in hops["hop"]]
+    worst = [of[hop][0].status if of[hop] else None for hop in hops["hop"]]
+    return hops.with_columns(pl.Series("status", worst, pl.String), pl.Series("promises", words, pl.List(pl.String)))
 
 
 def _short(row: dict[str, object]) -> str:

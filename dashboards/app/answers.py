@@ -228,9 +228,9 @@ def canary(asked: Asked, filters: Filters, arms: Arms) -> Canary:
 
 
 @st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Judging calls ...")
-def objectives(asked: Asked) -> SloReport:
-    """How the config's objectives stand at the window's end."""
-    return opened(asked).slo(config(asked), at=asked.until)
+def objectives(asked: Asked, each: tuple[str, ...]) -> SloReport:
+    """How the config's objectives stand at the window's end; once for each value of the keys `each`."""
+    return opened(asked).slo(config(asked), at=asked.until, each=each)
 
 
 @st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Examining calls ...")

@@ -7,13 +7,14 @@ import streamlit as st
 
 from meshslo.analysis.recommend.words import share
 from meshslo.dashboards.commands.chain import caveats
-from meshslo.dashboards.figures import call_graph, path_shares, quantile_dots
-from meshslo.dashboards.frames import GROUP, hop_rows, labelled, quantile_table
+from meshslo.dashboards.figures import call_graph, path_shares, promised_chain, quantile_dots
+from meshslo.dashboards.frames import GROUP, hop_rows, labelled, promised_rows, quantile_table
 from meshslo.dashboards.text import quantile_text, share_text
 from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.vocabulary import INGRESS
 
 from . import Page
+from .answers import config
 from .drawing import Card, cards, draw, sentences, table, tell_piles
 from .paths import path_rows, path_table, way_text
 from .shell import choose
@@ -26,8 +27,7 @@ def render(view: View) -> None:
     """The call graph of all hops, then the quantiles of those chosen."""
     everything = view.every_hop().report(["hop"])
     _headline(everything)
-    draw(call_graph(hop_rows(everything)), GRAPH, clicked=_clicked)
-    st.caption("Beside each hop: calls and p99 of their whole duration. Click a triangle to see that hop alone.")
+    place = st.container()
     report = along(view.report(["hop"]))
     st.subheader("How long each hop takes")
     draw(quantile_dots(labelled(report, ["hop"]), GROUP, "duration of the whole call"), "dots")
@@ -38,7 +38,19 @@ def render(view: View) -> None:
         "`>= 3.0 s`: cut calls hide what is beyond. `needs 12 more calls`: fewer calls cannot tell. "
         "Quantiles of hops do not add up."
     )
+    with place:
+        _graph(view, everything)
     _paths(view)
+
+
+def _graph(view: View, everything: pl.DataFrame) -> None:
+    """The call graph, by objectives where there are some: these ask for single calls, so that what needs none comes first."""
+    hops = hop_rows(everything)
+    standings = view.every_hop().objectives().standings if config(view.asked).slo else ()
+    graph = promised_chain(promised_rows(hops, standings)) if standings else call_graph(hops)
+    draw(graph, GRAPH, clicked=_clicked)
+    coloured = "Coloured by the worst of its objectives. " if standings else ""
+    st.caption(f"{coloured}Beside each hop: calls and p99 of their whole duration. Click a triangle to see that hop alone.")
 
 
 def _paths(view: View) -> None:

@@ -73,7 +73,8 @@ def _course(view: View, keys: list[str], phase: Phase, names: list[str]) -> None
         unknown = (shown["status"] == "not_identifiable").sum()
         gaps = f" {unknown} of {shown.height} points have too few calls to tell and are left out." if unknown else ""
         st.caption(
-            f"p95 solid, p50 dashed, a point each {view.bucket}; triangles are lower bounds, bands are 95 % intervals.{gaps}"
+            f"p95 solid, p50 dashed, a point each {view.bucket}; triangles are lower bounds. Bands are 95 % intervals "
+            f"that take the calls of a point for independent.{gaps}"
         )
     with right:
         st.subheader("Where calls fall")

@@ -1,7 +1,6 @@
 """SLO: what was promised, what is left of the error budgets, how fast they burn."""
 
-import math
-from typing import Final
+from typing import Final, Literal, get_args
 
 import polars as pl
 import streamlit as st
@@ -10,10 +9,13 @@ from meshslo.analysis.quantile import Interval
 from meshslo.analysis.slo.standing import Standing
 from meshslo.analysis.slo.windows import window_text
 from meshslo.dashboards.figures import budgets
+from meshslo.dashboards.figures.theme import NOT_SET
+from meshslo.dashboards.standings import budget_left, percent_text, status_text
 
 from . import Page
 from .answers import config
 from .drawing import draw, table, tell_piles
+from .shell import part
 from .view import View
 
 EXAMPLE: Final = """[[slo]]
@@ -24,6 +26,13 @@ threshold_s = 2.0
 target = 0.99
 window = "7d"
 """
+
+
+Key = Literal["tenant", "model", "route"]
+KEYS: Final[tuple[Key, ...]] = get_args(Key)
+
+WORST: Final = 30
+"""Rows of a list of the worst: a screen of them."""
 
 
 def render(view: View) -> None:
@@ -38,9 +47,7 @@ def render(view: View) -> None:
     if not found.standings:
         st.info("No objective is about what is shown: widen or reset the filters.", icon=":material/info:")
         return
-    standings = sorted(
-        found.standings, key=lambda each: (each.budget_left is None, each.budget_left and each.budget_left.estimate)
-    )
+    standings = sorted(found.standings, key=budget_left)
     st.caption(f"As of {found.at:%Y-%m-%d %H:%M:%S}Z, each over its own window up to then.")
     known = [_budget(each, each.budget_left) for each in standings if each.budget_left is not None]
     if known:
@@ -55,20 +62,46 @@ def render(view: View) -> None:
     st.caption("1x spends the budget in exactly the objective's window. An alert fires where both windows exceed its factor.")
     hops = {each.objective.hop for each in standings}
     tell_piles([pile for pile in found.piles if pile.hop in hops])
+    _worst(view)
+
+
+@part
+def _worst(view: View) -> None:
+    """The objectives once for each tenant, model or route, those with the least left first."""
+    st.subheader("Who fares worst")
+    key: Key = st.segmented_control(
+        "For each", KEYS, format_func=str.capitalize, default=KEYS[0], required=True, key="slo_each", bind="query-params"
+    )
+    ordered = sorted(view.objectives(key).standings, key=budget_left)
+    if not ordered:
+        st.caption(f"No objective leaves the {key} open.")
+        return
+    table(pl.DataFrame([{key: _whom(each, key), **_standing(each)} for each in ordered[:WORST]]), "worst")
+    more = f" {len(ordered) - WORST:,} more have more budget left." if len(ordered) > WORST else ""
+    st.caption(f"Each objective once for each {key} that it leaves open, the least budget left first.{more}")
+
+
+def _whom(standing: Standing, key: Key) -> str:
+    return getattr(standing.objective, key) or NOT_SET
 
 
 def _budget(standing: Standing, left: Interval) -> dict[str, object]:
     return {"name": standing.objective.name, "status": standing.status, **vars(left)}
 
 
-def _row(standing: Standing) -> dict[str, object]:
+def _standing(standing: Standing) -> dict[str, object]:
     return {
         "objective": standing.objective.name,
-        "status": standing.status.replace("_", " ") + ("" if standing.is_sure or standing.attained is None else " (not sure)"),
+        "status": status_text(standing),
         "budget left": _interval(standing.budget_left),
         "kept it": _interval(standing.attained),
         "calls": standing.counts.calls,
         "unknown": standing.counts.unknown,
+    }
+
+
+def _row(standing: Standing) -> dict[str, object]:
+    return _standing(standing) | {
         "seen by": standing.vantage,
         "promise": f"{' '.join(standing.objective.selection.values())}: {standing.objective}",
     }
@@ -96,20 +129,7 @@ def _pace(rate: float | None) -> str:
 def _interval(shares: Interval | None) -> str:
     if shares is None:
         return "-"
-    return f"{_percent(shares.estimate)} % ({_percent(shares.low)} to {_percent(shares.high)} %)"
-
-
-def _percent(share: float) -> str:
-    """A share in per cent; near 100 % with two digits of what is missing.
-
-    >>> _percent(0.99913), _percent(0.997235), _percent(0.5), _percent(-3.456)
-    ('99.913', '99.72', '50', '-346')
-    """
-    percent = 100.0 * share
-    if 99.0 < percent < 100.0:
-        digits = 1 - math.floor(math.log10(100.0 - percent))
-        return f"{percent:.{digits}f}"
-    return f"{percent:,.0f}" if abs(percent) >= 100.0 else f"{percent:.3g}"
+    return f"{percent_text(shares.estimate)} % ({percent_text(shares.low)} to {percent_text(shares.high)} %)"
 
 
 PAGE: Final = Page("SLO", "slo", ":material/target:", 45, render)

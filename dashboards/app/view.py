@@ -163,9 +163,12 @@ class View:
         """The evidence behind the recommendations."""
         return answers.observed(self.asked, None)
 
-    def objectives(self) -> SloReport:
-        """How the config's objectives stand at the window's end, each over its own window; those of what is shown."""
-        found = answers.objectives(self.asked)
+    def objectives(self, *each: str) -> SloReport:
+        """How the config's objectives stand at the window's end, each over its own window; those of what is shown.
+
+        With `each` (of route, model, tenant) once for each value there is.
+        """
+        found = answers.objectives(self.asked, each)
         return replace(found, standings=tuple(each for each in found.standings if self._shows(each.objective)))
 
     def security(self) -> Security:

@@ -1,6 +1,5 @@
 """`meshslo slo`: how the objectives stand, what is left of their budgets, how fast these burn."""
 
-import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -11,6 +10,7 @@ import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, err, working
 from meshslo.dashboards.printing import FORM_HELP, FileOption, Form, put, write
+from meshslo.dashboards.standings import budget_left, name_of, percent_text, status_text
 from meshslo.dashboards.text import seconds_text
 
 from . import Command
@@ -98,7 +98,7 @@ def show(answer: "SloReport", console: "Console") -> None:
     from meshslo.dashboards import tables
 
     console.print(f"objectives as of {answer.at:%Y-%m-%d %H:%M}Z, the worst first")
-    ordered = sorted(answer.standings, key=_budget)
+    ordered = sorted(answer.standings, key=budget_left)
     tables.show(console, _table(ordered[:WORST], console))
     if len(ordered) > WORST:
         console.print(f"{len(ordered) - WORST} more have more budget left; --output json has them all")
@@ -111,16 +111,7 @@ def show(answer: "SloReport", console: "Console") -> None:
         console.print(f"{pile} (hidden deadline)", markup=False, highlight=False)
     for standing in ordered[:WORST]:
         for note in _notes(standing):
-            console.print(f"{_name(standing)}: {note}", markup=False, highlight=False)
-
-
-def _name(standing: "Standing") -> str:
-    """The objective's name, and the route, model and tenant that it is about."""
-    return " ".join([standing.objective.name, *(value or "-" for value in list(standing.objective.selection.values())[1:])])
-
-
-def _budget(standing: "Standing") -> float:
-    return standing.budget_left.estimate if standing.budget_left else float("inf")
+            console.print(f"{name_of(standing)}: {note}", markup=False, highlight=False)
 
 
 def _table(standings: list["Standing"], console: "Console") -> "Table":
@@ -140,33 +131,21 @@ def _table(standings: list["Standing"], console: "Console") -> "Table":
 
 
 def _cells(standing: "Standing") -> tuple[str, ...]:
-    status = standing.status.replace("_", " ") + ("" if standing.is_sure or standing.attained is None else "\n(not sure)")
+    status = status_text(standing).replace(" (", "\n(")
     if standing.attained is None or standing.budget_left is None:
-        return _name(standing), status, "0", "-", "-", "-"
+        return name_of(standing), status, "0", "-", "-", "-"
     unknown = f"\n{standing.counts.unknown:,} unknown" if standing.counts.unknown else ""
     kept, left = (_interval(each) for each in (standing.attained, standing.budget_left))
-    return _name(standing), status, f"{standing.counts.calls:,}{unknown}", kept, left, _pace(standing)
+    return name_of(standing), status, f"{standing.counts.calls:,}{unknown}", kept, left, _pace(standing)
 
 
 def _interval(shares: "Interval") -> str:
-    return f"{_percent(shares.estimate)} %\n({_percent(shares.low)} to {_percent(shares.high)})"
+    return f"{percent_text(shares.estimate)} %\n({percent_text(shares.low)} to {percent_text(shares.high)})"
 
 
 def _pace(standing: "Standing") -> str:
     rates = (burn.long for burn in standing.burns[:2])
     return " / ".join("-" if rate is None else f"{rate:.2g}x" if rate < 10.0 else f"{rate:.0f}x" for rate in rates)
-
-
-def _percent(share: float) -> str:
-    """Per cent to three digits; near 100 to two digits of what is missing, which is what a budget is made of.
-
-    >>> [_percent(share) for share in (0.8256, 0.99123, 0.9998754, 1.0, -11.07)]
-    ['82.6', '99.12', '99.988', '100', '-1,107']
-    """
-    percent = 100.0 * share
-    if 99.0 < percent < 100.0:
-        return f"{percent:.{min(1 - math.floor(math.log10(100.0 - percent)), 9)}f}"
-    return f"{percent:.3g}" if abs(percent) < 1000.0 else f"{percent:,.0f}"
 
 
 def _notes(standing: "Standing") -> Iterator[str]:

@@ -14,6 +14,7 @@ from .heat import heat_map
 from .load import in_progress, load_curve
 from .path_shares import path_shares
 from .pods import ejections
+from .promised import promised_chain
 from .promises import promises
 from .quantiles import over_time, quantile_dots
 from .rates import rate_dots, rate_text
@@ -39,6 +40,7 @@ __all__ = [
     "load_curve",
     "over_time",
     "path_shares",
+    "promised_chain",
     "promises",
     "quantile_dots",
     "rate_dots",

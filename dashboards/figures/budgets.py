@@ -1,12 +1,15 @@
 """What is left of error budgets."""
 
+from collections.abc import Mapping
+from typing import Final
+
 import plotly.graph_objects as go
 import polars as pl
 
 from .dots import Look, dots
 from .theme import COLOURS, GREY, styled
 
-STATUS_COLOURS = {"met": COLOURS[2], "missed": COLOURS[5], "undecided": COLOURS[1]}
+STATUS_COLOURS: Final[Mapping[str, str]] = {"met": COLOURS[2], "missed": COLOURS[5], "undecided": COLOURS[1]}
 LEAST = -10.0
 """The axis goes down to the worst budget, or to one overspent ten times more: how far beyond is in the text."""
 

@@ -241,6 +241,29 @@ def test_objectives_stand_as_the_library_says(store: Path) -> None:
     assert shown["objective"].tolist() == ["broken", "kept"]
 
 
+def test_who_fares_worst_is_listed_first(store: Path) -> None:
+    answer = open_store(store).slo(parse_config(config_beside(store).read_text()), each=("model",))
+    left = {(each.objective.name, each.objective.model): each.budget_left for each in answer.standings}
+    worst = opened(store, "slo", slo_each="Model").dataframe[2].value
+    shown = [left[pair] for pair in zip(worst["objective"], worst["model"], strict=True)]
+    assert len(shown) == len(left) == 4
+    assert shown == sorted(shown, key=lambda each: each.estimate if each else 9)
+
+
+def test_hops_have_the_colour_of_their_objectives(store: Path) -> None:
+    data = figure(opened(store), "call_graph")["data"]
+    arrows = {trace["customdata"][0][0]: trace for trace in data if trace.get("customdata")}
+    colour = {trace["name"]: trace["marker"]["color"] for trace in data if trace.get("name")}
+    said = {hop: (trace["marker"]["color"], trace["hovertemplate"]) for hop, trace in arrows.items()}
+    for hop, status, words in (
+        ("ingress>gateway", "objectives missed", "broken: missed"),
+        ("gateway>retriever", "objectives met", "kept: met"),
+        ("gateway>generator", "none, or no calls of it", "no objective"),
+    ):
+        assert said[hop][0] == colour[status]
+        assert words in said[hop][1]
+
+
 def test_without_objectives_the_page_shows_how_to_write_one(tmp_path: Path) -> None:
     (tmp_path / "meshslo.toml").touch()
     app = opened(filled(tmp_path / "store", make_calls([make_call()])), "slo")
