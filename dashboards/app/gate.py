@@ -1,8 +1,7 @@
 """Who is looking: logs people in where the config asks for it, and says which tenants they may see."""
 
 import sys
-from typing import Any
-from urllib.parse import urlencode
+from typing import Any, Final
 
 import streamlit as st
 from streamlit.errors import StreamlitAuthError
@@ -12,6 +11,14 @@ from meshslo.dashboards.inputs import read_config
 from meshslo.telemetry.errors import BadConfigError, MeshsloError
 
 from .start import Start
+
+# The provider sends everybody to the first page, without filters: the browser's tab keeps the address until they are in.
+_REMEMBER: Final = "<script>sessionStorage.setItem('meshslo', location.href)</script>"
+_RETURN: Final = """<script>
+  const asked = sessionStorage.getItem('meshslo')
+  sessionStorage.removeItem('meshslo')
+  if (asked && asked !== location.href) location.replace(asked)
+</script>"""
 
 
 class NotAdmittedError(MeshsloError):
@@ -61,6 +68,7 @@ def tell_reader(start: Start) -> None:
     granted = tenants(start)
     st.caption(f"{_name(claims)}: {'all tenants' if granted is None else ', '.join(granted)}")
     st.button("Log out", icon=":material/logout:", on_click=st.logout, width="stretch")
+    st.html(_RETURN, unsafe_allow_javascript=True)
 
 
 def _access(start: Start) -> Access:
@@ -98,17 +106,9 @@ def _draw_door(reason: NotAdmittedError) -> None:
     if reason.provider is not None:
         if st.button("Log in", icon=":material/login:"):
             _log_in(reason.provider)
-        _keep_address()
+        st.html(_REMEMBER, unsafe_allow_javascript=True)
     if _claims().get("is_logged_in"):
         st.button("Log out", icon=":material/logout:", on_click=st.logout)
-
-
-def _keep_address() -> None:
-    """Give back the address that somebody came with: the provider sends everybody to the first page, without filters."""
-    asked = urlencode({name: st.query_params.get_all(name) for name in st.query_params}, doseq=True)
-    if asked:
-        st.caption("The login leads to the first page. Open this address once more afterwards:")
-        st.code(f"{st.context.url or ''}?{asked}", language=None)
 
 
 def _log_in(provider: str) -> None:

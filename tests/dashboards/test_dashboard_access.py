@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import polars as pl
 import pytest
@@ -75,13 +74,6 @@ def start(calls: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Star
 def secrets_in(app: AppTest) -> list[str]:
     said = everything(app)
     return [secret for secret in SECRETS if secret in said]
-
-
-def test_the_door_gives_back_the_address_that_the_login_loses(start: Start) -> None:
-    asked = {"hop": ["gateway>generator", "ingress>gateway"], "since": ["24h"]}
-    door = show(start, "streams", user=None, **{name: list(values) for name, values in asked.items()})
-    assert parse_qs(urlsplit(door.code[0].value).query) == asked
-    assert not show(start, "streams").code
 
 
 @pytest.mark.parametrize("path", PATHS)

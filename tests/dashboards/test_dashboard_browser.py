@@ -114,10 +114,13 @@ def test_who_logs_in_sees_their_tenant_until_they_log_out(browser: Any, tmp_path
         secrets.write_text(people.secrets(f"http://127.0.0.1:{port}"))
         people.claims = {"sub": "1", "email": "ana@acme.example", "email_verified": True}
         with running(store, tmp_path / "log", *options, port=port) as served:
-            opened(browser, served.url, "latency?tenant=zebra")
+            opened(browser, served.url, "streams?hop=gateway%3Egenerator")
             assert not found(browser, "[data-testid=stPlotlyChart]")
             press(browser, "Log in")
-            wait(lambda: metric(browser, "calls") == "200 ingress>gateway", "half of the calls")
+            wait(lambda: metric(browser, "streams").endswith("gateway>generator"), "the page that was asked for, filtered")
+            assert urlsplit(browser.current_url).path == "/streams"
+            opened(browser, served.url, "")
+            assert metric(browser, "calls") == "200 ingress>gateway"
             opened(browser, served.url, "latency?by=tenant")
             assert "zebra" not in browser.page_source
             press(browser, "Log out")
