@@ -1,7 +1,7 @@
-"""Passing on what was stored to another OTLP endpoint, such as Tempo or an OpenTelemetry Collector, over gRPC.
+"""Passing on what came in to another OTLP endpoint, such as Tempo or an OpenTelemetry Collector, over gRPC.
 
 It has a bounded queue of its own and never makes a sender wait: while the other side is down batches queue up, and beyond the
-limit the newest are dropped and counted. They are in the store all the same.
+limit the newest are dropped and counted. What is stored is so all the same.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class Forwarder:
                 await sending
             await channel.close()
             if self.waiting_bytes:
-                say("not_forwarded", to=str(self._target), size_bytes=self.waiting_bytes, note="it is in the store")
+                say("not_forwarded", to=str(self._target), size_bytes=self.waiting_bytes, note="the calls in it are in the store")
 
     def _channel(self) -> grpc.aio.Channel:
         address = str(self._target.address)

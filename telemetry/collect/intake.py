@@ -26,7 +26,7 @@ class IntakeStats:
 
 
 class Intake:
-    """Takes batches into a journal, and offers what is in it to a forwarder."""
+    """Takes batches into a journal, and offers to a forwarder all that their senders may send."""
 
     def __init__(self, journal: Journal, forwarder: Forwarder | None = None, limits: Limits = Limits()) -> None:  # noqa: B008 - a frozen value
         self._journal = journal
@@ -47,8 +47,9 @@ class Intake:
         checked = await asyncio.to_thread(check) if len(payload) > _LARGE_BYTES else check()
         if checked.accepted:
             await asyncio.wrap_future(self._journal.append(signal.kind, checked.payload))
-            if self._forwarder is not None:
-                self._forwarder.offer(signal, checked.payload)
+        if self._forwarder is not None and checked.allowed:
+            # What says nothing of calls is of use to others.
+            self._forwarder.offer(signal, checked.payload)
         self.stats.batches += 1
         self.stats.accepted[signal.noun] += checked.accepted
         self.stats.rejected.update({(signal.noun, reason): count for reason, count in checked.rejected.items()})

@@ -38,13 +38,14 @@ class Limits:
 class Checked:
     """How many items of a batch can be taken, how often each reason to turn one away occurred, and what to store.
 
-    `payload` may still hold items that cannot be decoded (the decoder leaves them out by the same rule), but none that its
-    sender had no right to send, or that are beyond the limits.
+    `payload` holds `allowed` items: also those that say nothing of calls (the decoder leaves them out by the same rule), but
+    none that its sender had no right to send, or that are beyond the limits.
     """
 
     accepted: int
     rejected: Counter[str]
     payload: bytes
+    allowed: int
 
 
 def names_foreign_tenant(item: Any, sender: Sender) -> bool:
@@ -82,13 +83,14 @@ class Signal:
         """Which items of `payload` can be taken from `sender`; BadInputError where it is no message of this signal."""
         request = self.parse(payload)
         forbidden = _Forbidden(sender, limits, measured=len(payload) > limits.max_attribute_bytes)
-        accepted, rejected, removed = 0, Counter[str](), 0
+        accepted, allowed, rejected, removed = 0, 0, Counter[str](), 0
         for group in self.groups(request):
             removed += forbidden.remove(group, rejected)
             reasons = list(filter(None, map(group.fault, group.items)))
+            allowed += len(group.items)
             accepted += len(group.items) - len(reasons)
             rejected.update(reasons)
-        return Checked(accepted, rejected, bytes(request.SerializeToString()) if removed else payload)
+        return Checked(accepted, rejected, bytes(request.SerializeToString()) if removed else payload, allowed)
 
     def respond(self, checked: Checked) -> Any:
         """The answer that OTLP asks for: empty when all was taken, else how many were not, and why."""

@@ -5,11 +5,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from meshslo.telemetry.collect.access import Sender
 from meshslo.telemetry.collect.forward import Forwarder
+from meshslo.telemetry.collect.intake import Intake
+from meshslo.telemetry.collect.logs import LOGS
 from meshslo.telemetry.collect.settings import Address, CollectSettings, Target, parse_target
 from meshslo.telemetry.collect.traces import TRACES
 from meshslo.telemetry.errors import BadConfigError
 from meshslo.telemetry.store import open_store
+from meshslo.telemetry.store.journal import Journal
 from tests.support.collector import Collector, running
 from tests.support.net import free_port, wait_for
 from tests.support.otlp import make_batch, make_span
@@ -58,6 +62,21 @@ async def test_beyond_its_queue_batches_are_dropped_and_counted() -> None:
     for _ in range(3):
         forwarder.offer(TRACES, bytes(4))
     assert (forwarder.waiting_bytes, forwarder.batches["dropped"]) == (8, 1)
+
+
+async def test_what_says_nothing_of_calls_goes_on_and_what_may_not_be_sent_stays(tmp_path: Path) -> None:
+    forwarder = Forwarder(Target(Address("127.0.0.1", free_port())), max_bytes=2**20)
+    journal = Journal(open_store(tmp_path, create=True).layout)
+    intake = Intake(journal, forwarder)
+    plain = LOGS.parse(b"")
+    plain.resource_logs.add().scope_logs.add().log_records.add(time_unix_nano=1).body.string_value = "ready"
+    foreign = make_batch([make_span(attributes=[{"key": "tenant.id", "value": {"string_value": "evil"}}])])
+    try:
+        await intake.take(LOGS, plain.SerializeToString(), Sender())
+        await intake.take(TRACES, foreign, Sender(frozenset({"acme"})))
+    finally:
+        journal.close()
+    assert (intake.stats.accepted.total(), forwarder.waiting_bytes) == (0, plain.ByteSize())
 
 
 @pytest.mark.parametrize(
