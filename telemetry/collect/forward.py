@@ -66,7 +66,7 @@ class Forwarder:
                 await sending
             await channel.close()
             if self.waiting_bytes:
-                say("not_forwarded", to=str(self._target), size_bytes=self.waiting_bytes, note="the calls in it are in the store")
+                say("not_forwarded", to=str(self._target), size_bytes=self.waiting_bytes, note="its calls are in the store")
 
     def _channel(self) -> grpc.aio.Channel:
         address = str(self._target.address)
