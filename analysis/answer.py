@@ -4,6 +4,7 @@ How answers look is not known here. The package that shows them says so under th
 a function from an answer to how it is shown.
 """
 
+from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -65,8 +66,14 @@ def require(package: str, what: str) -> None:
 
 
 def _shown(answer: object) -> Shown:
-    found: Any = [entry.load() for entry in entry_points(group=GROUP, name="shown")]
+    shown: Shown = _how()(answer)
+    return shown
+
+
+@cache
+def _how() -> Any:
+    """What is registered; finding it reads the names of all packages."""
+    found = [entry.load() for entry in entry_points(group=GROUP, name="shown")]
     if not found:
         raise BadConfigError(f"nothing is registered under the entry point {GROUP}, name shown: install meshslo anew")
-    shown: Shown = found[0](answer)
-    return shown
+    return found[0]

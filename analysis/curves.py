@@ -94,7 +94,10 @@ class Curves:
     @cached_property
     def effective(self) -> Floats:
         """Calls of each group that an unweighted sample of the same precision has: (sum w) ** 2 / sum w ** 2 (Kish 1965)."""
-        return np.divide(self.weight**2, self.weight_sq, out=np.zeros(len(self)), where=self.weight_sq > 0)
+        calls = np.divide(self.weight**2, self.weight_sq, out=np.zeros(len(self)), where=self.weight_sq > 0)
+        # 299 calls that weigh 10/3 each are 299, as ranks count, and not 298.
+        whole = np.rint(calls)
+        return np.where(np.abs(calls - whole) <= ROUNDING * whole, whole, calls)
 
     @cached_property
     def weight(self) -> Floats:

@@ -155,6 +155,12 @@ def test_equal_weights_change_nothing_and_unequal_ones_shrink_the_sample() -> No
     assert uneven.quantile(0.99).status == "not_identifiable"
 
 
+@pytest.mark.parametrize("weight", [1.0, 10.0 / 3.0, 7.7, 0.1])
+def test_the_smallest_sample_is_enough_whatever_its_calls_weigh(weight: float) -> None:
+    table = LifeTable.from_durations(np.linspace(1.0, 2.0, 299), weights=np.full(299, weight))
+    assert table.quantile(0.99).status == "ok"
+
+
 def test_weights_undo_tail_sampling() -> None:
     rng = np.random.default_rng(5)
     whole = rng.lognormal(0, 0.9, 200_000)
