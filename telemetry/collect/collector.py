@@ -20,7 +20,7 @@ from .call_metrics import CallMetrics
 from .events import Say, sayer
 from .exposition import Exposition
 from .forward import Forwarder
-from .health import Forwarded, Health
+from .health import Connections, Forwarded, Health
 from .http_server import http_server
 from .intake import Intake
 from .otlp_grpc import grpc_server
@@ -95,7 +95,9 @@ async def _serving(settings: CollectSettings, intake: Intake, shown: Exposition)
     serving = asyncio.create_task(http.serve(sockets=[bound]))
     try:
         await http.has_started.wait()
-        yield Listening(Address(settings.grpc.host, grpc_port), Address(settings.http.host, bound.getsockname()[1]))
+        http_port = bound.getsockname()[1]
+        shown.registry.register(Connections({"grpc": grpc_port, "http": http_port}, settings.max_connections))
+        yield Listening(Address(settings.grpc.host, grpc_port), Address(settings.http.host, http_port))
     finally:
         http.should_exit = True
         await asyncio.gather(serving, grpc.stop(_GRACE_S))

@@ -2,7 +2,9 @@
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import Metric
@@ -107,6 +109,34 @@ class Forwarded(Collector):
             family.add_metric([result], self._forwarder.batches[result])
         yield family
         yield _gauge("forward_queue_bytes", "Bytes that wait to be forwarded.", self._forwarder.waiting_bytes)
+
+
+class Connections(Collector):
+    """How many connections each port has, out of how many: at the limit, the gRPC library turns more away and tells nobody."""
+
+    def __init__(self, ports: Mapping[str, int], limit: int) -> None:
+        self._ports = ports
+        self._limit = limit
+
+    def collect(self) -> Iterable[Metric]:
+        """Connections by port, where the system tells of them (Linux), and their limit."""
+        yield _gauge("connections_limit", "Connections that each port may have.", self._limit)
+        if _TCP[0].exists():
+            counts = _established()
+            family = GaugeMetricFamily(f"{_PREFIX}connections", "Connections that a port has.", labels=["port"])
+            for name, number in self._ports.items():
+                family.add_metric([name], counts[number])
+            yield family
+
+
+_TCP: Final = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
+_ESTABLISHED: Final = "01"
+
+
+def _established() -> Counter[int]:
+    """Established connections by local port. Source: proc_pid_net(5): the second word is ADDRESS:PORT, the fourth a state."""
+    rows = (line.split(maxsplit=4) for file in _TCP if file.exists() for line in file.read_text().splitlines()[1:])
+    return Counter(int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == _ESTABLISHED)
 
 
 def _counter(name: str, what: str, value: float) -> Metric:

@@ -34,7 +34,7 @@ class Collector:
     def stop(self) -> int:
         """End it as an operator does; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=300)
 
     def kill(self, *, all_of_it: bool = True) -> None:
         """SIGKILL to the collector and, with `all_of_it`, to its worker."""
@@ -59,7 +59,7 @@ def running(folder: Path, *options: str, **environment: str) -> Iterator[Collect
             env={**os.environ, **environment},
         )
     try:
-        wait_for(lambda: ready.exists() or process.poll() is not None, what="the collector starting", timeout_s=60)
+        wait_for(lambda: ready.exists() or process.poll() is not None, what="the collector starting", timeout_s=300)
         assert process.poll() is None, log.read_text()
         where = json.loads(ready.read_text())
         yield Collector(process, folder / "store", where["grpc"], where["http"], log)

@@ -51,8 +51,8 @@ def test_metrics_tell_what_came_in_and_what_became_of_it(tmp_path: Path) -> None
         assert seen["fsync_seconds_count"] == 2
         assert seen["log_bytes_total"] > 2 * len(batch)
         assert seen["disk_free_bytes"] > 0
-        wait_for(lambda: metrics(collector)["backlog_segments"] == 0, what="the move to Parquet", timeout_s=60)
-        wait_for(lambda: metrics(collector)["rows_total"] == 2, what="the worker's word", timeout_s=60)
+        wait_for(lambda: metrics(collector)["backlog_segments"] == 0, what="the move to Parquet", timeout_s=300)
+        wait_for(lambda: metrics(collector)["rows_total"] == 2, what="the worker's word", timeout_s=300)
         seen = metrics(collector)
         assert (seen["lag_seconds"], seen["backlog_bytes"], seen["worker_restarts_total"]) == (0, 0, 0)
 
@@ -104,10 +104,10 @@ def test_a_full_disk_makes_senders_wait_loses_nothing_and_mends_itself(small_dis
             assert "send it again later" in Status.FromString(refusal.content).message
             ballast.unlink()
             again = make_batch([make_span(begin + 1000)])
-            wait_for(lambda body=again: send(collector, body).status_code == 200, what="taking it up again", timeout_s=60)
+            wait_for(lambda body=again: send(collector, body).status_code == 200, what="taking it up again", timeout_s=300)
             kept.append(begin + 1000)
             assert readable(collector.store) == kept
-            wait_for(lambda: metrics(collector)["backlog_segments"] == 0, what="the move to Parquet", timeout_s=60)
+            wait_for(lambda: metrics(collector)["backlog_segments"] == 0, what="the move to Parquet", timeout_s=300)
             assert readable(collector.store) == kept
         assert collector.stop() == 0
 
@@ -140,10 +140,10 @@ def test_metrics_count_the_stored_calls_right_across_a_kill(tmp_path: Path) -> N
 
     with running(tmp_path, "--settle", "0") as collector:
         send(collector, make_batch([make_span(1), make_span(2)]))
-        wait_for(lambda: calls_and_buckets(collector) == (2, [0, 2]), what="counting two calls", timeout_s=60)
+        wait_for(lambda: calls_and_buckets(collector) == (2, [0, 2]), what="counting two calls", timeout_s=300)
         send(collector, make_batch([make_span(3)]))
         collector.kill()
     with running(tmp_path, "--settle", "0") as collector:
-        wait_for(lambda: calls_and_buckets(collector) == (3, [0, 3]), what="counting the third after the kill", timeout_s=60)
+        wait_for(lambda: calls_and_buckets(collector) == (3, [0, 3]), what="counting the third after the kill", timeout_s=300)
         openmetrics = httpx.get(f"http://{collector.http}/metrics", headers={"Accept": "application/openmetrics-text"}).text
     assert f'# {{trace_id="{(3).to_bytes(16, "big").hex()}"}} 1.0' in openmetrics

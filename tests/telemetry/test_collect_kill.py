@@ -67,7 +67,7 @@ class Sender(threading.Thread):
 
     def finish(self) -> None:
         self._stopping.set()
-        self.join(timeout=60)
+        self.join(timeout=300)
         assert not self.is_alive()
 
 

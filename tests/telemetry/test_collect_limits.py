@@ -69,12 +69,16 @@ def test_connections_beyond_the_limit_are_turned_away_on_both_ports(tmp_path: Pa
             many = make_batch([make_span(attributes=of("a", "b", "c"))])
             http.post("/v1/traces", content=many, headers={"Content-Type": "application/x-protobuf"})
             assert 'spans_rejected_total{reason="more than 2 attributes"} 1.0' in counted(http)
-        wait_for(lambda: httpx.get(f"http://{collector.http}/healthz").status_code == 200, what="room again", timeout_s=30)
+        wait_for(lambda: httpx.get(f"http://{collector.http}/healthz").status_code == 200, what="room again", timeout_s=300)
         channels = [grpc.insecure_channel(collector.grpc, options=[("grpc.use_local_subchannel_pool", 1)]) for _ in range(3)]
         for channel in channels[:2]:
             assert channel.unary_unary(EXPORT)(make_batch(), timeout=30) == b""
         with pytest.raises(grpc.RpcError) as caught:
             channels[2].unary_unary(EXPORT)(make_batch(), timeout=5)
+        with httpx.Client(base_url=f"http://{collector.http}") as http:
+            at_the_limit = 'connections{port="grpc"} 2.0'
+            wait_for(lambda: at_the_limit in counted(http), what="telling that no more fit", timeout_s=300)
+            assert "connections_limit 2.0" in counted(http)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE, "which exporters take for a reason to send again"
         for channel in channels:
             channel.close()

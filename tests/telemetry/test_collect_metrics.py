@@ -112,7 +112,7 @@ def test_metrics_come_in_protobuf_and_json_on_both_ports_and_count_once(collecto
         assert partial.partial_success.rejected_data_points == 1
         assert http.post("/v1/metrics", content=b"garbage", headers=PROTOBUF).status_code == 400
         assert calls_of(collector, "twice") == {"gateway>generator": 5}
-        wait_for(lambda: "metric_repeats_total 2.0" in http.get("/metrics").text, what="the move to Parquet", timeout_s=60)
+        wait_for(lambda: "metric_repeats_total 2.0" in http.get("/metrics").text, what="the move to Parquet", timeout_s=300)
         assert 'data_points_rejected_total{reason="no histogram' in http.get("/metrics").text
     assert calls_of(collector, "twice") == {"gateway>generator": 5}
 
@@ -127,7 +127,7 @@ def test_metrics_survive_sigkill_and_count_once(tmp_path: Path) -> None:
                 recorded += 1
                 assert http.post("/v1/metrics", content=service.export(), headers=PROTOBUF).status_code == 200
                 if chance.random() < 0.03:
-                    wait_for(lambda: not any(collector.store.glob("wal/*.seg")), what="a step", timeout_s=60)
+                    wait_for(lambda: not any(collector.store.glob("wal/*.seg")), what="a step", timeout_s=300)
             collector.kill(all_of_it=chance.random() < 0.5)
         stored = MetricStore(open_files(tmp_path / "store").layout).scan().filter(pl.col("measure") == "bucket").collect()
         assert stored["value"].sum() == recorded
