@@ -58,8 +58,15 @@ class ClickHouseCalls(CallStore):
 
 
 def open_calls(url: str, limits: Limits) -> ClickHouseCalls:
-    """The calls at a ClickHouse address (`telemetry.clickhouse.address`); SourceError where no server answers."""
+    """The calls at a ClickHouse address (`telemetry.clickhouse.address`); SourceError where no server answers.
+
+    StoreError where the table of cells is of another version of meshslo.
+    """
     source = open_clickhouse(url)
+    if cells := source.address.table.cells:
+        from .clickhouse_cells import check_meaning
+
+        check_meaning(source, cells)
     return ClickHouseCalls(source.scan, source.address.name, limits, None, source)
 
 

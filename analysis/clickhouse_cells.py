@@ -15,7 +15,8 @@ from meshslo.telemetry.clickhouse import ClickHouse
 from meshslo.telemetry.clickhouse.calls_sql import FRONTS as PARAMETER_FRONTS
 from meshslo.telemetry.clickhouse.calls_sql import calls, fronts_of
 from meshslo.telemetry.clickhouse.lone_sql import lone_calls
-from meshslo.telemetry.errors import BadInputError
+from meshslo.telemetry.clickhouse.sql import literal
+from meshslo.telemetry.errors import BadInputError, StoreError
 from meshslo.telemetry.vocabulary import PHASES
 
 from .clickhouse import ADDED, bucket_ns, cells_of, counted, group_columns, timed_calls
@@ -27,6 +28,8 @@ FRONTS: Final = "meshslo_fronts"
 LIVE: Final = "meshslo_live"
 LIVE_VIEW: Final = "meshslo_live_view"
 BUCKET: Final = "1m"
+MEANING: Final = "meshslo cells 2"
+"""Comment of the tables: what their counts mean. A new number where the same spans would be counted otherwise."""
 SETTLED_S: Final = 300
 """How old a minute must be before it is counted: spans of long streams and of slow exporters must have arrived."""
 _MINUTE_NS: Final = bucket_ns(BUCKET)
@@ -77,7 +80,24 @@ def _table_of_cells(name: str, keys: Sequence[str]) -> str:
     # `index` is a word of the language here, and the last of the group.
     order = ", ".join(f"`{column}`" for column in group)
     engine = f"AggregatingMergeTree PARTITION BY intDiv(start, {bucket_ns('1d')}) ORDER BY ({order})"
-    return f"CREATE TABLE IF NOT EXISTS {name} ({columns})\nENGINE = {engine} SETTINGS allow_nullable_key = 1"
+    made = f"CREATE TABLE IF NOT EXISTS {name} ({columns})\nENGINE = {engine} SETTINGS allow_nullable_key = 1"
+    return f"{made}\nCOMMENT {literal(MEANING)}"
+
+
+def check_meaning(store: ClickHouse, *names: str) -> None:
+    """StoreError where one of the tables `names` is there, but another version of meshslo made it: counts would be mixed."""
+    table = store.address.table
+    said = store.connection.frame(
+        "SELECT name, comment FROM system.tables WHERE database = {database:String} AND has({names:Array(String)}, name)",
+        {"database": table.database, "names": list(names)},
+    )
+    old = said.filter(pl.col("comment") != MEANING)["name"].sort().to_list()
+    if old:
+        gone = "; ".join(f"DROP TABLE {table.beside(name)}" for name in (*([LIVE_VIEW] if LIVE in old else []), *old))
+        raise StoreError(
+            f"{store.address.name}: {' and '.join(old)} of another version of meshslo, which counted calls otherwise; "
+            f"read without cells=, or run {gone}, then meshslo clickhouse-init --apply"
+        )
 
 
 def live_cells(store: ClickHouse, keys: Sequence[str] = KEYS) -> str:

@@ -21,10 +21,11 @@ def clickhouse_init(url: _Url, apply: _Apply = False) -> None:
 
     Example: meshslo clickhouse-init 'clickhouse://localhost:8123/otel?table=otel_traces' --apply
     """
-    from meshslo.analysis.clickhouse_cells import CELLS, LIVE, statements
+    from meshslo.analysis.clickhouse_cells import CELLS, LIVE, check_meaning, statements
     from meshslo.telemetry.clickhouse import open_clickhouse
 
     store = open_clickhouse(url)
+    check_meaning(store, CELLS, LIVE)
     for statement in statements(store):
         if apply:
             store.connection.run(statement)

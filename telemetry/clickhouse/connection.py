@@ -1,5 +1,6 @@
 """A connection to ClickHouse, or to its engine in process: statements with bound parameters in, frames out."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,9 @@ from .address import Address
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
+OLDEST: Final = (23, 10)
+"""The first release that has `arrayFold`."""
 
 # The statements are long chains of simple steps: the depth of subqueries is no sign of a mistake, and merging the steps into
 # one expression takes longer than running them. So does looking for comparisons that follow from others: each column that
@@ -28,6 +32,7 @@ class Connection:
     def __init__(self, address: Address) -> None:
         self.address = address
         self._client = _connect(address)
+        _check_version(address, self._client.server_version)
         # A server that does not know one of them does not do what it turns off either.
         self._settings = {name: value for name, value in SETTINGS.items() if name in self._client.server_settings}
 
@@ -71,6 +76,14 @@ def _connect(address: Address) -> "Client":
         )
     except Exception as error:  # the driver's and its transport's errors have no common base
         raise _explained(address, error) from error
+
+
+def _check_version(address: Address, version: str) -> None:
+    """SourceError where the server is older than `OLDEST`."""
+    known = re.match(r"(\d+)\.(\d+)", version)
+    if known and (int(known[1]), int(known[2])) < OLDEST:
+        least = ".".join(map(str, OLDEST))
+        raise SourceError(f"{address.name} is ClickHouse {version}; {least} or newer is needed, which has arrayFold")
 
 
 def _explained(address: Address, error: Exception) -> SourceError:

@@ -3,7 +3,9 @@
 import pytest
 from typer.testing import CliRunner
 
+from meshslo.analysis import open_store
 from meshslo.dashboards.cli import build
+from meshslo.telemetry.errors import StoreError
 from tests.support import otel_traces
 from tests.support.chdb import engine, engine_url
 
@@ -35,3 +37,15 @@ def test_it_prints_the_statements_and_runs_them_where_asked() -> None:
     for _ in range(2):
         assert "&cells=meshslo_live" in said(engine_url("init"), "--apply")
     assert tables() == MADE
+
+
+def test_tables_of_another_meaning_are_not_added_to_or_read() -> None:
+    for name in MADE:
+        engine().command(f"DROP TABLE IF EXISTS {name}")
+    engine().command("CREATE TABLE meshslo_live (start Int64) ENGINE = MergeTree ORDER BY start COMMENT 'meshslo cells 1'")
+    result = CliRunner().invoke(build(), ("clickhouse-init", engine_url("init"), "--apply"))
+    assert isinstance(result.exception, StoreError)
+    assert "DROP TABLE `default`.`meshslo_live_view`; DROP TABLE `default`.`meshslo_live`, then" in str(result.exception)
+    with pytest.raises(StoreError, match=r"meshslo_live of another version of meshslo, .* read without cells="):
+        open_store(engine_url("init") + "&cells=meshslo_live")
+    engine().command("DROP TABLE meshslo_live")

@@ -1,5 +1,7 @@
 """A server that cannot be used is one sentence."""
 
+from unittest.mock import Mock
+
 import pytest
 
 from meshslo.telemetry.clickhouse import open_clickhouse
@@ -19,3 +21,12 @@ def test_something_else_listens() -> None:
         address = running.url.replace("http://", "clickhouse://")
         with pytest.raises(SourceError, match=f"{address}/default"):
             open_clickhouse(f"{address}/default")
+
+
+def test_an_old_server_is_told_which_release_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Mock(server_version="23.8.16.16", server_settings={})
+    monkeypatch.setattr("clickhouse_connect.get_client", lambda **_: client)
+    with pytest.raises(SourceError, match=r"db:8123.* is ClickHouse 23\.8\.16\.16; 23\.10 or newer is needed"):
+        open_clickhouse("clickhouse://db/otel")
+    client.server_version = "23.10.1"
+    assert open_clickhouse("clickhouse://db/otel").connection.client is client
