@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Final
 
 from meshslo.analysis.policy.deployed import EVERY
-from meshslo.analysis.policy.settings import SETTINGS
+from meshslo.analysis.policy.settings import SETTINGS, STRICT
 from meshslo.analysis.recommend.callers import is_outside
 from meshslo.analysis.recommend.egress import split_hosts
 from meshslo.analysis.recommend.recommendation import Recommendation, Recommendations
@@ -39,11 +39,13 @@ class Access:
 
     callee: str
     items: tuple[Recommendation, ...]
+    unknown: tuple[Recommendation, ...] = ()
+    """Of routes whose callers are not known: a list of those of other routes refuses them."""
 
     @property
     def strict(self) -> bool:
         """Whether every caller must show a certificate."""
-        return any(item.setting == "mtls_strict" and item.wanted == "STRICT" for item in self.items)
+        return any(item.setting == "mtls_strict" and item.wanted == STRICT for item in self.items)
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
@@ -79,7 +81,11 @@ def accesses(recommendations: Recommendations) -> tuple[Access, ...]:
     by_callee: dict[str, list[Recommendation]] = {}
     for item in _wanted(recommendations, "identity"):
         by_callee.setdefault(item.target.callee, []).append(item)
-    return tuple(Access(callee, tuple(by_callee[callee])) for callee in sorted(by_callee))
+    unknown = [item for item in recommendations.items if item.setting == "allowed_principals" and item.proposed is None]
+    return tuple(
+        Access(callee, tuple(by_callee[callee]), tuple(item for item in unknown if item.target.callee == callee))
+        for callee in sorted(by_callee)
+    )
 
 
 def outwards(recommendations: Recommendations) -> tuple[Outward, ...]:

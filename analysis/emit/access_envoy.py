@@ -13,7 +13,7 @@ from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document
 from .access import Outward, Rule
-from .plan import COMMENT, Plan, comments_of, not_expressible, route_regex
+from .plan import COMMENT, Plan, comments_of, comments_on, not_expressible, route_regex
 
 TYPE: Final = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
 
@@ -35,7 +35,7 @@ def access_documents(plan: Plan) -> Iterator[Document]:
     for access in plan.accesses:
         if access.rules:
             policies = {f"{access.callee}-{number}": _policy(rule) for number, rule in enumerate(access.rules, 1)}
-            yield _document(f"{access.callee}-rbac.yaml", comments_of(access.items), policies, plan)
+            yield _document(f"{access.callee}-rbac.yaml", comments_on(access), policies, plan)
     for outward in plan.outwards:
         policies = {f"{outward.caller}-out": _way_out(outward, plan)}
         yield _document(f"{outward.caller}-egress.yaml", [*comments_of(outward.items), OUTWARD], policies, plan)

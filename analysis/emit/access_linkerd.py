@@ -12,7 +12,7 @@ from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document
 from .access import Access
-from .plan import COMMENT, NAME_PREFIX, Plan, comments_of, not_expressible, resource
+from .plan import COMMENT, NAME_PREFIX, Plan, comments_of, comments_on, not_expressible, resource
 
 POLICY: Final = "policy.linkerd.io"
 HTTPS_PORT: Final = 443
@@ -29,23 +29,28 @@ HOSTS: Final = (
 
 
 def access_documents(plan: Plan) -> Iterator[Document]:
-    """A file for each service whose callers are known by their service accounts, and one for hosts outside."""
+    """A file for each service that only callers of known service accounts, or with a certificate, may call; one for hosts."""
     for access in plan.accesses:
-        accounts = sorted({account for rule in access.rules for account in rule.accounts})
-        if accounts:
-            comments = comments_of(access.items)
-            yield Document(f"{access.callee}-access.yaml", "\n".join([*comments, "---\n".join(_of(access, accounts, plan))]))
+        accounts = _accounts(access)
+        if accounts or access.strict:
+            yield Document(
+                f"{access.callee}-access.yaml", "\n".join([*comments_on(access), "---\n".join(_of(access, accounts, plan))])
+            )
     if plan.outwards:
         items = [item for outward in plan.outwards for item in outward.items]
         comments = [*comments_of(items), f"{COMMENT}{HOSTS}"]
         yield Document("egress.yaml", "\n".join([*comments, "---\n".join(map(dump, _egress(plan)))]))
 
 
+def _accounts(access: Access) -> list[tuple[str, str]]:
+    return sorted({account for rule in access.rules for account in rule.accounts})
+
+
 def unexpressed_access(plan: Plan) -> list[Recommendation]:
     """What of it Linkerd's policies do not say."""
     found = []
     for access in plan.accesses:
-        told = any(rule.accounts for rule in access.rules)
+        told = bool(_accounts(access))
         for item in access.items:
             if item.setting == "allowed_methods":
                 found.append(not_expressible(item, METHODS))
@@ -63,7 +68,8 @@ def _of(access: Access, accounts: list[tuple[str, str]], plan: Plan) -> Iterator
         "accessPolicy": "audit" if plan.settings.dry_run else "deny",
     }
     references = [{"kind": "ServiceAccount", "name": account, "namespace": namespace} for namespace, account in accounts]
-    authentication = {"identityRefs": references}
+    # Of callers whose account is not known all that can be asked is that they prove to be somebody.
+    authentication = {"identityRefs": references} if accounts else {"identities": ["*"]}
     policy = {
         "targetRef": {"group": POLICY, "kind": "Server", "name": name},
         "requiredAuthenticationRefs": [{"group": POLICY, "kind": "MeshTLSAuthentication", "name": f"{name}-callers"}],

@@ -244,7 +244,8 @@ def _new_route(callee: str, wanted: RoutePolicy, plan: Plan) -> dict[str, Any]:
         match["headers"] = [{"name": plan.settings.model_header, "string_match": {"exact": wanted.model}}]
     # The route that takes everything else is nobody's addition: it stays when the narrower ones are made anew.
     name = f"{NAME_PREFIX}{callee}-{wanted.label}" if wanted.route or wanted.model else callee
-    route = {"name": name, "match": match, "route": {"cluster": callee}}
+    # Without a timeout of its own Envoy's 15 s would cut every stream.
+    route = {"name": name, "match": match, "route": {"cluster": callee, "timeout": "0s"}}
     set_policy(route, wanted)
     return route
 

@@ -51,6 +51,11 @@ CONCURRENCY: Final = (
     "admits many more retries than the same share of calls"
 )
 LACKS: Final = {
+    "locality": (
+        "Envoy Gateway has no order of zones by label. The closest is loadBalancer.zoneAware: preferLocal (the proxy's own "
+        "zone, where pods are left there) or weightedZones, which are one list for the callers of all zones alike: a zone that "
+        "is full gets its share from everywhere"
+    ),
     **dict.fromkeys(
         ("failure_percentage_minimum_hosts", "failure_percentage_request_volume"),
         "Envoy Gateway has failurePercentageThreshold alone. The closest are Envoy's own 5 pods with 50 answers each in an "
@@ -84,25 +89,26 @@ class EnvoyGatewayEmitter:
     name = "envoy-gateway"
 
     def emit(self, plan: Plan) -> Emission:
-        """One file a callee."""
-        holdable = {*FIELDS, PROVIDERS}
-        written = [policy for policy in plan.callees if policy.routes or policy.budget or set(policy.others) & holdable]
+        """One file a callee, for those of which Envoy Gateway can hold anything."""
+        built = [_document(policy, plan) for policy in plan.callees]
         missing = [item for policy in plan.callees for item in _unexpressed(policy, plan)]
         return Emission(
-            tuple(_document(policy, plan) for policy in written),
+            tuple(document for document in built if document is not None),
             (*missing, *(not_expressible(item, ACCESS[item.kind]) for item in plan.access_items)),
         )
 
 
-def _document(policy: CalleePolicy, plan: Plan) -> Document:
+def _document(policy: CalleePolicy, plan: Plan) -> Document | None:
     parent = {"group": ROUTES, "kind": "Gateway", "name": plan.settings.gateway}
-    routes = [(RoutePolicy(None, None, {}), route) for route in ai_routes(policy, plan, parent)]
-    routes += http_routes(policy, plan, parent)
+    ordered = ai_routes(policy, plan, parent)
+    routes = [*((RoutePolicy(None, None, {}), route) for route in ordered), *http_routes(policy, plan, parent)]
     bodies: list[dict[str, Any]] = []
     for wanted, route in routes or http_routes(_only_rest(policy), plan, parent):
         bodies.append(route)
         if spec := _spec(wanted, policy, plan):
             bodies.append(_policy(route["metadata"], spec))
+    if not ordered and all(body["kind"] == "HTTPRoute" for body in bodies):
+        return None
     comments = [*policy.comments(_unexpressed(policy, plan)), *foreign_routes(plan.manifests, policy.callee)]
     return Document(f"{policy.callee}.yaml", "\n".join([*comments, "---\n".join(map(dump, bodies))]))
 
@@ -134,6 +140,9 @@ def _spec(wanted: RoutePolicy, policy: CalleePolicy, plan: Plan) -> dict[str, An
     put(spec, policy.others, FIELDS, whole_duration)
     if policy.budget and has_field("envoy-gateway", BUDGET, running):
         spec.setdefault("circuitBreaker", {})["retryBudget"] = _budget(policy.budget)
+    if spec:
+        # It takes the place of the Gateway's own policy, and without the field Envoy's 15 s would cut every stream.
+        spec.setdefault("timeout", {}).setdefault("http", {}).setdefault("requestTimeout", "0s")
     return spec
 
 
@@ -189,7 +198,8 @@ def _unexpressed(policy: CalleePolicy, plan: Plan) -> list[Recommendation]:
         miss(wanted, CONCURRENCY if has_field("envoy-gateway", BUDGET, running) else OLD_BUDGET)
     for setting, wanted in policy.others.items():
         if setting not in FIELDS and setting != PROVIDERS:
-            miss(wanted, LACKS.get(setting) or LATER[wanted.items[0].kind])
+            kind = wanted.items[0].kind
+            miss(wanted, LACKS.get(setting) or LACKS.get(kind) or LATER[kind])
     return [*missing.values(), *unexpressed(policy, {"hedge": LATER["hedge"]})]
 
 

@@ -102,9 +102,9 @@ LINKERD: Final = {
         "a second: what is in progress then drifts with the length of answers"
     ),
     "outlier": (
-        "Linkerd ejects by annotations of the Service alone: balancer.linkerd.io/failure-accrual: consecutive with "
-        "failure-accrual-consecutive-max-failures as consecutive_5xx and -min-penalty as base_ejection_time. It has no "
-        "max_ejection_percent: all pods can be out at once"
+        "Linkerd ejects by failures in a row alone, in annotations of the Service, and lets one call in as a probe after the "
+        "penalty. The closest are consecutive_5xx and base_ejection_time there; without a max_ejection_percent all pods can be "
+        "out at once, and calls are answered 503 then"
     ),
     "locality": "Linkerd has no weights between zones. The closest is the Service's spec.trafficDistribution, all or nothing",
     "failover": (
@@ -165,11 +165,16 @@ def _written(name: str, value: Value, duration: Callable[[float], str]) -> Any:
     return str(value) if unit == "names" else round(float(value))
 
 
+def lacking(setting: str, why: Mapping[str, str]) -> str | None:
+    """Why a mesh has no place for a setting, by its name or its kind; None where it may have one."""
+    return why.get(setting, why.get(SETTINGS[setting].kind))
+
+
 def unexpressed(policy: CalleePolicy, why: Mapping[str, str]) -> Iterable[Recommendation]:
     """The callee's settings, and its routes', that a mesh has no place for, each with the reason for it or its kind."""
     for wanted in (policy.others, *(route.wanted for route in policy.routes)):
         for item in (item for each in wanted.values() for item in each.items):
-            reason = why.get(item.setting, why.get(item.kind))
+            reason = lacking(item.setting, why)
             if reason is not None and not _is_off(item):
                 yield not_expressible(item, reason)
 

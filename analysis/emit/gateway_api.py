@@ -50,22 +50,24 @@ class GatewayApiEmitter:
     name = "gateway-api"
 
     def emit(self, plan: Plan) -> Emission:
-        """One file a callee."""
+        """One file a callee, for those of which the Gateway API can hold anything."""
         built = [_callee(policy, plan) for policy in plan.callees]
-        pairs = zip(built, plan.callees, strict=True)
-        documents = tuple(document for (document, _), policy in pairs if policy.routes or policy.budget)
+        documents = tuple(document for document, _ in built if document is not None)
         missing = [item for _, items in built for item in items]
         return Emission(documents, (*missing, *(not_expressible(item, ACCESS[item.kind]) for item in plan.access_items)))
 
 
-def _callee(policy: CalleePolicy, plan: Plan) -> tuple[Document, list[Recommendation]]:
+def _callee(policy: CalleePolicy, plan: Plan) -> tuple[Document | None, list[Recommendation]]:
     missing = _unexpressed(policy)
-    bodies = []
-    for wanted, route in http_routes(policy, plan):
-        route["spec"]["rules"][0] |= _rule(wanted)
-        bodies.append(route)
+    rules = [(route, _rule(wanted)) for wanted, route in http_routes(policy, plan)]
+    for route, rule in rules:
+        route["spec"]["rules"][0] |= rule
+    # Routes that say nothing would only stand in the way of those in use.
+    bodies = [route for route, _ in rules] if any(rule for _, rule in rules) else []
     if policy.budget:
         bodies.append(_backend_policy(policy, plan))
+    if not bodies:
+        return None, missing
     comments = [*policy.comments(missing), *foreign_routes(plan.manifests, policy.callee)]
     return Document(f"{policy.callee}.yaml", "\n".join([*comments, "---\n".join(map(dump, bodies))])), missing
 

@@ -20,7 +20,7 @@ from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document, Emission
 from .access_istio import access_documents
-from .fields import ISTIO, ISTIO_LACKS, put, unexpressed
+from .fields import ISTIO, ISTIO_LACKS, lacking, put, unexpressed
 from .locality_istio import set_locality
 from .plan import NAME_PREFIX, CalleePolicy, Plan, RoutePolicy, not_expressible, route_regex, strip_comments
 
@@ -81,13 +81,14 @@ class IstioEmitter:
                 "\n".join([*files.policy.comments(files.unexpressed), "---\n".join(map(dump, files.bodies))]),
             )
             for files in built
+            if files.bodies
         )
         return Emission((*documents, *access_documents(plan)), tuple(item for files in built for item in files.unexpressed))
 
 
 def _callee(policy: CalleePolicy, plan: Plan, current: list[Manifest]) -> _Files:
     files = _Files(policy, plan, _find(current, "VirtualService", policy.callee))
-    if policy.routes:
+    if any(lacking(name, ISTIO_LACKS) is None for route in policy.routes for name in route.wanted):
         files.bodies.append(_virtual_service(files, files.home))
     files.unexpressed += unexpressed(policy, ISTIO_LACKS)
     if policy.budget or policy.others:

@@ -1,4 +1,4 @@
-"""Linkerd (2.16 and later): HTTPRoutes with timeout and retry annotations, which the caller's proxy enforces.
+"""Linkerd (2.16 and later): HTTPRoutes with timeout and retry annotations, which the caller's proxy enforces; ejection.
 
 Sources: linkerd.io reference/{timeouts,retries}, policy-controller outbound index (durations of one whole number and one unit,
 unreadable ones dropped silently), linkerd2-proxy route/extensions.
@@ -12,6 +12,7 @@ from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document, Emission
 from .access_linkerd import access_documents, unexpressed_access
+from .ejection_linkerd import HELD, ejecting_services
 from .fields import LINKERD, unexpressed
 from .plan import CalleePolicy, Plan, RoutePolicy, not_expressible
 from .routes import foreign_routes, http_routes
@@ -35,26 +36,30 @@ BUDGET: Final = (
 
 
 class LinkerdEmitter:
-    """Writes the HTTPRoutes of each callee."""
+    """Writes the HTTPRoutes of each callee, and its Service where that is among the manifests in use."""
 
     name = "linkerd"
 
     def emit(self, plan: Plan) -> Emission:
-        """One file a callee."""
+        """One file a callee, for those of which Linkerd can hold anything."""
         built = [_callee(policy, plan) for policy in plan.callees]
-        documents = tuple(document for (document, _), policy in zip(built, plan.callees, strict=True) if policy.routes)
+        documents = [document for document, _ in built if document is not None]
         missing = [item for _, missing in built for item in missing]
         return Emission((*documents, *access_documents(plan)), (*missing, *unexpressed_access(plan)))
 
 
-def _callee(policy: CalleePolicy, plan: Plan) -> tuple[Document, list[Recommendation]]:
-    missing = _unexpressed(policy)
-    bodies = []
-    for wanted, route in http_routes(policy, plan):
+def _callee(policy: CalleePolicy, plan: Plan) -> tuple[Document | None, list[Recommendation]]:
+    bodies, unheld = ejecting_services(policy, plan.manifests)
+    missing = [*_unexpressed(policy), *unheld]
+    routes = http_routes(policy, plan)
+    for wanted, route in routes:
         annotations = dict(_annotations(wanted))
         if annotations:
             route["metadata"]["annotations"] = annotations
-        bodies.append(route)
+    if any("annotations" in route["metadata"] for _, route in routes):
+        bodies += [route for _, route in routes]
+    if not bodies:
+        return None, missing
     comments = [*policy.comments(missing), *foreign_routes(plan.manifests, policy.callee)]
     return Document(f"{policy.callee}.yaml", "\n".join([*comments, "---\n".join(map(dump, bodies))])), missing
 
@@ -79,7 +84,7 @@ def _unexpressed(policy: CalleePolicy) -> list[Recommendation]:
     for setting, budget in policy.budget.items():
         for item in budget.items:
             found[setting, item.target] = not_expressible(item, BUDGET)
-    return [*found.values(), *unexpressed(policy, LINKERD)]
+    return [*found.values(), *(item for item in unexpressed(policy, LINKERD) if item.setting not in HELD)]
 
 
 EMITTER = LinkerdEmitter()

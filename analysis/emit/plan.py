@@ -206,6 +206,12 @@ def comments_of(items: Iterable[Recommendation]) -> list[str]:
     return sorted(f"{COMMENT}{evidence(item)}" for item in items)
 
 
+def comments_on(access: Access) -> list[str]:
+    """The same of who may call a service, and what is refused since nobody knows who should call it."""
+    shut = [f"{COMMENT}calls of {item.target} that no rule here lets in are refused: {item.reason}" for item in access.unknown]
+    return [*comments_of(access.items), *(sorted(shut) if access.rules else [])]
+
+
 def resource(api: str, kind: str, name: str, plan: Plan, spec: dict[str, Any]) -> dict[str, Any]:
     """A Kubernetes resource in the namespace that policies are emitted for."""
     metadata = {"name": name, "namespace": plan.settings.namespace}

@@ -158,6 +158,9 @@ _ALL = (
 SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for setting in _ALL}
 """Every setting by its name."""
 
+STRICT: Final = "STRICT"
+"""The value of `mtls_strict` where callers must show a certificate."""
+
 SAFE_CONDITIONS: Final = ("connect-failure", "refused-stream", "reset-before-request")
 """Envoy's retry conditions after which the callee has not seen the request. Source: Envoy, router filter, x-envoy-retry-on."""
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from meshslo.analysis.policy.settings import SETTINGS
+from meshslo.analysis.policy.settings import SETTINGS, STRICT
 from meshslo.telemetry.vocabulary import UNKNOWN
 
 from .callers import identified_calls
@@ -23,7 +23,6 @@ FEWEST_CALLS: Final = 300
 """Calls that say it without which nothing is proposed: none of them plain, fewer than 1 % are, with 95 % confidence."""
 RARE_CALLS: Final = 30
 """A caller or method seen less often is set apart: it may be a person's attempt, a script, or an attack."""
-STRICT: Final = "STRICT"
 
 
 class IdentityRecommender:

@@ -5,11 +5,12 @@ ACCOUNT.NAMESPACE.serviceaccount.identity.linkerd.DOMAIN, as proxies report it; 
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from meshslo.analysis.policy.deployed import ClusterRule, Deployed
 from meshslo.analysis.policy.manifest import Manifest
 from meshslo.analysis.policy.node import child, entries, scalars
+from meshslo.analysis.policy.settings import STRICT
 from meshslo.analysis.policy.values import Placed
 
 from .istio_security import ANYBODY, NAME_LABELS
@@ -19,7 +20,10 @@ DOMAIN: Final = "serviceaccount.identity.linkerd.cluster.local"
 
 
 class LinkerdSecurityReader:
-    """`allowed_principals` of each Server's workload: the identities that its policies ask for, `*` where one asks for none."""
+    """`allowed_principals` of each Server's workload: the identities that its policies ask for, `*` where one asks for none.
+
+    `mtls_strict` where all of them ask for one.
+    """
 
     def reads(self, manifest: Manifest) -> bool:
         """Whether it is one of the kinds that say so."""
@@ -28,25 +32,34 @@ class LinkerdSecurityReader:
     def read(self, manifests: list[Manifest], model_header: str) -> Deployed:  # noqa: ARG002 - the contract's
         """One entry for each Server; one that nothing authorizes lets in nobody."""
         authentications = {m.name: m for m in manifests if m.kind == "MeshTLSAuthentication"}
-        allowed: dict[str, set[str]] = {}
+        policies: dict[str, list[Manifest]] = {}
         for manifest in manifests:
             if manifest.kind == "AuthorizationPolicy":
-                target = str(child(manifest.spec, "targetRef").get("name", ""))
-                allowed.setdefault(target, set()).update(_principals(manifest, authentications))
+                policies.setdefault(str(child(manifest.spec, "targetRef").get("name", "")), []).append(manifest)
         servers = [manifest for manifest in manifests if manifest.kind == "Server"]
-        return Deployed(clusters=tuple(_server(server, allowed.get(server.name, set())) for server in servers))
+        return Deployed(clusters=tuple(_server(server, policies.get(server.name, []), authentications) for server in servers))
 
 
-def _server(server: Manifest, allowed: set[str]) -> ClusterRule:
+def _server(server: Manifest, policies: list[Manifest], authentications: Mapping[str, Manifest]) -> ClusterRule:
     labels = child(server.spec, "podSelector", "matchLabels")
     callee = next((str(labels[label]) for label in NAME_LABELS if label in labels), server.name)
-    placed = Placed(",".join(sorted(allowed)), "names", server.place(server.body, "spec"))
-    return ClusterRule(callee, {"allowed_principals": placed})
+    allowed = {name for policy in policies for name in _principals(policy, authentications)}
+    place = server.place(server.body, "spec")
+    settings = {"allowed_principals": Placed(",".join(sorted(allowed)), "names", place)}
+    # What nothing authorizes is denied unless the Server says otherwise: "audit" lets it in.
+    if server.spec.get("accessPolicy", "deny") == "deny" and policies and all(map(_asked, policies)):
+        settings["mtls_strict"] = Placed(STRICT, "names", place)
+    return ClusterRule(callee, settings)
+
+
+def _asked(policy: Manifest) -> list[Any]:
+    """What the policy asks for of mutual TLS."""
+    return [ref for ref in entries(policy.spec, "requiredAuthenticationRefs") if ref.get("kind") != "NetworkAuthentication"]
 
 
 def _principals(policy: Manifest, authentications: Mapping[str, Manifest]) -> Iterator[str]:
     """Identities that the policy's mutual TLS asks for; `*` where it asks for none."""
-    asked = [ref for ref in entries(policy.spec, "requiredAuthenticationRefs") if ref.get("kind") != "NetworkAuthentication"]
+    asked = _asked(policy)
     if not asked:
         yield ANYBODY
     for ref in asked:

@@ -65,6 +65,26 @@ def test_linkerd_takes_them() -> None:
     assert {missing.setting for missing in emission.unexpressed} == {"allowed_methods"}
 
 
+def test_where_only_certificates_are_known_linkerd_asks_for_any() -> None:
+    emission = emit("linkerd", Recommendations(items=ADVICE.items[:1]), settings=ENFORCED)
+    server, authentication, _ = bodies(emission)
+    assert (server["spec"]["accessPolicy"], authentication["spec"]) == ("deny", {"identities": ["*"]})
+    deployed = read_deployed({document.path: document.text for document in emission.documents})
+    assert (found := deployed.find("mtls_strict", "generator")) is not None
+    assert found.value == "STRICT"
+
+
+@pytest.mark.parametrize("mesh", ["istio", "linkerd", "envoy"])
+def test_a_route_whose_callers_are_not_known_is_named_as_refused(mesh: str) -> None:
+    known = item("allowed_principals", "", "gateway>generator", "/v1/embeddings")
+    unknown = replace(known, proposed=None, status="not_identifiable", reason="200 more calls are needed")
+    text = "".join(document.text for document in emit(mesh, Recommendations(items=(*ADVICE.items, unknown))).documents)
+    said = (
+        "# meshslo: calls of gateway>generator /v1/embeddings that no rule here lets in are refused: 200 more calls are needed"
+    )
+    assert text.count(said) == 1
+
+
 @pytest.mark.parametrize("mesh", ["istio", "linkerd", "envoy"])
 def test_the_golden_files(mesh: str) -> None:
     assert_golden(GOLDEN / f"access-{mesh}", emit(mesh, ADVICE))

@@ -7,7 +7,7 @@ import yaml
 
 from meshslo.analysis.emit import emit
 from meshslo.analysis.policy.deployed import read_deployed
-from meshslo.analysis.recommend import Recommendations
+from meshslo.analysis.recommend import Recommendation, Recommendations
 from tests.support.policies import advice_of, timeout, wanted
 
 VALUES = {
@@ -115,12 +115,71 @@ def test_emitting_on_top_changes_nothing_and_keeps_what_else_there_is(mesh: str)
     assert "24  # ours" in "".join(kept.values())
 
 
+SERVICE = """apiVersion: v1
+kind: Service
+metadata:
+  name: generator
+spec:
+  ports:
+    - port: 80  # ours
+"""
+
+
+def test_linkerd_ejects_by_annotations_of_the_service_in_use() -> None:
+    files = emitted("linkerd", manifests={"service.yaml": SERVICE})
+    (service,) = [body for text in files.values() for body in yaml.safe_load_all(text)]
+    assert (service["kind"], service["spec"]) == ("Service", {"ports": [{"port": 80}]})
+    assert service["metadata"]["annotations"] == {
+        "balancer.linkerd.io/failure-accrual": "consecutive",
+        "balancer.linkerd.io/failure-accrual-consecutive-max-failures": "4",
+        "balancer.linkerd.io/failure-accrual-consecutive-min-penalty": "30s",
+    }
+    deployed = read_deployed(files)
+    assert [deployed.find(name, "generator").value for name in ("consecutive_5xx", "base_ejection_time")] == [4, 30.0]  # type: ignore[union-attr]
+    assert emitted("linkerd", manifests=files) == files
+    reasons = {item.setting: item.reason for item in emit("linkerd", ADVICE, manifests=files).unexpressed}
+    assert "all pods can be out at once" in reasons["max_ejection_percent"]
+    assert not {"consecutive_5xx", "base_ejection_time"} & reasons.keys()
+
+
+def test_linkerds_longest_penalty_is_no_shorter_than_the_first() -> None:
+    (text,) = emitted("linkerd", advice_of(*ejection(90.0)), {"service.yaml": SERVICE}).values()
+    assert "max-penalty: 90s" in text
+
+
+def test_without_its_service_linkerd_says_the_command_and_beside_a_profile_why_not() -> None:
+    reasons = [item.reason for item in emit("linkerd", advice_of(*ejection(30.0))).unexpressed]
+    assert all("kubectl annotate service generator balancer.linkerd.io/failure-accrual=consecutive" in each for each in reasons)
+    profile = "apiVersion: linkerd.io/v1alpha2\nkind: ServiceProfile\nmetadata: {name: generator.chat.svc.cluster.local}\n"
+    beside = emit("linkerd", advice_of(*ejection(30.0)), manifests={"a.yaml": SERVICE, "b.yaml": profile})
+    assert beside.documents == ()
+    assert [("ServiceProfile" in item.reason, item.status) for item in beside.unexpressed] == [(True, "not_expressible")] * 2
+
+
+def ejection(penalty_s: float) -> list[Recommendation]:
+    return [wanted("consecutive_5xx", 4, route=None), wanted("base_ejection_time", penalty_s, route=None)]
+
+
+@pytest.mark.parametrize("mesh", ["istio", "linkerd", "gateway-api", "envoy-gateway"])
+def test_of_what_a_mesh_cannot_hold_at_all_no_resource_is_written(mesh: str) -> None:
+    """A route that says nothing would take calls from those in use."""
+    emission = emit(mesh, advice_of(wanted("hedge_delay", 0.3)))
+    assert emission.documents == ()
+    assert [item.setting for item in emission.unexpressed] == ["hedge_delay"]
+
+
+@pytest.mark.parametrize("mesh", ["envoy", "envoy-gateway"])
+def test_where_no_timeout_is_wanted_envoys_own_15_s_do_not_cut_streams(mesh: str) -> None:
+    text = "".join(emitted(mesh).values())
+    assert "imeout: 0s" in text
+
+
 @pytest.mark.parametrize("mesh", ["linkerd", "gateway-api"])
 def test_other_meshes_say_the_closest_and_its_danger(mesh: str) -> None:
     emission = emit(mesh, ADVICE)
     assert emission.documents == ()
     assert {item.setting for item in emission.unexpressed} == set(VALUES) - {"enforcing_success_rate"}
-    assert all("closest" in item.reason or "annotations of the Service" in item.reason for item in emission.unexpressed)
+    assert all("closest" in item.reason for item in emission.unexpressed)
     beside = emit(mesh, advice_of(timeout(45.0), *ADVICE.items))
     assert [document.path for document in beside.documents] == ["generator.yaml"]
     assert "max_concurrent_requests" in beside.documents[0].text
