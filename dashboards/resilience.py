@@ -136,14 +136,17 @@ def evidence_rows(found: Canary) -> pl.DataFrame:
 
 
 def verdict_table(found: Canary, quantile: float) -> pl.DataFrame:
-    """One row a measure: each side's quantile, how many more calls the candidate has of it, the margin, where it stands."""
+    """One row a measure: each side's quantile, how many more calls the candidate has of it, the margin, where it stands.
+
+    Quantiles are of all calls of a side; how many more there are is counted among calls of one kind, which alone decides.
+    """
     mark = f"p{100 * quantile:g}"
     rows = [
         {
             "measure": WORDS[each.name],
-            f"baseline {mark}": span_text(each.baseline),
-            f"candidate {mark}": span_text(each.candidate),
-            "more of them": f"{each.difference:+.2%} ({each.low:+.2%} to {each.high:+.2%})",
+            f"{mark} of all baseline": span_text(each.baseline),
+            f"{mark} of all candidate": span_text(each.candidate),
+            "more, like with like": f"{each.difference:+.2%} ({each.low:+.2%} to {each.high:+.2%})",
             "may be": f"< {each.margin:+.1%}",
             "stands": each.standing if each.needs_calls is None else f"open: ~{each.needs_calls:,} more",
         }

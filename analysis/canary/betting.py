@@ -1,7 +1,7 @@
 """Intervals that may be looked at after every call: bets against a difference, and mixtures for quantiles.
 
 A gambler who bets on a difference beyond `d`, and could not gain if it were not there, multiplies his money by 1 / alpha with a
-chance of at most alpha, however long he plays (Ville 1939). So what his money speaks against stays excluded.
+chance of at most alpha, however long he plays (Ville 1939). So at every look what his money speaks against is excluded.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,8 @@ class Between:
 def difference(low: Floats, high: Floats, alpha: float) -> Between:
     """The mean difference of a sequence with values in [-1, 1], each between `low` and `high`.
 
-    The limits are right at every look together with 1 - alpha, for a mean difference that is the same all along.
+    The limits are right at every look together with 1 - alpha, for a mean difference that is the same all along. They rest on
+    all that was seen: where a bad hour of one side speaks against what later calls say, they move, and always hold the mean.
     Nothing seen is (0, -1, 1).
     Source: Waudby-Smith and Ramdas 2024, estimating means of bounded random variables by betting.
     """
@@ -48,11 +49,11 @@ def difference(low: Floats, high: Floats, alpha: float) -> Between:
 
 
 def _largest_excluded(values: Floats, log_needed: float) -> float:
-    """The largest d for which money staked on a mean above d has at some time grown enough; -1 where there is none."""
+    """The largest d for which money staked on a mean above d has grown enough; -1 where there is none."""
     excluded, possible = -1.0, 1.0
     for _ in range(STEPS):
         middle = (excluded + possible) / 2.0
-        if log_wealth(values, middle).max() >= log_needed:
+        if log_wealth(values, middle)[-1] >= log_needed:
             excluded = middle
         else:
             possible = middle

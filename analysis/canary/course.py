@@ -20,8 +20,7 @@ POINTS: Final = 120
 class Look:
     """What was known by `at`, the start of the last call compared: shares of the evidence that decides, 1 and more is sure.
 
-    worse: that the candidate is worse. within: that it is within its margin. Both are the most until then, since what is sure
-    stays so.
+    worse: that the candidate is worse. within: that it is within its margin.
     """
 
     at: datetime
@@ -44,9 +43,7 @@ def course(name: str, pairs: Pairs, margin: float, alpha: float) -> Course:
     if count == 0:
         return Course(name, ())
     needed = float(np.log(2.0 / alpha))
-    worse, within = (
-        np.maximum.accumulate(log_wealth(values, d)) / needed for values, d in ((pairs.low, 0.0), (-pairs.high, -margin))
-    )
+    worse, within = (log_wealth(values, d) / needed for values, d in ((pairs.low, 0.0), (-pairs.high, -margin)))
     chosen = np.unique(np.linspace(0, count - 1, POINTS).round().astype(int)).tolist()
     return Course(name, tuple(Look(pairs.at[n], n + 1, _share(worse, n), _share(within, n)) for n in chosen))
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from meshslo.analysis.config import Emit
 from meshslo.analysis.emit import Document
 from meshslo.analysis.emit.plan import NAME_PREFIX
-from meshslo.analysis.emit.routes import foreign_routes
+from meshslo.analysis.emit.routes import GROUP, foreign_routes
 from meshslo.analysis.policy.manifest import Manifest, dump, first_label, load_editable
 from meshslo.analysis.policy.readers.envoy import find_routes
 from meshslo.telemetry.errors import BadInputError
@@ -115,23 +115,35 @@ def _place(entries: Any, entry: Any) -> int:
     return next(at for at, each in enumerate(entries) if each is entry)
 
 
-# Gateway API and Linkerd
+# Gateway API, Linkerd and Envoy Gateway
 
 
-def _http_route(rollout: Rollout, settings: Emit, manifests: Mapping[str, str]) -> tuple[Document, ...]:
+def _at_service(rollout: Rollout, settings: Emit, manifests: Mapping[str, str]) -> tuple[Document, ...]:
+    parent = {"group": "", "kind": "Service", "name": rollout.callee, "port": settings.port}
+    return _http_route(rollout, settings, manifests, parent)
+
+
+def _at_gateway(rollout: Rollout, settings: Emit, manifests: Mapping[str, str]) -> tuple[Document, ...]:
+    return _http_route(rollout, settings, manifests, {"group": GROUP, "kind": "Gateway", "name": settings.gateway})
+
+
+def _http_route(
+    rollout: Rollout, settings: Emit, manifests: Mapping[str, str], parent: Mapping[str, Any]
+) -> tuple[Document, ...]:
     def reference(version: str, weight: int) -> dict[str, Any]:
         return {"name": rollout.named(version), "port": settings.port, "weight": weight}
 
+    def everything(**more: Any) -> list[dict[str, Any]]:
+        return [{"path": {"type": "PathPrefix", "value": "/"}, **more}]
+
     header = {"type": "Exact", "name": rollout.header, "value": "true"}
-    everything = {"type": "PathPrefix", "value": "/"}
-    testers = {"matches": [{"path": everything, "headers": [header]}], "backendRefs": [reference(rollout.candidate, 1)]}
-    others = {"matches": [{"path": everything}], "backendRefs": [reference(*share) for share in rollout.shares]}
-    parent = {"group": "", "kind": "Service", "name": rollout.callee, "port": settings.port}
+    testers = {"matches": everything(headers=[header]), "backendRefs": [reference(rollout.candidate, 1)]}
+    others = {"matches": everything(), "backendRefs": [reference(*share) for share in rollout.shares]}
     body = {
-        "apiVersion": "gateway.networking.k8s.io/v1",
+        "apiVersion": f"{GROUP}/v1",
         "kind": "HTTPRoute",
         "metadata": {"name": f"{FOR_TESTERS}-{rollout.callee}", "namespace": settings.namespace},
-        "spec": {"parentRefs": [parent], "rules": [testers, others] if rollout.weight else [others]},
+        "spec": {"parentRefs": [dict(parent)], "rules": [testers, others] if rollout.weight else [others]},
     }
     comments = [f"{comment}\n" for comment in foreign_routes(manifests, rollout.callee)]
     return (Document(f"{rollout.callee}-canary.yaml", "".join(comments) + dump(body)),)
@@ -187,7 +199,8 @@ def _by_weight(action: Any, rollout: Rollout) -> bool:
 
 ROLLOUTS: Final[dict[str, Callable[[Rollout, Emit, Mapping[str, str]], tuple[Document, ...]]]] = {
     "istio": _istio,
-    "gateway-api": _http_route,
-    "linkerd": _http_route,
+    "gateway-api": _at_service,
+    "linkerd": _at_service,
+    "envoy-gateway": _at_gateway,
     "envoy": _envoy,
 }

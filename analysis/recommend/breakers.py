@@ -26,7 +26,7 @@ from .observed import Observed
 from .recommendation import Effect, Evidence, Recommendation, Target
 from .rolled import RolledLoad, loads_from_series
 from .rolled_limits import RolledBreaker, bears
-from .words import count, share
+from .words import count, figure, share
 
 FEWEST_CALLS: Final = 300
 """Calls with a first token (or an answer) without which no knee is looked for: ten a block of time."""
@@ -138,7 +138,7 @@ class CallBreaker:
 
     def _bend(self) -> str:
         knee, waits, found = self.knee, self.load.waits, self._bears
-        grows = f"{waits} take {1 + (knee.rise_ratio or 0):.2g} times as long at {knee.up_to:.0f} calls at a time as at few"
+        grows = f"{waits} take {figure(1 + (knee.rise_ratio or 0))} times as long at {knee.up_to:.0f} calls at a time as at few"
         within = f"{found.low:.3g} to {found.high:.3g} with {share(self._confidence)} confidence"
         if self._by_the_law:
             return f"{grows}, and longer with every call; most is done at {found.at:.3g} ({within}, universal scalability law)"

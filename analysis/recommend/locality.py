@@ -92,6 +92,11 @@ class _Run:
             reason = f"{self._matrix()}; {fits}: calls stay, and leave when its pods are gone; {NEEDS_EJECTION}"
             staying = self._effects({zone: {zone: 100} for zone in self.asked})
             return self._answer("locality_failover_priority", PRIORITY, "change", reason, staying)
+        together, borne = _peak(self._timed), sum(bears.values())
+        if together > borne:
+            full = f"all zones together are asked for {together:.0f} calls at a time and bear {borne:.0f}: no weights mend that"
+            reason = f"{self._matrix()}; {full}; more pods do, or a limit that refuses the rest at once (recommend breakers)"
+            return self._answer("locality_distribute", None, "keep", reason)
         kept = {zone: min(1.0, bears.get(zone, 0.0) / max(peak, 1e-9)) for zone, peak in self.asked.items()}
         beyond = f"not every zone bears what its own callers ask ({self._fit(bears)})"
         reason = f"{self._matrix()}; {beyond}: the rest goes where there is room"

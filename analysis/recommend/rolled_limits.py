@@ -10,7 +10,7 @@ from .limits import SHARP_RATIO, Bearing, Case, Sought, no_knee
 from .observed import Observed
 from .recommendation import Evidence, Target
 from .rolled import RolledLoad
-from .words import count, share
+from .words import count, figure, share
 
 
 def bears(knee: Knee) -> Bearing | None:
@@ -63,7 +63,9 @@ class RolledBreaker:
 
     def _why(self, found: Bearing, proxies: int | None) -> str:
         knee, waits = self.knee, self.load.waits
-        grows = f"{waits} take {1 + (knee.rise_ratio or 0):.2g} times as long at {knee.up_to:.3g} calls in progress as at few"
+        grows = (
+            f"{waits} take {figure(1 + (knee.rise_ratio or 0))} times as long at {knee.up_to:.3g} calls in progress as at few"
+        )
         within = f"{knee.low:.3g} to {knee.high:.3g} with {share(self._confidence)} confidence"
         bend = f"they leave their level at {knee.at:.3g} on average ({within})"
         unsaid = "" if proxies else " (metrics do not say how many there are: hops.client_proxies in the config does)"

@@ -32,7 +32,8 @@ _Since = Annotated[str | None, typer.Option("--since", help="When the rollout be
 _Config = Annotated[Path | None, typer.Option("--config", help="Namespace, host and port; meshslo.toml here, if there is one.")]
 _Current = Annotated[list[Path] | None, typer.Option("--current", help="Manifests in use, files or folders (repeat).")]
 _Emit = Annotated[
-    str | None, typer.Option("--emit", metavar="MESH", help="Write the routing: istio, gateway-api, linkerd, envoy.")
+    str | None,
+    typer.Option("--emit", metavar="MESH", help="Write the routing: istio, gateway-api, linkerd, envoy-gateway, envoy."),
 ]
 _Out = Annotated[Path | None, typer.Option("--out", help="Folder that --emit writes into; without it, a file for --output.")]
 

@@ -12,7 +12,12 @@ from tests.support.crds import problems
 from tests.support.envoy import Envoy, bootstrap
 
 STEP = Rollout("generator", "v1", "v2", 25)
-CRDS = {"istio": ("istio", "1.30.3"), "gateway-api": ("gateway-api",), "linkerd": ("gateway-api",)}
+CRDS = {
+    "istio": ("istio", "1.30.3"),
+    "gateway-api": ("gateway-api",),
+    "linkerd": ("gateway-api",),
+    "envoy-gateway": ("gateway-api",),
+}
 
 IN_USE = """\
 apiVersion: networking.istio.io/v1
@@ -81,6 +86,8 @@ def test_in_the_gateway_api_versions_are_services() -> None:
     testers, others = route["spec"]["rules"]
     assert testers["matches"][0]["headers"] == [{"type": "Exact", "name": "x-canary", "value": "true"}]
     assert {each["name"]: each["weight"] for each in others["backendRefs"]} == {"generator-v1": 75, "generator-v2": 25}
+    (at_gateway,) = bodies("envoy-gateway")
+    assert (at_gateway["spec"]["rules"], at_gateway["spec"]["parentRefs"][0]["kind"]) == (route["spec"]["rules"], "Gateway")
 
 
 def test_in_envoy_the_weights_of_the_clusters_change() -> None:

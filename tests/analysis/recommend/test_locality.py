@@ -14,8 +14,8 @@ from meshslo.analysis.emit import emit
 from meshslo.analysis.policy.deployed import Deployed, read_deployed
 from meshslo.analysis.policy.zones import parse_weights
 from meshslo.analysis.recommend import Recommendation, Recommendations, observe
-from meshslo.analysis.recommend.locality import RECOMMENDER, _percents
-from meshslo.analysis.recommend.recommendation import Proposed
+from meshslo.analysis.recommend.locality import RECOMMENDER, _percents, _Run
+from meshslo.analysis.recommend.recommendation import Proposed, Target
 from meshslo.analysis.zones import MATRIX, zone_matrix, zone_pairs
 from tests.support.calls import make_call, make_calls
 from tests.support.crds import problems
@@ -75,6 +75,14 @@ def test_what_a_zone_does_not_bear_goes_where_there_is_room() -> None:
     assert 20 <= weights["a"]["a"] <= 50
     assert weights["a"]["b"] == 100 - weights["a"]["a"]
     assert weights["b"] == {"b": 100}
+
+
+def test_where_all_zones_are_full_no_weights_help() -> None:
+    calls = crossing()
+    run = _Run(observe(calls.lazy()), Target("gateway>generator"), zone_pairs(calls.lazy()), {})
+    item = run._placed({"a": 2.0, "b": 3.0})
+    assert (item.status, item.proposed) == ("keep", None)
+    assert re.search(r"asked for \d+ calls at a time and bear 5: no weights mend that; .*recommend breakers", item.reason)
 
 
 PRICED = parse_config("[prices]\ncrossing_per_call = 0.5\n[prices.zones]\n'b>a' = 2.0")
