@@ -4,16 +4,40 @@ The first two are the same buckets under other numbers, so that nothing is lost;
 buckets are wide and end anywhere: what is known of a call in one is its edges, and they are carried along.
 Sources: OpenTelemetry metrics data model, ExponentialHistogram; Prometheus, specs/native_histograms.md (its bucket i ends at
 base ** i, OpenTelemetry's at base ** (i + 1)).
+
+What somebody else's histogram bears: `from_classic`, `from_otel`, `from_native`, and the quantile of the calls in it.
+
+>>> found = from_classic([0.1, 1.0, 10.0, math.inf], [5000, 9800, 9990, 10_000]).table().quantile(0.95)
+>>> found.low_s, found.high_s, found.status
+(0.1, 1.0, 'ok')
+>>> from_otel(OtelHistogram(0, 0, 0.0, -1, (3, 4))).edges().table().quantile(0.99).needs_calls
+292
+
+What others take of ours: `open_store(path).rollup(...)`, of which each group is a data point or a native histogram.
+
+>>> from meshslo.analysis import from_calls
+>>> start = pl.datetime(2026, 11, 2, time_zone="UTC", time_unit="ns").alias("start")
+>>> words = (pl.lit(word).alias(name) for name, word in {"hop": "a>b", "vantage": "client", "outcome": "ok"}.items())
+>>> store = from_calls(pl.select(start, *words, pl.Series("duration_s", [0.5, 1.0, 8.0])))
+>>> for words, buckets in of_rollup(store.rollup(by=["hop"], bucket=None, phases=["total"])):
+...     words["hop"], to_otel(buckets.coarser(0)).bucket_counts, to_native(buckets.coarser(0)).spans
+('a>b', (1, 1, 0, 0, 1), ((-1, 2), (2, 1)))
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from . import histogram
+from .adding import indices
+from .folding import Rollup, place
+from .survival import LifeTable
+from .tables import build
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -89,6 +113,27 @@ class Edged(NamedTuple):
         with np.errstate(invalid="ignore"):
             error = (self.high_s - self.low_s) / (self.high_s + self.low_s)
         return np.where(np.isfinite(self.high_s), error, 1.0)
+
+    def table(self) -> LifeTable:
+        """The life table of the calls, whose quantiles have intervals that end at edges; cut is what has no upper one."""
+        ended = np.isfinite(self.high_s)
+        high_s, calls = np.where(ended, self.high_s, self.low_s), self.calls.astype(np.float64)
+        edges = {"index": histogram.index_of(high_s), "low_s": self.low_s, "high_s": high_s, "event": ended}
+        rows = pl.DataFrame({"group": 0 * self.calls, **edges, "count": self.calls, "weight": calls, "weight_sq": calls})
+        return LifeTable(build(rows, np.array([math.nan]), histogram.SCALE))
+
+
+def of_rollup(rollup: Rollup) -> Iterator[tuple[dict[str, Any], Buckets]]:
+    """Each group's words (start, vantage, keys, phase, outcome), and the buckets of its calls that were seen to their end.
+
+    Pulled metrics stay out: their buckets are others' already.
+    """
+    own = rollup.where(pl.col("event") & (pl.col("vantage") != "metric"))
+    index, count = indices(own.counts).astype(np.int64), own.counts["count"].to_numpy().astype(np.int64)
+    ends = np.cumsum(own.runs.rows)[:-1]
+    words = own.totals.select(each for each in place(own.keys) if each not in ("event", "censored"))
+    for row, *part in zip(words.iter_rows(named=True), np.split(index, ends), np.split(count, ends), strict=True):
+        yield row, Buckets.of_ours(*part, own.scale)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 
-from meshslo.analysis import histogram
+from meshslo.analysis import from_calls, histogram
 from meshslo.analysis.convert import (
     Buckets,
     NativeHistogram,
@@ -19,10 +19,13 @@ from meshslo.analysis.convert import (
     from_classic,
     from_native,
     from_otel,
+    of_rollup,
     to_classic,
     to_native,
     to_otel,
 )
+from meshslo.analysis.survival import LifeTable
+from tests.support.calls import make_call, make_calls
 
 durations = st.lists(st.one_of(st.just(0.0), st.floats(1e-9, 1e6)), min_size=0, max_size=60)
 scales = st.integers(-4, histogram.SCALE)
@@ -157,3 +160,26 @@ def test_counts_up_to_a_bound_are_between_least_and_most(seconds: list[float]) -
 def test_what_is_no_classic_histogram_is_named(bounds: list[float], cumulative: list[int], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         from_classic(bounds, cumulative)
+
+
+def test_a_quantile_of_anybodys_buckets_is_that_of_ours() -> None:
+    seconds = np.random.default_rng(1).lognormal(0.0, 0.7, 1000).tolist()
+    ours = LifeTable.from_durations(seconds).quantile(0.95)
+    theirs = from_native(to_native(counted(seconds))).edges().table().quantile(0.95)
+    assert (theirs.value_s, theirs.upper_s) == (pytest.approx(ours.value_s, rel=0.006), pytest.approx(ours.upper_s))
+    # Where one ends in a bucket and the other at its edge, they differ by its width at most.
+    assert theirs.low_s == pytest.approx(ours.low_s, rel=0.011)
+
+
+def test_what_no_bucket_bounds_is_only_bounded_from_below() -> None:
+    table = from_classic([1.0, math.inf], [10, 1000]).table()
+    assert (table.quantile(0.95).status, table.quantile(0.95).value_s) == ("at_least", 1.0)
+    assert Buckets(np.array([], np.int64), np.array([], np.int64)).edges().table().quantile(0.5).status == "not_identifiable"
+
+
+def test_a_rollups_groups_are_told_each() -> None:
+    rows = [make_call(model=model, duration_s=s) for model in "ab" for s in (0.5, 1.0, 8.0)]
+    rows += [make_call(model="a", duration_s=3.0, outcome="timeout"), make_call(model="b", first_token_s=None, duration_s=2.0)]
+    found = list(of_rollup(from_calls(make_calls(rows)).rollup(by=["model"], bucket="1h", phases=["total"])))
+    told = {(words["model"], words["outcome"]): sum(to_otel(buckets).bucket_counts) for words, buckets in found}
+    assert told == {("a", "ok"): 3, ("b", "ok"): 4}
