@@ -132,8 +132,8 @@ def of_rollup(rollup: Rollup) -> Iterator[tuple[dict[str, Any], Buckets]]:
     index, count = indices(own.counts).astype(np.int64), own.counts["count"].to_numpy().astype(np.int64)
     ends = np.cumsum(own.runs.rows)[:-1]
     words = own.totals.select(each for each in place(own.keys) if each not in ("event", "censored"))
-    for row, *part in zip(words.iter_rows(named=True), np.split(index, ends), np.split(count, ends), strict=True):
-        yield row, Buckets.of_ours(*part, own.scale)
+    for row, places, calls in zip(words.iter_rows(named=True), np.split(index, ends), np.split(count, ends), strict=True):
+        yield row, Buckets.of_ours(places, calls, own.scale)
 
 
 @dataclass(frozen=True)
