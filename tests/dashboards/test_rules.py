@@ -78,29 +78,29 @@ def test_a_single_failure_at_low_traffic_wakes_nobody(tmp_path: Path) -> None:
 @pytest.mark.system
 def test_a_slow_burn_is_a_ticket(tmp_path: Path) -> None:
     # 4 % fail: 4 times the budget of 1 %, too slow to page.
-    series = calls("ok", "0+24x1500") | calls("error", "0+1x1500")
+    series = calls("ok", "0+24x200") | calls("error", "0+1x200")
     ticket = firing("MeshsloBudgetBurn", severity="ticket", window="1d")
-    run_rules(written(tmp_path, WORKS), series, [(ticket, "24h", 1), (firing("MeshsloBudgetBurn", severity="page"), "24h", 0)])
+    run_rules(written(tmp_path, WORKS), series, [(ticket, "3h", 1), (firing("MeshsloBudgetBurn", severity="page"), "3h", 0)])
 
 
 @pytest.mark.system
 def test_slow_calls_break_a_latency_objective_and_calls_cut_early_do_not(tmp_path: Path) -> None:
-    slow = durations("ok", "0+8x90", "0+10x90") | durations("timeout", "0+0x90", "0+10x90")
-    run_rules(written(tmp_path, FAST), slow, [('sum(meshslo:slo_broken:ratio1h{slo="fast"})', "80m", 0.6)])
-    early = durations("ok", "0+10x90", "0+10x90") | durations("timeout", "0+10x90", "0+10x90")
-    early |= durations("error", "0+0x90", "0+10x90") | calls("ok", "0+10x90") | calls("timeout", "0+10x90")
+    slow = durations("ok", "0+8x40", "0+10x40") | durations("timeout", "0+0x40", "0+10x40")
+    run_rules(written(tmp_path, FAST), slow, [('sum(meshslo:slo_broken:ratio1h{slo="fast"})', "30m", 0.6)])
+    early = durations("ok", "0+10x40", "0+10x40") | durations("timeout", "0+10x40", "0+10x40")
+    early |= durations("error", "0+0x40", "0+10x40") | calls("ok", "0+10x40") | calls("timeout", "0+10x40")
     expected = [
-        ('sum(meshslo:slo_broken:ratio1h{slo="fast"})', "80m", 0.0),
-        ('sum(meshslo:slo_asked:increase1h{slo="fast"})', "80m", 600.0),
-        (firing("MeshsloTailHidden", hop="gateway>generator", model="m"), "80m", 1),
+        ('sum(meshslo:slo_broken:ratio1h{slo="fast"})', "30m", 0.0),
+        ('sum(meshslo:slo_asked:increase1h{slo="fast"})', "30m", 300.0),
+        (firing("MeshsloTailHidden", hop="gateway>generator", model="m"), "30m", 1),
     ]
     run_rules(written(tmp_path, FAST), early, expected)
 
 
 @pytest.mark.system
 def test_a_first_token_counts_whatever_became_of_the_call(tmp_path: Path) -> None:
-    series = durations("ok", "0+9x90", "0+10x90", "first_token") | durations("error", "0+5x90", "0+10x90", "first_token")
-    run_rules(written(tmp_path, FIRST), series, [('sum(meshslo:slo_broken:ratio1h{slo="first"})', "80m", 0.3)])
+    series = durations("ok", "0+9x40", "0+10x40", "first_token") | durations("error", "0+5x40", "0+10x40", "first_token")
+    run_rules(written(tmp_path, FIRST), series, [('sum(meshslo:slo_broken:ratio1h{slo="first"})', "30m", 0.3)])
 
 
 @pytest.mark.system
@@ -113,18 +113,18 @@ def test_what_is_left_of_the_budget_is_recorded(tmp_path: Path) -> None:
 @pytest.mark.system
 def test_cut_streams_and_repeated_calls_are_alerts_and_a_hop_may_have_its_own_budget(tmp_path: Path) -> None:
     text = WORKS + '[chain]\namplification = 1.2\n[hops."gateway>generator"]\nfalse_timeout_ratio = 0.01\n'
-    series = calls("ok", "0+100x90")
+    series = calls("ok", "0+100x40")
     other = HOP.replace("generator", "reranker")
-    series |= {f'meshslo_calls_total{{{other},outcome="ok"}}': "0+100x90"}
+    series |= {f'meshslo_calls_total{{{other},outcome="ok"}}': "0+100x40"}
     for hop in (HOP, other):
-        series[f'meshslo_cut_streams_total{{{hop},outcome="timeout"}}'] = "0+0.5x90"
-        series[f'meshslo_retries_total{{{hop},outcome="ok"}}'] = "0+25x90" if hop == HOP else "0+10x90"
+        series[f'meshslo_cut_streams_total{{{hop},outcome="timeout"}}'] = "0+0.5x40"
+        series[f'meshslo_retries_total{{{hop},outcome="ok"}}'] = "0+25x40" if hop == HOP else "0+10x40"
     expected = [
-        (firing("MeshsloStreamsCut", hop="gateway>generator"), "80m", 0),
-        (firing("MeshsloStreamsCut", hop="gateway>reranker", budget="0.001"), "80m", 1),
-        (firing("MeshsloAmplification", hop="gateway>generator"), "80m", 1),
-        (firing("MeshsloAmplification", hop="gateway>reranker"), "80m", 0),
-        (firing("MeshsloTailHidden"), "80m", 0),
+        (firing("MeshsloStreamsCut", hop="gateway>generator"), "30m", 0),
+        (firing("MeshsloStreamsCut", hop="gateway>reranker", budget="0.001"), "30m", 1),
+        (firing("MeshsloAmplification", hop="gateway>generator"), "30m", 1),
+        (firing("MeshsloAmplification", hop="gateway>reranker"), "30m", 0),
+        (firing("MeshsloTailHidden"), "30m", 0),
     ]
     run_rules(written(tmp_path, text), series, expected)
 

@@ -40,11 +40,15 @@ def written(folder: Path, text: str, producer: str) -> Path:
 
 @pytest.mark.system
 @pytest.mark.parametrize("producer", PRODUCERS)
-@pytest.mark.parametrize("window", ["1d", "7d", "30d"])
-def test_promtool_finds_the_rules_sound(tmp_path: Path, producer: str, window: str) -> None:
+def test_promtool_finds_the_rules_sound(tmp_path: Path, producer: str) -> None:
     odd = {"route": r'"/v1/\"quoted\"\\path"', "tenant": '"a\'b: {{c}}"', "model": '"m.1|2"'}
     told = "".join(f"{key} = {value}\n" for key, value in odd.items() if key in producer_called(producer).labels)
-    text = "".join(part + f'window = "{window}"\n' + told for part in (fast(producer), WORKS, GOOD))
+    text = "".join(
+        part.replace('name = "', f'name = "{window}-').replace('["fast", "works"]', f'["{window}-fast", "{window}-works"]')
+        + f'window = "{window}"\n{told}'
+        for window in ("1d", "7d", "30d")
+        for part in (fast(producer), WORKS, GOOD)
+    )
     hops = '[hops."a>b"]\nfalse_timeout_ratio = 0.005\n[hops."a>c"]\nfalse_timeout_ratio = 0.002\n'
     check_rules(written(tmp_path, text + hops, producer))
 
@@ -95,9 +99,9 @@ CLUSTER = 'app="gateway",envoy_cluster_name="outbound|80||generator.default.svc.
 def retried(per_minute: int, refused: int, cluster: str = CLUSTER) -> dict[str, str]:
     """Envoy's counters of 100 attempts a minute."""
     return {
-        f"envoy_cluster_upstream_rq_total{{{cluster}}}": "0+100x90",
-        f"envoy_cluster_upstream_rq_retry{{{cluster}}}": f"0+{per_minute}x90",
-        f"envoy_cluster_upstream_rq_retry_overflow{{{cluster}}}": f"0+{refused}x90",
+        f"envoy_cluster_upstream_rq_total{{{cluster}}}": "0+100x40",
+        f"envoy_cluster_upstream_rq_retry{{{cluster}}}": f"0+{per_minute}x40",
+        f"envoy_cluster_upstream_rq_retry_overflow{{{cluster}}}": f"0+{refused}x40",
     }
 
 
@@ -105,14 +109,14 @@ def retried(per_minute: int, refused: int, cluster: str = CLUSTER) -> dict[str, 
 def test_rules_of_two_producers_stand_beside_each_other(tmp_path: Path) -> None:
     # Istio has no word of the calls that our collector saw fail: half of them, of which each producer's budget tells alone.
     ours = {
-        f'meshslo_calls_total{{vantage="client",hop="gateway>generator",outcome="{end}"}}': "0+5x90" for end in ("ok", "error")
+        f'meshslo_calls_total{{vantage="client",hop="gateway>generator",outcome="{end}"}}': "0+5x40" for end in ("ok", "error")
     }
-    theirs = {f'istio_requests_total{{{ISTIO},response_code="200",response_flags="-"}}': "0+10x90"}
+    theirs = {f'istio_requests_total{{{ISTIO},response_code="200",response_flags="-"}}': "0+10x40"}
     expected = [
-        ('sum(meshslo:slo_broken:ratio1h{producer="meshslo"})', "80m", 0.5),
-        ('sum(meshslo:slo_broken:ratio1h{producer="istio"})', "80m", 0.0),
-        (firing("MeshsloBudgetBurn", producer="meshslo", severity="page", window="1h"), "80m", 1),
-        (firing("MeshsloBudgetBurn", producer="istio"), "80m", 0),
+        ('sum(meshslo:slo_broken:ratio1h{producer="meshslo"})', "30m", 0.5),
+        ('sum(meshslo:slo_broken:ratio1h{producer="istio"})', "30m", 0.0),
+        (firing("MeshsloBudgetBurn", producer="meshslo", severity="page", window="1h"), "30m", 1),
+        (firing("MeshsloBudgetBurn", producer="istio"), "30m", 0),
     ]
     run_rules(written(tmp_path, WORKS, "meshslo"), ours | theirs, expected, beside=[written(tmp_path, WORKS, "istio")])
 
@@ -122,13 +126,13 @@ def test_istio_counts_a_truncated_200_as_cut(tmp_path: Path) -> None:
     def requests(code: str, flags: str) -> str:
         return f'istio_requests_total{{{ISTIO},response_code="{code}",response_flags="{flags}"}}'
 
-    series = {requests("200", "-"): "0+90x90", requests("200", "UT"): "0+5x90", requests("503", "URX,UF"): "0+5x90"}
-    series |= {requests("200", "DC"): "0+50x90"} | retried(25, 1)
+    series = {requests("200", "-"): "0+90x40", requests("200", "UT"): "0+5x40", requests("503", "URX,UF"): "0+5x40"}
+    series |= {requests("200", "DC"): "0+50x40"} | retried(25, 1)
     expected = [
-        ('sum(meshslo:slo_broken:ratio1h{slo="works"})', "80m", 0.1),
-        (firing("MeshsloStreamsCut", source_canonical_service="gateway"), "80m", 1),
-        (firing("MeshsloRetryBudgetExhausted", app="gateway"), "80m", 1),
-        (firing("MeshsloAmplification", app="gateway"), "80m", 1),
+        ('sum(meshslo:slo_broken:ratio1h{slo="works"})', "30m", 0.1),
+        (firing("MeshsloStreamsCut", source_canonical_service="gateway"), "30m", 1),
+        (firing("MeshsloRetryBudgetExhausted", app="gateway"), "30m", 1),
+        (firing("MeshsloAmplification", app="gateway"), "30m", 1),
     ]
     run_rules(written(tmp_path, WORKS, "istio"), series, expected)
 
@@ -139,10 +143,10 @@ def test_istio_buckets_are_found_in_milliseconds_however_they_are_written(tmp_pa
     for le in ("1800000", "1800000.0", "1.8e+06"):
         labels = f'{ISTIO},response_code="200",response_flags="-"'
         series = {
-            f'istio_request_duration_milliseconds_bucket{{{labels},le="{le}"}}': "0+9x90",
-            f"istio_request_duration_milliseconds_count{{{labels}}}": "0+10x90",
+            f'istio_request_duration_milliseconds_bucket{{{labels},le="{le}"}}': "0+9x40",
+            f"istio_request_duration_milliseconds_count{{{labels}}}": "0+10x40",
         }
-        run_rules(written(tmp_path, text, "istio"), series, [('sum(meshslo:slo_broken:ratio1h{slo="fast"})', "80m", 0.1)])
+        run_rules(written(tmp_path, text, "istio"), series, [('sum(meshslo:slo_broken:ratio1h{slo="fast"})', "30m", 0.1)])
 
 
 @pytest.mark.system
@@ -151,22 +155,22 @@ def test_envoy_clusters_are_services_whoever_named_them(tmp_path: Path, cluster:
     labels = f'app="gateway",envoy_cluster_name="{cluster}"'
     other = labels.replace("generator", "generator-2")
     series = {
-        f'envoy_cluster_upstream_rq{{{labels},envoy_response_code="200"}}': "0+95x90",
-        f'envoy_cluster_upstream_rq{{{labels},envoy_response_code="503"}}': "0+5x90",
-        f'envoy_cluster_upstream_rq{{{other},envoy_response_code="503"}}': "0+100x90",
-        f"envoy_cluster_upstream_rq_timeout{{{labels}}}": "0+2x90",
-        f'envoy_cluster_upstream_rq_time_bucket{{{labels},le="2500"}}': "0+80x90",
-        f"envoy_cluster_upstream_rq_time_count{{{labels}}}": "0+100x90",
+        f'envoy_cluster_upstream_rq{{{labels},envoy_response_code="200"}}': "0+95x40",
+        f'envoy_cluster_upstream_rq{{{labels},envoy_response_code="503"}}': "0+5x40",
+        f'envoy_cluster_upstream_rq{{{other},envoy_response_code="503"}}': "0+100x40",
+        f"envoy_cluster_upstream_rq_timeout{{{labels}}}": "0+2x40",
+        f'envoy_cluster_upstream_rq_time_bucket{{{labels},le="2500"}}': "0+80x40",
+        f"envoy_cluster_upstream_rq_time_count{{{labels}}}": "0+100x40",
         **retried(10, 0, labels),
         **retried(50, 9, 'app="gateway",envoy_cluster_name="xds-grpc"'),
     }
     expected = [
-        ('round(sum(meshslo:slo_broken:ratio1h{slo="works"}), 0.001)', "80m", 0.05),
-        ('round(sum(meshslo:slo_broken:ratio1h{slo="fast"}), 0.001)', "80m", 0.2),
-        (firing("MeshsloStreamsCut", app="gateway"), "80m", 1),
-        (firing("MeshsloAmplification"), "80m", 0),
+        ('round(sum(meshslo:slo_broken:ratio1h{slo="works"}), 0.001)', "30m", 0.05),
+        ('round(sum(meshslo:slo_broken:ratio1h{slo="fast"}), 0.001)', "30m", 0.2),
+        (firing("MeshsloStreamsCut", app="gateway"), "30m", 1),
+        (firing("MeshsloAmplification"), "30m", 0),
         # What a proxy asks of its own control plane is nobody's call.
-        (firing("MeshsloRetryBudgetExhausted"), "80m", 0),
+        (firing("MeshsloRetryBudgetExhausted"), "30m", 0),
     ]
     run_rules(written(tmp_path, WORKS + FAST, "envoy"), series, expected)
 
@@ -176,21 +180,21 @@ def test_linkerd_tells_timeouts_from_errors_and_counts_retries_by_route(tmp_path
     route = 'deployment="gateway",parent_name="generator",route_name="chat"'
     calls = "outbound_http_route_request_statuses_total"
     series = {
-        f'{calls}{{{route},http_status="200",error=""}}': "0+96x90",
-        f'{calls}{{{route},http_status="",error="REQUEST_TIMEOUT"}}': "0+3x90",
-        f'{calls}{{{route},http_status="500",error=""}}': "0+1x90",
-        f'outbound_http_route_request_duration_seconds_bucket{{{route},le="1.0"}}': "0+90x90",
-        f"outbound_http_route_request_duration_seconds_count{{{route}}}": "0+100x90",
-        f"outbound_http_route_retry_requests_total{{{route}}}": "0+30x90",
-        f"outbound_http_route_retry_overflow_total{{{route}}}": "0+1x90",
-        f"outbound_http_route_backend_requests_total{{{route}}}": "0+130x90",
+        f'{calls}{{{route},http_status="200",error=""}}': "0+96x40",
+        f'{calls}{{{route},http_status="",error="REQUEST_TIMEOUT"}}': "0+3x40",
+        f'{calls}{{{route},http_status="500",error=""}}': "0+1x40",
+        f'outbound_http_route_request_duration_seconds_bucket{{{route},le="1.0"}}': "0+90x40",
+        f"outbound_http_route_request_duration_seconds_count{{{route}}}": "0+100x40",
+        f"outbound_http_route_retry_requests_total{{{route}}}": "0+30x40",
+        f"outbound_http_route_retry_overflow_total{{{route}}}": "0+1x40",
+        f"outbound_http_route_backend_requests_total{{{route}}}": "0+130x40",
     }
     expected = [
-        ('round(sum(meshslo:slo_broken:ratio1h{slo="works"}), 0.001)', "80m", 0.04),
-        ('round(sum(meshslo:slo_broken:ratio1h{slo="fast"}), 0.001)', "80m", 0.1),
-        ("round(sum(meshslo:amplification:ratio1h), 0.001)", "80m", 1.3),
-        *((firing(f"Meshslo{alert}", route_name="chat"), "80m", 1) for alert in ("StreamsCut", "Amplification", "TailHidden")),
-        (firing("MeshsloRetryBudgetExhausted", deployment="gateway"), "80m", 1),
+        ('round(sum(meshslo:slo_broken:ratio1h{slo="works"}), 0.001)', "30m", 0.04),
+        ('round(sum(meshslo:slo_broken:ratio1h{slo="fast"}), 0.001)', "30m", 0.1),
+        ("round(sum(meshslo:amplification:ratio1h), 0.001)", "30m", 1.3),
+        *((firing(f"Meshslo{alert}", route_name="chat"), "30m", 1) for alert in ("StreamsCut", "Amplification", "TailHidden")),
+        (firing("MeshsloRetryBudgetExhausted", deployment="gateway"), "30m", 1),
     ]
     run_rules(written(tmp_path, WORKS + fast("linkerd"), "linkerd"), series, expected)
 
@@ -199,18 +203,18 @@ def test_linkerd_tells_timeouts_from_errors_and_counts_retries_by_route(tmp_path
 def test_vllm_tells_aborts_from_answers_and_not_who_called(tmp_path: Path) -> None:
     server = 'service="generator",model_name="m"'
     series = {
-        f'vllm:request_success_total{{{server},finished_reason="{reason}"}}': f"0+{per_minute}x90"
+        f'vllm:request_success_total{{{server},finished_reason="{reason}"}}': f"0+{per_minute}x40"
         for reason, per_minute in (("stop", 80), ("length", 10), ("abort", 5), ("error", 10))
     }
     series |= {
-        f'vllm:time_to_first_token_seconds_bucket{{{server},le="2.5"}}': "0+75x90",
-        f"vllm:time_to_first_token_seconds_count{{{server}}}": "0+100x90",
+        f'vllm:time_to_first_token_seconds_bucket{{{server},le="2.5"}}': "0+75x40",
+        f"vllm:time_to_first_token_seconds_count{{{server}}}": "0+100x40",
     }
     first = FAST.replace('"total"', '"first_token"') + 'model = "m"\n'
     expected = [
-        ('round(sum(meshslo:slo_broken:ratio1h{slo="works"}), 0.001)', "80m", 0.1),
-        ('round(sum(meshslo:slo_broken:ratio1h{slo="fast"}), 0.001)', "80m", 0.25),
-        (firing("MeshsloTailHidden", service="generator", model_name="m"), "80m", 1),
+        ('round(sum(meshslo:slo_broken:ratio1h{slo="works"}), 0.001)', "30m", 0.1),
+        ('round(sum(meshslo:slo_broken:ratio1h{slo="fast"}), 0.001)', "30m", 0.25),
+        (firing("MeshsloTailHidden", service="generator", model_name="m"), "30m", 1),
     ]
     run_rules(written(tmp_path, WORKS + first, "vllm"), series, expected)
 
@@ -221,13 +225,13 @@ def test_genai_clients_tell_timeouts_by_the_name_of_the_error(tmp_path: Path) ->
         return f'{{service_name="gateway",server_address="generator",gen_ai_request_model="m",error_type="{error}"}}'
 
     metric = "gen_ai_client_operation_duration_seconds"
-    series = {f"{metric}_count{told('')}": "0+90x90", f"{metric}_count{told('APITimeoutError')}": "0+6x90"}
-    series |= {f"{metric}_count{told('500')}": "0+4x90", f'{metric}_bucket{told("")[:-1]},le="2.56"}}': "0+45x90"}
+    series = {f"{metric}_count{told('')}": "0+90x40", f"{metric}_count{told('APITimeoutError')}": "0+6x40"}
+    series |= {f"{metric}_count{told('500')}": "0+4x40", f'{metric}_bucket{told("")[:-1]},le="2.56"}}': "0+45x40"}
     expected = [
-        ('round(sum(meshslo:slo_broken:ratio1h{slo="works"}), 0.001)', "80m", 0.1),
+        ('round(sum(meshslo:slo_broken:ratio1h{slo="works"}), 0.001)', "30m", 0.1),
         # 45 of 90 answers took longer, and so did the 6 that were cut, which have no bucket within.
-        ('round(1e6 * sum(meshslo:slo_broken:ratio1h{slo="fast"}))', "80m", round(1e6 * 51 / 96)),
-        (firing("MeshsloStreamsCut", service_name="gateway"), "80m", 1),
+        ('round(1e6 * sum(meshslo:slo_broken:ratio1h{slo="fast"}))', "30m", round(1e6 * 51 / 96)),
+        (firing("MeshsloStreamsCut", service_name="gateway"), "30m", 1),
     ]
     run_rules(written(tmp_path, WORKS + fast("genai"), "genai"), series, expected)
 
