@@ -15,6 +15,11 @@ FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
+    # Half of the processor time otherwise goes into painting as a graphics card would, and into moving things gently.
+    "--disable-gpu-compositing",
+    "--disable-software-rasterizer",
+    "--force-prefers-reduced-motion",
+    "--disable-extensions",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
