@@ -11,7 +11,7 @@ from typing import Any, Final
 from opentelemetry.sdk.metrics.export import ExponentialHistogram, InMemoryMetricReader
 from opentelemetry.util.types import AttributeValue
 
-from .metering import STREAM_EDGES_S
+from .buckets import STREAM_EDGES_S
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 TOKEN_EDGES: Final = tuple(float(4**power) for power in range(14))

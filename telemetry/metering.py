@@ -18,11 +18,8 @@ from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import AttributeValue
 
 from . import names
+from .buckets import MAX_BUCKETS, ROLLUP_SCALE, STREAM_EDGES_S
 from .call import ERROR_TYPE, SCOPE
-
-ROLLUP_SCALE: Final = 6
-MAX_BUCKETS: Final = 1_400
-"""ceil(log2(3600 s / 0.001 s) * 2**6) = 1,394 buckets hold everything between 1 ms and 1 h."""
 
 PHASES: Final[Mapping[str, str]] = {
     "first_byte": names.FIRST_BYTE_S,
@@ -142,11 +139,3 @@ def _seconds(meter: Meter, name: str, description: str) -> Histogram:
 
 def _picked(told: Mapping[str, AttributeValue], keys: Sequence[str]) -> dict[str, AttributeValue]:
     return {key: told[key] for key in keys if key in told}
-
-
-STREAM_EDGES_S: Final = (
-    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
-    *(1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0),
-    *(90.0, 120.0, 180.0, 300.0, 600.0, 900.0),
-)
-"""Edges of classic buckets where exponential ones cannot be: they reach as far as streams do, not to the conventions' 10 s."""

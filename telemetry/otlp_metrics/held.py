@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Final
 
-from meshslo.telemetry.metering import ROLLUP_SCALE
+from meshslo.telemetry.buckets import ROLLUP_SCALE
 
 _SMALLEST: Final = 2.0**-128
 """Upper edge of a zero bucket that states none; as Prometheus has it."""

@@ -17,8 +17,9 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 from opentelemetry.trace import SpanKind
 
 from meshslo.telemetry import names
+from meshslo.telemetry.buckets import ROLLUP_SCALE, STREAM_EDGES_S
 from meshslo.telemetry.exposition import cumulative, exposition, metrics_app
-from meshslo.telemetry.metering import ROLLUP_SCALE, STREAM_EDGES_S, Measured, MeteringProcessor, views
+from meshslo.telemetry.metering import Measured, MeteringProcessor, views
 
 
 class Meters:

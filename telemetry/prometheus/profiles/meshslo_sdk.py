@@ -1,6 +1,6 @@
 """Metrics of services that `meshslo.telemetry.setup` instruments (`telemetry/metering.py`), sent by OTLP or at /metrics."""
 
-from meshslo.telemetry.metering import STREAM_EDGES_S
+from meshslo.telemetry.buckets import STREAM_EDGES_S
 from meshslo.telemetry.prometheus.profile import Histogram, Label, Outcomes, Profile
 from meshslo.telemetry.vocabulary import OUTCOMES, PHASES
 
