@@ -53,9 +53,10 @@ def _component_of(document: Document, current: Mapping[Key, Manifest]) -> Iterat
         if there is None:
             new.append(_plain(manifest.body))
         elif change := merge_patch(there.body, manifest.body):
-            named = {name: manifest.body[name] for name in ("apiVersion", "kind")} | {"metadata": _name_of(there)}
+            named = {name: manifest.body[name] for name in ("apiVersion", "kind")}
+            metadata = _name_of(there) | change.pop("metadata", {})
             path = f"patches/{manifest.kind.lower()}-{manifest.name}.yaml"
-            yield Document(path, comments + dump(named | change))
+            yield Document(path, comments + dump(named | {"metadata": metadata} | change))
     if new:
         yield Document(f"resources/{document.path}", comments + "---\n".join(map(dump, new)))
 

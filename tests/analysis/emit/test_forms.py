@@ -13,7 +13,7 @@ from meshslo.analysis.emit import Emission, emit
 from meshslo.analysis.emit.forms import as_diff, as_kustomize, merge_patch
 from meshslo.analysis.policy.deployed import read_deployed
 from meshslo.telemetry.errors import BadConfigError, BadInputError
-from tests.support.policies import advice_of, retries, timeout
+from tests.support.policies import advice_of, retries, timeout, wanted
 
 CURRENT = """\
 # Kept by the platform team.
@@ -91,6 +91,14 @@ def test_kustomize_patches_what_is_in_use_and_adds_what_is_not() -> None:
     wanted, added = (body for document in plain.documents for body in yaml.safe_load_all(document.text))
     assert merged(current, patch) == wanted
     assert yaml.safe_load(files["resources/generator.yaml"]) == added
+
+
+def test_a_patch_of_annotations_names_what_it_is_for() -> None:
+    service = "apiVersion: v1\nkind: Service\nmetadata: {name: generator, namespace: rag}\n"
+    advice = advice_of(wanted("consecutive_5xx", 4, route=None))
+    files = texts(as_kustomize(emit("linkerd", advice, manifests={"s.yaml": service}), {"s.yaml": service}))
+    metadata = yaml.safe_load(files["patches/service-generator.yaml"])["metadata"]
+    assert (metadata["name"], metadata["namespace"], len(metadata["annotations"])) == ("generator", "rag", 2)
 
 
 def test_kustomize_of_what_holds_already_is_nothing() -> None:
