@@ -35,8 +35,8 @@ def _slowness(spill: Spill, by_slowness: Spill | None, timer_s: float | None) ->
     if by_slowness is None or timer_s is None:
         return "slowness alone sets nothing off, and calls are too few for a timer that would make failures of it"
     more = len(by_slowness.failovers) - len(spill.failovers)
-    times = f"{_times(more)} more" if more > 0 else "no more often"
-    return f"slowness alone sets nothing off; with a first-token timer of {seconds(timer_s)} it would have, {times}"
+    times = f"it would have {_times(more)} more" if more > 0 else "it would not have either"
+    return f"slowness alone sets nothing off; with a first-token timer of {seconds(timer_s)} {times}"
 
 
 def beside(first: Side, second: Side) -> str:
