@@ -163,7 +163,8 @@ def _dictionary(words: pl.Series, known: pl.Series) -> pa.DictionaryArray:
     if not there[:-1].all():
         codes = pl.Series(np.cumsum(there[:-1]) - 1).gather(codes)
         known = known.filter(pl.Series(there[:-1]))
-    return pa.DictionaryArray.from_arrays(codes.cast(pl.Int32).to_arrow(), known.to_arrow().cast(pa.string()))
+    # Places in `known` by how they were made: looking each up once more would take longer than all of this.
+    return pa.DictionaryArray.from_arrays(codes.cast(pl.Int32).to_arrow(), known.to_arrow().cast(pa.string()), safe=False)
 
 
 def from_arrow(table: pa.Table) -> pl.DataFrame:

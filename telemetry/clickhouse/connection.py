@@ -78,9 +78,9 @@ def _connect(address: Address) -> "Client":
         raise _explained(address, error) from error
 
 
-def _check_version(address: Address, version: str) -> None:
+def _check_version(address: Address, version: str | None) -> None:
     """SourceError where the server is older than `OLDEST`."""
-    known = re.match(r"(\d+)\.(\d+)", version)
+    known = re.match(r"(\d+)\.(\d+)", version or "")
     if known and (int(known[1]), int(known[2])) < OLDEST:
         least = ".".join(map(str, OLDEST))
         raise SourceError(f"{address.name} is ClickHouse {version}; {least} or newer is needed, which has arrayFold")

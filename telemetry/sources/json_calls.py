@@ -12,11 +12,12 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from meshslo.telemetry.schema import COLUMNS, FRAME
+from meshslo.telemetry.schema import COLUMNS, FRAME, WORDS
 
 from .call_table import CallTable, Lines
 from .column_map import Target
 from .inputs import Stream
+from .words import of_texts
 
 _HEAD_LINES: Final = 200
 _NOT_READ: Final = (pl.exceptions.PolarsError, OSError)
@@ -35,7 +36,7 @@ def json_calls(stream: Stream, table: CallTable) -> Iterator[pl.DataFrame]:
     first = 1
     for block in stream.blocks():
         ends = block.count(b"\n")
-        frame = _as_expected(block, types) if types else None
+        frame = _as_expected(block, _coded(types, expected, table)) if types else None
         if frame is not None:
             lines = _lines(block, ends, frame.height, first)
         else:
@@ -64,6 +65,12 @@ def _type(name: str, target: Target, documents: list[dict[str, object]]) -> pl.D
     if kinds == {int}:
         return pl.Int64() if FRAME[target.column].is_numeric() or target.column == "start" else pl.String()
     return pl.Float64() if kinds <= {int, float} and kinds and FRAME[target.column].is_float() else pl.String()
+
+
+def _coded(types: pl.Schema, expected: Targets, table: CallTable) -> pl.Schema:
+    """`types` with words coded as they are read: each is then looked at once, not once a line."""
+    words = {name: target.column for name, target in expected.items() if target.column in WORDS}
+    return pl.Schema({name: table.coding[words[name]] if name in words else kind for name, kind in types.items()})
 
 
 def _with_late(expected: Targets, table: CallTable) -> dict[str, Target]:
@@ -98,16 +105,24 @@ def _has_no_other_keys(block: bytes, frame: pl.DataFrame) -> bool:
     """Whether every colon of `block` follows a key of `frame`, stands before a null, or is inside one of the texts."""
     if b"\\" in block:
         return False
-    texts = frame.select(pl.col(pl.String))
-    inside = int(sum(texts.select(pl.all().str.count_matches(":", literal=True).sum()).row(0))) if texts.width else 0
+    texts = [column for column in frame if column.dtype in (pl.String, pl.Categorical)]
+    inside = sum(int(of_texts(text, _colons).sum()) for text in texts)
     seen = sum(frame.height - column.null_count() for column in frame)
     # A third of the time of `block.count`, which begins anew at each of so many.
     left = int(np.count_nonzero(np.frombuffer(block, dtype=np.uint8) == ord(":"))) - inside - seen
     if not left:
         return True
-    if any(text.str.contains("null", literal=True).any() for text in texts):
+    if any(of_texts(text, _nulls).any() for text in texts):
         return False
     return left == block.count(b":null") + block.count(b": null")
+
+
+def _colons(texts: pl.Series) -> pl.Series:
+    return texts.str.count_matches(":", literal=True)
+
+
+def _nulls(texts: pl.Series) -> pl.Series:
+    return texts.str.contains("null", literal=True)
 
 
 def _as_text(block: bytes, ends: int, schema: pl.Schema, first: int, table: CallTable) -> tuple[pl.DataFrame, Lines]:

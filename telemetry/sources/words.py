@@ -47,6 +47,11 @@ def by_word(words: pl.Series, meaning: Meaning) -> pl.Series:
     return meaning(distinct).gather(places).alias(words.name)
 
 
+def of_texts(texts: pl.Series, meaning: Meaning) -> pl.Series:
+    """The meaning of each of `texts`, coded or not."""
+    return by_word(texts, meaning) if isinstance(texts.dtype, pl.Categorical) else meaning(texts)
+
+
 def respelled(words: pl.Series, spelling: Meaning) -> pl.Series:
     """Coded `words`, each as `spelling` has it."""
     distinct, _ = apart(words)
@@ -56,7 +61,7 @@ def respelled(words: pl.Series, spelling: Meaning) -> pl.Series:
 
 def spelled(words: pl.Series) -> pl.Series:
     """`words` as texts; the rows of one word share its letters, so that reading them all again is quick."""
-    return by_word(words, lambda distinct: distinct) if isinstance(words.dtype, pl.Categorical) else words
+    return of_texts(words, lambda distinct: distinct)
 
 
 def joined(left: pl.Series, right: pl.Series, separator: str, kind: pl.Categorical) -> pl.Series:
