@@ -3,6 +3,7 @@
 MESHSLO_FUZZ sets how many inputs (the long form is 1,000,000); MESHSLO_FUZZ_SEED repeats a run.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -18,7 +19,7 @@ from meshslo.telemetry.collect.access import Sender
 from meshslo.telemetry.collect.body import decompress
 from meshslo.telemetry.collect.logs import LOGS
 from meshslo.telemetry.collect.metrics import METRICS
-from meshslo.telemetry.collect.signals import Signal
+from meshslo.telemetry.collect.signals import Checked, Signal
 from meshslo.telemetry.collect.traces import TRACES
 from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.normalize import to_calls, traces_json_to_protobuf
@@ -98,35 +99,35 @@ def test_any_bytes_are_refused_or_become_counts() -> None:
         service.record([chance.lognormvariate(0, 2) for _ in range(20)], **{"tenant.id": "acme"})
         originals.append(service.export())
     refused = taken = points = 0
-    for payload in mutated(chance, originals, INPUTS // 10):
-        try:
-            checked = METRICS.check(payload, chance.choice((Sender(), TENANT_BOUND)))
-        except BadInputError:
-            refused += 1
-            continue
-        counted = count_points([checked.payload], state, time.time_ns())
-        assert counted.points <= checked.accepted, "a point without a value is taken and says nothing"
+    for accepted, turned_away in groups(METRICS, chance, originals):
+        counted = count_points([checked.payload for checked in accepted], state, time.time_ns())
+        assert counted.points <= sum(checked.accepted for checked in accepted), "a point without a value says nothing"
         assert counted.series.is_empty() or counted.series["value"].list.min().min() >= 0  # type: ignore[operator]
         # So that the state stays that of a few services, however many names are made up.
         state = counted.state.tail(50)
-        taken += 1
-        points += counted.points
+        refused, taken, points = refused + turned_away, taken + len(accepted), points + counted.points
     assert min(refused, taken, points) > INPUTS / 500, "the mutations have become too weak or too strong to tell anything"
 
 
 def test_any_bytes_are_refused_or_become_calls_of_logs() -> None:
-    chance = random.Random(SEED)
+    originals = [logs_of([make_log(7, 8), make_log()]).SerializeToString(), b""]
     refused = rows = 0
-    for payload in mutated(chance, [logs_of([make_log(7, 8), make_log()]).SerializeToString(), b""], INPUTS // 10):
-        try:
-            checked = LOGS.check(payload, chance.choice((Sender(), TENANT_BOUND)))
-        except BadInputError:
-            refused += 1
-            continue
-        calls = calls_of_logs(checked.payload)
-        assert calls.height <= checked.accepted, "an access log may hold a number that is none"
-        rows += calls.height
+    for accepted, turned_away in groups(LOGS, random.Random(SEED), originals):
+        # Messages end to end are one message of the same records.
+        calls = calls_of_logs(b"".join(checked.payload for checked in accepted))
+        assert calls.height <= sum(checked.accepted for checked in accepted), "a log may hold a number that is none"
+        refused, rows = refused + turned_away, rows + calls.height
     assert min(refused, rows) > INPUTS / 500, "the mutations have become too weak or too strong to tell anything"
+
+
+def groups(signal: Signal, chance: random.Random, originals: list[bytes]) -> Iterator[tuple[list[Checked], int]]:
+    """What is taken of a hundred mutated inputs, and how many of them are refused, for a tenth of all inputs."""
+    for _ in range(0, INPUTS // 10, 100):
+        accepted = []
+        for payload in mutated(chance, originals, 100):
+            with contextlib.suppress(BadInputError):
+                accepted.append(signal.check(payload, chance.choice((Sender(), TENANT_BOUND))))
+        yield accepted, 100 - len(accepted)
 
 
 def json_seeds(signal: Signal) -> list[str]:

@@ -76,17 +76,21 @@ def test_two_models_in_a_trace_are_not_guessed_for_others() -> None:
     assert [calls[number]["model"] for number in (1, 3, 5)] == [None, "small", "large"]
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.permutations(CHAIN))
-def test_the_order_of_spans_changes_nothing(order: list[Spec]) -> None:
-    assert_frame_equal(normalized(*order).calls.sort("span_id"), normalized(*CHAIN).calls.sort("span_id"))
+@pytest.fixture(scope="module")
+def whole() -> pl.DataFrame:
+    """The calls of the whole chain."""
+    return normalized(*CHAIN).calls.sort("span_id")
 
 
-@pytest.mark.slow
-@settings(max_examples=40, deadline=None)
-@given(st.sets(st.integers(0, len(CHAIN) - 1)))
-def test_rows_that_meet_later_are_completed_then(early: set[int]) -> None:
-    whole = normalized(*CHAIN).calls.sort("span_id")
+@settings(max_examples=15, deadline=None)
+@given(order=st.permutations(CHAIN))
+def test_the_order_of_spans_changes_nothing(whole: pl.DataFrame, order: list[Spec]) -> None:
+    assert_frame_equal(normalized(*order).calls.sort("span_id"), whole)
+
+
+@settings(max_examples=15, deadline=None)
+@given(early=st.sets(st.integers(0, len(CHAIN) - 1)))
+def test_rows_that_meet_later_are_completed_then(whole: pl.DataFrame, early: set[int]) -> None:
     parts = [[CHAIN[i] for i in sorted(early)], [item for i, item in enumerate(CHAIN) if i not in early]]
     met = resolve(pl.concat([to_calls(spans_of(*part)) for part in parts])).sort("span_id")
     assert_frame_equal(met.select("span_id", "hop", "tenant", "model"), whole.select("span_id", "hop", "tenant", "model"))

@@ -86,7 +86,7 @@ def named_scopes(request: ExportTraceServiceRequest) -> ExportTraceServiceReques
     return request
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(REQUESTS.map(named_scopes))
 def test_columns_and_rows_agree(request_: ExportTraceServiceRequest) -> None:
     payload = request_.SerializeToString()
@@ -95,7 +95,7 @@ def test_columns_and_rows_agree(request_: ExportTraceServiceRequest) -> None:
     assert by_columns.rejected == by_rows.rejected
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(st.lists(REQUESTS.map(named_scopes), max_size=4))
 def test_several_messages_are_read_end_to_end(requests: list[ExportTraceServiceRequest]) -> None:
     payloads = [request.SerializeToString() for request in requests]
@@ -104,7 +104,7 @@ def test_several_messages_are_read_end_to_end(requests: list[ExportTraceServiceR
     assert together.rejected == joined.rejected
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(REQUESTS, st.data())
 def test_what_protobuf_takes_for_a_message_is_read_like_it_and_nothing_else(
     request_: ExportTraceServiceRequest, data: st.DataObject

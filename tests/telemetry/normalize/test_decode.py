@@ -57,24 +57,11 @@ def test_bytes_that_are_no_export_are_refused(payload: bytes) -> None:
         decode_traces(payload)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(st.binary(max_size=200))
 def test_any_bytes_decode_or_are_refused(payload: bytes) -> None:
     try:
         decoded = decode_traces(payload)
-    except BadInputError:
-        return
-    assert decoded.spans.schema == SPANS
-
-
-@settings(deadline=None)
-@given(st.data())
-def test_a_mutated_export_decodes_or_is_refused(data: st.DataObject) -> None:
-    payload = bytearray(export(GOOD, spec(2, "generator", CLIENT, 1)).SerializeToString())
-    for _ in range(data.draw(st.integers(1, 4))):
-        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        decoded = decode_traces(bytes(payload))
     except BadInputError:
         return
     assert decoded.spans.schema == SPANS

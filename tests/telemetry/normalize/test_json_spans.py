@@ -112,7 +112,7 @@ def test_changed_spans_read_the_same(changes: dict[str, Any]) -> None:
     agree([document({**copy.deepcopy(SPAN), **changes})])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     st.sampled_from(sorted(SPAN)),
     st.none() | st.booleans() | st.integers(-2, 5) | st.text(max_size=3) | st.just([]) | st.just({}),

@@ -60,7 +60,7 @@ def parsed(payload: bytes) -> dict[str, Any]:
     return MessageToDict(ExportTraceServiceRequest.FromString(payload))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(DOCUMENTS)
 def test_the_quick_way_says_the_same(document: dict[str, Any]) -> None:
     text = json.dumps(document)
