@@ -45,10 +45,17 @@ class HedgeRecommender:
     plural = "hedges"
 
     def recommend(self, observed: Observed) -> Sequence[Recommendation]:
-        """The delay of every hop and route that answers at once, in order; streams are none."""
-        places = [place for place in observed.routes if place not in observed.streamed]
-        runs = (_Run(observed, Target(*place)) for place in places)
+        """The delay of every hop and route that answers at once, in order; generations are none, streamed or whole."""
+        generate = _generations(observed)
+        runs = (_Run(observed, Target(*place)) for place in observed.routes if place not in generate)
         return [run.item() for run in runs if run.table.calls > 0]
+
+
+def _generations(observed: Observed) -> frozenset[tuple[str, str | None]]:
+    """Hops and routes that streamed or made tokens; of their hops also the calls of which no route is known."""
+    wrote = observed.calls.filter(pl.col("output_tokens") > 0).select("hop", "route").unique().collect()
+    seen = observed.streamed | set(wrote.iter_rows())
+    return frozenset(seen | {(hop, None) for hop, _ in seen})
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from meshslo.analysis.emit import emit
 from meshslo.analysis.policy.deployed import Deployed, read_deployed
 from meshslo.analysis.recommend import Recommendation, Recommendations, observe
 from meshslo.analysis.recommend.hedging import RECOMMENDER
+from meshslo.telemetry.schema import conform
 from tests.support.calls import make_call, make_calls
 from tests.support.envoy import Envoy, bootstrap, running
 from tests.support.net import free_port
@@ -77,9 +78,15 @@ def test_nothing_is_sent_twice_where_nobody_said_that_does_no_harm() -> None:
     assert "idempotent" in item.reason
 
 
-def test_a_generation_is_never_hedged() -> None:
-    streams = plain_calls(np.full(500, 1.0), streaming=True, chunks=40, first_token_s=0.2)
-    assert RECOMMENDER.recommend(observe(streams.lazy(), parse_config('[hops."gateway>generator"]\nidempotent = true'))) == []
+@pytest.mark.parametrize("made", [{"streaming": True, "chunks": 40, "first_token_s": 0.2}, {"output_tokens": 80}])
+def test_a_generation_is_never_hedged(made: dict[str, object]) -> None:
+    """Not where it comes whole either, nor where a proxy that knows no route saw it."""
+    calls = plain_calls(np.full(500, 1.0), **made)
+    unnamed = calls.with_columns(
+        vantage=pl.lit("proxy_out"), route=pl.lit(None, dtype=pl.String), output_tokens=None, chunks=None
+    )
+    both = pl.concat([calls, conform(unnamed)])
+    assert RECOMMENDER.recommend(observe(both.lazy(), parse_config('[hops."gateway>generator"]\nidempotent = true'))) == []
 
 
 def test_envoy_holds_it_and_what_it_holds_is_kept() -> None:
