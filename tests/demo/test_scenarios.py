@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from typer.testing import CliRunner
 from meshslo.dashboards.cli import build
 from meshslo.demo.flow import BUSY_S
 from meshslo.demo.processes import DemoError
-from meshslo.demo.scenarios import scenario_of, scenarios
+from meshslo.demo.scenarios import Scenario, scenario_of, scenarios
 from meshslo.demo.scenarios.play import MARK, planned_s
 from meshslo.telemetry.errors import BadInputError
 
@@ -22,8 +20,6 @@ RUNS = ("before", "after")
 
 PLANNED_S = 75.0
 """A scenario takes 90 s at most, on a machine that is busy too."""
-
-DEMO = [sys.executable, "-c", "from meshslo.dashboards.cli import main; main()", "demo", "--quick"]
 
 
 def test_every_scenario_is_named_in_the_help() -> None:
@@ -54,28 +50,22 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def played(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
-    command = [*DEMO, "--scenario", name, "--out", str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-
-
-def runs(folder: Path, name: str) -> list[dict[str, Any]]:
-    summary = folder / name / "scenario.json"
+def runs(folder: Path) -> list[dict[str, Any]]:
+    summary = folder / "scenario.json"
     return json.loads(summary.read_text())["runs"] if summary.exists() else []
 
 
 @pytest.mark.system
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in sorted(scenarios())])
-def test_the_second_run_is_better_as_meant(tmp_path: Path, name: str) -> None:
-    done = played(tmp_path, name)
-    if any(run.get("lag_s", 0.0) > BUSY_S for run in runs(tmp_path, name)):
+def test_the_second_run_is_better_as_meant(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, scenario = tmp_path / name, scenario_of(name)
+    better = scenario.play(folder, quick=True)
+    if any(run.get("lag_s", 0.0) > BUSY_S for run in runs(folder)):
         # A machine that stalls stretches every simulated duration: its runs do not compare. One more try.
-        done = played(tmp_path, name)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    folder = tmp_path / name
-    summary = json.loads((folder / "scenario.json").read_text())
-    before, after = summary["runs"]
-    assert summary["holds"] is True
+        better = scenario.play(folder, quick=True)
+    said = capsys.readouterr()
+    assert better, f"{said.out}\n{said.err}"
+    before, after = runs(folder)
     assert before["requests"] == after["requests"]
     assert before["answered"] + before["failed"] + before["refused"] == before["requests"]
     assert all(run[ending] >= 0 for run in (before, after) for ending in ("answered", "failed", "refused"))
@@ -83,5 +73,16 @@ def test_the_second_run_is_better_as_meant(tmp_path: Path, name: str) -> None:
     first, second = ([yaml.safe_load(file.read_text()) for file in sorted(folder.glob(f"{run}*.yaml"))] for run in RUNS)
     assert len(first) == len(second) > 0
     assert first != second
-    assert set(RUNS) <= set(done.stdout.split())
-    assert re.search(r"planned\s+to\s+take\s+\d+\s+s", done.stderr)
+    assert set(RUNS) <= set(said.out.split())
+    assert re.search(r"planned\s+to\s+take\s+\d+\s+s", said.err)
+
+
+@pytest.mark.parametrize(("better", "code"), [(True, 0), (False, 1)])
+def test_the_command_fails_where_it_is_not_better(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, better: bool, code: int
+) -> None:
+    asked: list[tuple[Path, bool]] = []
+    monkeypatch.setattr(Scenario, "play", lambda _, folder, quick: asked.append((folder, quick)) or better)
+    command = ["demo", "--quick", "--scenario", "slow-replica", "--out", str(tmp_path)]
+    assert CliRunner().invoke(build(), command).exit_code == code
+    assert asked == [(tmp_path / "slow-replica", True)]
