@@ -138,9 +138,10 @@ def added(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
 
 def of_rollup(rollup: Rollup, places: Places) -> pl.DataFrame:
-    """The calls of a rollup in time buckets of one phase, by the keys of `places`."""
+    """The calls of a rollup in time buckets of one phase, by the keys of `places`; the rollup may have more of them."""
+    named = pl.exclude("group")
     totals = rollup.totals.join(
-        places.words, on=["vantage", *rollup.keys], how="left", nulls_equal=True, maintain_order="left"
+        places.words, on=places.words.select(named).columns, how="left", nulls_equal=True, maintain_order="left"
     ).with_columns(pl.col("start").dt.epoch("s") // 60)
     used = totals.select(pl.col("group").is_not_null() & (pl.col("event") | pl.col("censored"))).to_series().to_numpy()
     part = np.repeat(np.arange(totals.height), rollup.runs.rows)
