@@ -32,17 +32,19 @@ def assert_equal(counted: Rollup, local: Rollup) -> None:
     assert_frame_equal(counted.totals, local.totals, rel_tol=1e-9)
 
 
+LiveSpans = tuple[ClickHouse, ExportTraceServiceRequest, ExportTraceServiceRequest]
+NEXT_HOUR = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=START_NS // 10**9 + 3600)
 KEYS = ("hop", "route", "model", "tenant")
 
 
 def spans_table(name: str) -> ClickHouse:
-    """An empty table of spans with everything that `clickhouse-init` makes beside it."""
+    """An empty table of spans with the view that `clickhouse-init` makes beside it."""
     for left in ("meshslo_live_view", "meshslo_live", "meshslo_cells", "meshslo_fronts"):
         engine().command(f"DROP TABLE IF EXISTS {left}")
     otel_traces.create(engine(), name)
     store = open_clickhouse(engine_url(name))
-    *made, _ = statements(store)
-    for statement in made:
+    _, made, view, *_ = statements(store)
+    for statement in (made, view):
         store.connection.run(statement)
     return store
 
@@ -59,27 +61,27 @@ def live(store: ClickHouse, **what: Any) -> Rollup:
 
 
 @pytest.fixture(scope="module")
-def random_spans() -> tuple[ClickHouse, ExportTraceServiceRequest]:
-    store, request = spans_table("lone"), forest(seed=6, traces=200)
-    # One insert a service, so that no insert holds a whole trace.
-    by_service: dict[str, ExportTraceServiceRequest] = {}
-    for resource_spans in request.resource_spans:
+def live_spans() -> tuple[ClickHouse, ExportTraceServiceRequest, ExportTraceServiceRequest]:
+    """A table with what its view makes of random spans, and of those that tell all, an hour later; and the spans of both."""
+    store, random, told = spans_table("lone"), forest(seed=6, traces=200), told_spans()
+    # Two inserts, of services apart, so that hardly any holds a whole trace: each costs the view a second.
+    inserts = [ExportTraceServiceRequest(), ExportTraceServiceRequest()]
+    for resource_spans in (*random.resource_spans, *told.resource_spans):
         service = next((a.value.string_value for a in resource_spans.resource.attributes if a.key == "service.name"), "")
-        by_service.setdefault(service, ExportTraceServiceRequest()).resource_spans.add().CopyFrom(resource_spans)
-    for part in by_service.values():
-        otel_traces.insert(engine(), "lone", [part])
-    return store, request
+        inserts[len(service) > len("reranker")].resource_spans.add().CopyFrom(resource_spans)
+    for insert in inserts:
+        otel_traces.insert(engine(), "lone", [insert])
+    return store, random, told
 
 
 @pytest.mark.parametrize("bucket", ["1m", "1h", None])
-def test_live_cells_are_the_rollup_of_each_span_by_itself(
-    random_spans: tuple[ClickHouse, ExportTraceServiceRequest], bucket: str | None
-) -> None:
-    store, request = random_spans
-    assert_equal(live(store, by=KEYS, bucket=bucket), roll_up(by_themselves(request), keys=KEYS, bucket=bucket))
+def test_live_cells_are_the_rollup_of_each_span_by_itself(live_spans: LiveSpans, bucket: str | None) -> None:
+    store, random, _ = live_spans
+    kept = live(store, by=KEYS, bucket=bucket, until=NEXT_HOUR)
+    assert_equal(kept, roll_up(by_themselves(random), keys=KEYS, bucket=bucket))
 
 
-def test_live_cells_are_the_whole_rollup_where_every_span_tells_all() -> None:
+def told_spans() -> ExportTraceServiceRequest:
     """Spans as our instrumentation writes them: the callee by its name, the caller by baggage, tenant and model on each."""
 
     def attributes(**said: Any) -> list[KeyValue]:
@@ -90,7 +92,8 @@ def test_live_cells_are_the_whole_rollup_where_every_span_tells_all() -> None:
     client, server = [], []
     for trace in range(1, 40):
         outcome = "timeout" if trace % 5 == 0 else "ok"
-        ends = {"trace": trace, "at_s": trace, "end_time_unix_nano": OTLP_START_NS + trace * 10**9 + trace * 10**7}
+        at_s = 3600 + trace
+        ends = {"trace": trace, "at_s": at_s, "end_time_unix_nano": OTLP_START_NS + at_s * 10**9 + trace * 10**7}
         client.append(
             make_span(
                 1000 + trace, kind=3, attributes=attributes(server__address="generator", meshslo__outcome=outcome), **ends
@@ -100,23 +103,29 @@ def test_live_cells_are_the_whole_rollup_where_every_span_tells_all() -> None:
         said = attributes(meshslo__caller="gateway", meshslo__outcome="ok")
         server.append(make_span(2000 + trace, attributes=said, **ends, **parent))
     requests = make_request(client, "gateway"), make_request(server, "generator")
-    store = spans_table("told")
-    for request in requests:
-        otel_traces.insert(engine(), "told", [request])
-    together = ExportTraceServiceRequest(resource_spans=[one for request in requests for one in request.resource_spans])
-    calls = to_calls(decode_traces(together.SerializeToString()).spans)
+    return ExportTraceServiceRequest(resource_spans=[one for request in requests for one in request.resource_spans])
+
+
+def test_live_cells_are_the_whole_rollup_where_every_span_tells_all(live_spans: LiveSpans) -> None:
+    store, _, told = live_spans
+    calls = to_calls(decode_traces(told.SerializeToString()).spans)
     assert set(calls["hop"]) == {"gateway>generator"}
-    assert_equal(live(store, by=KEYS, bucket="1m"), roll_up(calls.lazy(), keys=KEYS, bucket="1m"))
+    kept = live(store, by=KEYS, bucket="1m", since=NEXT_HOUR)
+    assert_equal(kept, roll_up(calls.lazy(), keys=KEYS, bucket="1m"))
 
 
 def test_kept_cells_are_the_rollup_of_the_settled_minutes() -> None:
     request = forest(seed=4, traces=150)
-    store = spans_table("kept")
+    otel_traces.create(engine(), "kept")
     otel_traces.insert(engine(), "kept", [request])
+    store = open_clickhouse(engine_url("kept"))
+    for left in ("meshslo_cells", "meshslo_fronts"):
+        engine().command(f"DROP TABLE IF EXISTS {left}")
     calls = to_calls(decode_traces(request.SerializeToString()).spans.sort("start_ns", "kind", "span_id"))
-    *_, fronts, fill = statements(store)
+    cells, _, _, list_of_fronts, fronts, fill = statements(store)
     assert fill.startswith("INSERT INTO `default`.`meshslo_cells`\nWITH")
-    store.connection.run(fronts)
+    for statement in (cells, list_of_fronts, fronts):
+        store.connection.run(statement)
     # The statement at two moments: together they count each settled minute once.
     for now_s in (START_NS // 10**9 + 900, START_NS // 10**9 + 1_500):
         store.connection.run(f"INSERT INTO meshslo_cells {settled_cells(store, now_ns=str(now_s * 10**9))}")
@@ -126,9 +135,9 @@ def test_kept_cells_are_the_rollup_of_the_settled_minutes() -> None:
         assert_equal(kept, roll_up(settled, keys=keys, bucket=bucket))
 
 
-def test_a_report_of_kept_cells_needs_no_spans(random_spans: tuple[ClickHouse, ExportTraceServiceRequest]) -> None:
+def test_a_report_of_kept_cells_needs_no_spans(live_spans: LiveSpans) -> None:
     """As where spans are kept for days and rollups for months."""
-    name = random_spans[0].address.table.name
+    name = live_spans[0].address.table.name
     kept = open_store(engine_url(name) + f"&cells={LIVE}")
     before = kept.report(by=["hop"]).frame
     engine().command(f"TRUNCATE TABLE {name}")
