@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from tests.support.net import wait_for
 
 _PROGRAM = "from meshslo.dashboards.cli import main; main()"
@@ -25,6 +27,8 @@ class Collector:
     grpc: str
     http: str
     log: Path
+    client: httpx.Client
+    """For its HTTP port: one for all, since each that is made anew reads the certificates of the world."""
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -62,7 +66,8 @@ def running(folder: Path, *options: str, **environment: str) -> Iterator[Collect
         wait_for(lambda: ready.exists() or process.poll() is not None, what="the collector starting", timeout_s=300)
         assert process.poll() is None, log.read_text()
         where = json.loads(ready.read_text())
-        yield Collector(process, folder / "store", where["grpc"], where["http"], log)
+        with httpx.Client(base_url=f"http://{where['http']}", verify=False, timeout=300) as client:
+            yield Collector(process, folder / "store", where["grpc"], where["http"], log, client)
     finally:
         if process.poll() is None:
             process.kill()

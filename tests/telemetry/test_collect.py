@@ -38,7 +38,31 @@ MIB = 2**20
 def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
     with running(tmp_path_factory.mktemp("collector"), "--max-message-mib", "4") as collector:
         yield collector
-        assert httpx.get(f"http://{collector.http}/healthz").json() == {"status": "ok"}, "it has not survived the tests"
+
+
+class Ledger:
+    """How many spans the store must have by now: what nobody entered must not be there."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        self.spans = 0
+
+    def gained(self, spans: int) -> None:
+        """Enter `spans` more, and see that they are there."""
+        self.spans += spans
+        self.check()
+
+    def check(self) -> None:
+        """See that the store has them, and no others."""
+        assert open_store(self._store).scan().collect().height == self.spans
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ledger(collector: Collector) -> Iterator[Ledger]:
+    ledger = Ledger(collector.store)
+    yield ledger
+    ledger.check()
+    assert collector.client.get("/healthz").json() == {"status": "ok"}, "it has not survived the tests"
 
 
 @pytest.fixture
@@ -51,10 +75,6 @@ def http(collector: Collector) -> Iterator[httpx.Client]:
 def channel(collector: Collector) -> Iterator[grpc.Channel]:
     with grpc.insecure_channel(collector.grpc, options=[("grpc.max_send_message_length", -1)]) as channel:
         yield channel
-
-
-def stored(collector: Collector) -> int:
-    return open_store(collector.store).scan().collect().height
 
 
 def post(http: httpx.Client, content: bytes, **headers: str) -> httpx.Response:
@@ -95,51 +115,45 @@ def zstd(body: bytes) -> bytes:
         ("GZIP", gzip.compress),
     ],
 )
-def test_http_takes_protobuf_compressed_or_not(collector: Collector, http: httpx.Client, encoding: str | None, encode) -> None:
-    before = stored(collector)
+def test_http_takes_protobuf_compressed_or_not(http: httpx.Client, encoding: str | None, encode, ledger: Ledger) -> None:
     answer = post(http, encode(make_batch(3)), **({"Content-Encoding": encoding} if encoding else {}))
     assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "application/x-protobuf", b"")
-    assert stored(collector) == before + 3
+    ledger.gained(3)
 
 
-def test_a_gzip_body_of_several_members_is_one_body(collector: Collector, http: httpx.Client) -> None:
-    before, batch = stored(collector), make_batch(2)
+def test_a_gzip_body_of_several_members_is_one_body(http: httpx.Client, ledger: Ledger) -> None:
+    batch = make_batch(2)
     assert post(http, gzip.compress(batch[:50]) + gzip.compress(batch[50:]), **{"Content-Encoding": "gzip"}).status_code == 200
-    assert stored(collector) == before + 2
+    ledger.gained(2)
 
 
 def test_http_takes_json_with_hex_ids_text_or_plain_numbers_and_unknown_fields(
-    collector: Collector, http: httpx.Client
+    collector: Collector, http: httpx.Client, ledger: Ledger
 ) -> None:
-    before, span = stored(collector), make_span()
+    span = make_span()
     document = otlp_json(make_request([span, make_span()]))
     first = document["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
     first.update(startTimeUnixNano=span.start_time_unix_nano, invented={"a": [1]}, flags=256)
     answer = http.post("/v1/traces", content=json.dumps(document), headers={"Content-Type": "application/json; charset=utf-8"})
     assert (answer.status_code, answer.headers["content-type"], answer.json()) == (200, "application/json", {})
-    assert stored(collector) == before + 2
+    ledger.gained(2)
     assert span.span_id in open_store(collector.store).scan().collect()["span_id"].to_list()
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip, grpc.Compression.Deflate])
-def test_grpc_takes_batches_compressed_or_not(
-    collector: Collector, channel: grpc.Channel, compression: grpc.Compression
-) -> None:
-    before = stored(collector)
+def test_grpc_takes_batches_compressed_or_not(channel: grpc.Channel, compression: grpc.Compression, ledger: Ledger) -> None:
     assert not export(channel, make_batch(3), compression=compression).HasField("partial_success")
-    assert stored(collector) == before + 3
+    ledger.gained(3)
 
 
-def test_an_empty_batch_is_a_success(collector: Collector, http: httpx.Client, channel: grpc.Channel) -> None:
-    before = stored(collector)
+def test_an_empty_batch_is_a_success(http: httpx.Client, channel: grpc.Channel) -> None:
     assert post(http, b"").status_code == 200
     assert http.post("/v1/traces", content=b"{}", headers=JSON).json() == {}
     assert not export(channel, b"").HasField("partial_success")
-    assert stored(collector) == before
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
-def test_the_sdks_own_exporters_are_understood(collector: Collector, protocol: str) -> None:
+def test_the_sdks_own_exporters_are_understood(collector: Collector, protocol: str, ledger: Ledger) -> None:
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
     from opentelemetry.exporter.otlp.proto.http import Compression
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
@@ -157,6 +171,7 @@ def test_the_sdks_own_exporters_are_understood(collector: Collector, protocol: s
     provider.shutdown()
     calls = open_store(collector.store).scan().collect()
     assert calls["hop"].to_list().count(f"ingress>sdk-{protocol}") == 10
+    ledger.gained(10)
 
 
 BAD_SPANS = {
@@ -171,9 +186,8 @@ BAD_SPANS = {
 @pytest.mark.parametrize("reason", BAD_SPANS)
 @pytest.mark.parametrize("port", ["http", "json", "grpc"])
 def test_a_bad_span_is_rejected_with_its_reason_and_its_neighbours_kept(
-    collector: Collector, http: httpx.Client, channel: grpc.Channel, reason: str, port: str
+    http: httpx.Client, channel: grpc.Channel, reason: str, port: str, ledger: Ledger
 ) -> None:
-    before = stored(collector)
     request = make_request([make_span(), make_span(**BAD_SPANS[reason]), make_span()])
     if port == "http":
         answer = ExportTraceServiceResponse.FromString(post(http, request.SerializeToString()).content)
@@ -187,14 +201,12 @@ def test_a_bad_span_is_rejected_with_its_reason_and_its_neighbours_kept(
         answer.partial_success.error_message = partial["errorMessage"]
     assert answer.partial_success.rejected_spans == 1
     assert answer.partial_success.error_message == f"1 of 3 spans rejected: {reason} (1)"
-    assert stored(collector) == before + 2
+    ledger.spans += 2
 
 
-def test_a_batch_of_bad_spans_only_stores_nothing(collector: Collector, channel: grpc.Channel) -> None:
-    before = stored(collector)
+def test_a_batch_of_bad_spans_only_stores_nothing(channel: grpc.Channel) -> None:
     answer = export(channel, make_batch([make_span(end_time_unix_nano=0), make_span(span_id=b"")]))
     assert answer.partial_success.rejected_spans == 2
-    assert stored(collector) == before
 
 
 def status_of(answer: httpx.Response) -> Status:
@@ -205,7 +217,7 @@ def status_of(answer: httpx.Response) -> Status:
 
 INVALID, NOT_FOUND, UNIMPLEMENTED = 3, 5, 12
 HALF = make_batch(4)[:-7]
-BOMB = gzip.compress(bytes(300 * MIB), compresslevel=1)
+BOMB = gzip.compress(bytes(30 * MIB))
 REFUSED = {
     "garbage": (400, INVALID, "no OTLP trace export", {"content": b"\x00\xffgarbage" * 9, "headers": PROTOBUF}),
     "half a message": (400, INVALID, "no OTLP trace export", {"content": HALF, "headers": PROTOBUF}),
@@ -233,7 +245,7 @@ REFUSED = {
         413,
         INVALID,
         "opens to more",
-        {"content": zstd(bytes(300 * MIB)), "headers": {**PROTOBUF, "Content-Encoding": "zstd"}},
+        {"content": zstd(bytes(30 * MIB)), "headers": {**PROTOBUF, "Content-Encoding": "zstd"}},
     ),
     "another type": (415, INVALID, "'text/plain' is not read", {"content": b"x", "headers": {"Content-Type": "text/plain"}}),
     "no type": (415, INVALID, "Content-Type '' is not read", {"content": b"x", "headers": {}}),
@@ -247,8 +259,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_http_refuses_with_a_status_in_the_senders_encoding(collector: Collector, http: httpx.Client, what: str) -> None:
-    before = stored(collector)
+def test_http_refuses_with_a_status_in_the_senders_encoding(http: httpx.Client, what: str) -> None:
     status, code, message, request = REFUSED[what]
     answer = http.post("/v1/traces", **request)
     assert answer.status_code == status
@@ -256,7 +267,6 @@ def test_http_refuses_with_a_status_in_the_senders_encoding(collector: Collector
     assert answer.headers["content-type"] == (wanted if wanted == "application/x-protobuf" else "application/json")
     assert status_of(answer).code == code
     assert message in status_of(answer).message
-    assert stored(collector) == before
 
 
 @pytest.mark.parametrize(
@@ -278,24 +288,24 @@ def test_decompression_is_bounded_in_memory(collector: Collector, http: httpx.Cl
 
     before = peak_mib()
     squeezer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    bomb = b"".join([squeezer.compress(bytes(MIB)) for _ in range(1024)]) + squeezer.flush()
+    # After a full flush the same zeros are the same bytes again: 1 GiB of them for the work of 32 MiB.
+    first, again = (squeezer.compress(bytes(16 * MIB)) + squeezer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    bomb = first + again * 63
     assert len(bomb) <= MIB
     for _ in range(ROUNDS):
         assert post(http, bomb, **{"Content-Encoding": "gzip"}).status_code == 413
         with pytest.raises(grpc.RpcError) as caught:
-            export(channel, bytes(256 * MIB), compression=grpc.Compression.Gzip)
+            export(channel, bytes(160 * MIB), compression=grpc.Compression.Gzip)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert peak_mib() - before < 100
 
 
 @pytest.mark.parametrize("request_", [b"\x00\xffgarbage" * 9, HALF], ids=["garbage", "half a message"])
-def test_grpc_refuses_what_is_no_message(collector: Collector, channel: grpc.Channel, request_: bytes) -> None:
-    before = stored(collector)
+def test_grpc_refuses_what_is_no_message(channel: grpc.Channel, request_: bytes) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         export(channel, request_)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "no OTLP trace export" in caught.value.details()
-    assert stored(collector) == before
 
 
 def test_grpc_refuses_what_is_too_large(channel: grpc.Channel) -> None:
@@ -311,16 +321,16 @@ def test_other_services_are_unimplemented(channel: grpc.Channel) -> None:
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_zstd_over_grpc_is_refused_for_good_and_its_connection_lives(collector: Collector) -> None:
+def test_zstd_over_grpc_is_refused_for_good_and_its_connection_lives(collector: Collector, ledger: Ledger) -> None:
     # grpcio knows no zstd and refuses it before a handler is asked: INTERNAL, where the protocol has UNIMPLEMENTED. Neither
     # is sent again by an exporter. Over HTTP zstd is taken.
-    before, batch = stored(collector), make_batch(3)
+    batch = make_batch(3)
     answer = trailers_of_call(collector.grpc, EXPORT, zstd(batch), {"grpc-encoding": "zstd"}, compressed=True)
     assert b"grpc-status\x0213" in answer
     assert b"grpc-encoding" in answer, "the reason names what is wrong"
     plain = trailers_of_call(collector.grpc, EXPORT, batch, {"grpc-encoding": "identity"}, compressed=False)
     assert b"grpc-status\x010" in plain
-    assert stored(collector) == before + 3
+    ledger.gained(3)
 
 
 @pytest.mark.parametrize("port", ["http", "grpc"])
@@ -337,12 +347,10 @@ def test_zstd_over_grpc_is_refused_for_good_and_its_connection_lives(collector: 
     ids=["zeros", "broken header", "half a body", "broken chunk", "broken HTTP/2", "TLS"],
 )
 def test_noise_on_a_port_stores_nothing_and_stops_nothing(collector: Collector, port: str, noise: bytes) -> None:
-    before = stored(collector)
     host, _, number = getattr(collector, port).rpartition(":")
     with socket.create_connection((host, int(number)), timeout=10) as connection:
         connection.sendall(noise)
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(4096):
             pass
-    assert httpx.get(f"http://{collector.http}/healthz").status_code == 200
-    assert stored(collector) == before
+    assert collector.client.get("/healthz").status_code == 200

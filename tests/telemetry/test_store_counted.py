@@ -52,7 +52,7 @@ def test_an_answer_that_comes_whole_counts_for_no_first_token() -> None:
     assert amount(counts, "first_token") == 2
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 1000)), max_size=12), st.data())
 def test_counting_in_parts_and_adding_equals_counting_at_once(values, data: st.DataObject) -> None:
     calls = [make_call(tenant=tenant, duration_s=duration_s) for tenant, duration_s in values]
