@@ -1,5 +1,6 @@
 """Whole recorded traces of a chain behind real Envoys: every hop from every vantage, and nothing that was cut counts as ok."""
 
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -18,6 +19,7 @@ VANTAGES = {
 NAMES = sorted(path.stem for path in CHAIN.glob("*.jsonl"))
 
 
+@cache
 def calls_of(name: str) -> pl.DataFrame:
     lines = (CHAIN / f"{name}.jsonl").read_text().splitlines()
     return to_calls(pl.concat([decode_traces_json(line).spans for line in lines]))
