@@ -12,7 +12,7 @@ APPROVED, OTHER = "api.approved.example", "models.elsewhere.example"
 
 def load(quick: bool) -> list[Errand]:
     """Both callers at the approved host, and some of the agent's at the other."""
-    much, some = (400, 24) if quick else (900, 60)
+    much, some = (320, 24) if quick else (900, 60)
     counts = {
         Path("gateway", APPROVED, CHAT, meant=True, model="large"): much,
         Path("agent", APPROVED, CHAT, meant=True, model="large"): much,

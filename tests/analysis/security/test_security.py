@@ -199,7 +199,7 @@ _ROW = st.fixed_dictionaries(
 
 
 @given(st.lists(_ROW, min_size=1, max_size=25), st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_the_order_of_calls_changes_nothing_and_no_finding_counts_more_calls_than_there_are(rows, dice) -> None:
     made = [make_call(**row) for row in rows]
     whole = from_calls(make_calls(made)).security(config=Config())
