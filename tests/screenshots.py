@@ -35,7 +35,7 @@ WIDTH, HEIGHT = 1400, 1000
 COLOURS = 255
 PATCH = 40
 MOST_BYTES = 150_000
-MOST_HEIGHT = 2400
+MOST_HEIGHT = 2800
 """Pixels: what is further down a page is more of the same."""
 
 ADDRESSES = {page.path: page.path for page in pages()} | {
@@ -113,17 +113,23 @@ def prefer(browser: Any, theme: str) -> None:
 
 def picture(browser: Any, address: str, width: int = WIDTH) -> Image.Image:
     """The page as far as it goes, once it stands still."""
-    browser.set_window_size(width, HEIGHT)
+    show_at(browser, width, HEIGHT)
     browser.get(address)
     settled(browser, "h2")
     script = "return document.querySelector('[data-testid=stMain]').scrollHeight"
     for _ in range(2):  # What comes later makes the page longer.
         wait(lambda: not found(browser, "[data-testid=stSkeleton], [data-testid=stSpinner]"), "the end of every wait")
         settled(browser, "h2")
-        browser.set_window_size(width, min(int(browser.execute_script(script)) + 20, MOST_HEIGHT))
+        show_at(browser, width, min(int(browser.execute_script(script)), MOST_HEIGHT))
     # Plotly draws a moment after its place is there.
     time.sleep(1.0)
     return Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")
+
+
+def show_at(browser: Any, width: int, height: int) -> None:
+    """Make the page itself so large; a window's frame would take a part of it."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
 def small(image: Image.Image) -> bytes:
