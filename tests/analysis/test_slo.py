@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from meshslo.analysis import from_calls
 from meshslo.analysis.config import Config, parse_config
 from meshslo.analysis.interval import wilson
-from meshslo.analysis.slo.standing import Standing
+from meshslo.analysis.slo.standing import Counts, Standing
 from meshslo.telemetry.errors import BadConfigError, BadInputError, StoreError
 from tests.support.calls import EPOCH, make_call, make_calls
 
@@ -322,20 +322,20 @@ def test_only_objectives_on_totals_look_for_hidden_deadlines() -> None:
     assert "hidden_deadlines" not in report.to_dict()
 
 
-@pytest.mark.slow
+@pytest.mark.no_cover
 def test_an_attained_share_is_held_where_failures_come_in_bursts() -> None:
     """A minute in ten is bad and fails 40 % of its calls, 1 % fail else: the true share that keeps it is 95.1 %."""
     held, blind = 0, 0
-    frame = make_calls([make_call(at_s=60.0 * minute + n) for minute in range(120) for n in range(20)])
+    start = pl.select(pl.datetime_range(EPOCH, EPOCH + timedelta(minutes=119), "1m").alias("start"))
     for seed in range(400):
         rng = np.random.default_rng(seed)
-        chance = np.repeat(np.where(rng.random(120) < 0.1, 0.4, 0.01), 20)
-        failed = rng.random(len(chance)) < chance
-        calls = frame.with_columns(outcome=pl.Series(np.where(failed, "error", "ok")))
-        (found,) = from_calls(calls).slo(parse_config(SUCCESS)).standings
-        assert found.attained is not None
-        held += found.attained.low <= 0.951 <= found.attained.high
-        plain = wilson(found.counts.kept, found.counts.calls)
+        broken = rng.binomial(20, np.where(rng.random(120) < 0.1, 0.4, 0.01))
+        calls = pl.DataFrame({"kept": 20 - broken, "broken": broken, "unknown": 0, "others": 0})
+        weights = calls.select(pl.exclude("others").cast(pl.Float64).name.suffix("_weight"))
+        minutes = pl.concat([start, calls, weights], how="horizontal").with_columns(weight_sq=pl.lit(20.0))
+        counts = Counts.of(minutes).careful(minutes)
+        attained, plain = counts.attained(None, 0.95), wilson(counts.kept, counts.calls)
+        held += attained.low <= 0.951 <= attained.high
         blind += plain.low <= 0.951 <= plain.high
     assert 0.92 <= held / 400 <= 0.98
     assert blind / 400 < 0.75
