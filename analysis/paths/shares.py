@@ -14,6 +14,9 @@ from .critical import Floats
 FEWEST_SLOW: Final = 10
 """Fewer slow traces than this do not show where slow traces spend their time."""
 
+_AT_ONCE: Final = 500_000
+"""Cells of all resamples together that are worked out at once, so that they stay within some megabytes."""
+
 TIMES: Final = 300
 """Resamples behind an interval."""
 
@@ -59,17 +62,19 @@ def slow_shares(spent: Spent, q: float, rng: np.random.Generator, confidence: fl
     total = np.bincount(spent.block, weights=spent.weight)
 
     def of(times: Floats) -> Floats:
-        """The shares where each block is taken so many times."""
-        taken = times[cells.block] * cells.weight
-        left = (1.0 - q) * float(times @ total) - (np.cumsum(taken) - taken)
-        used = times[cells.block] * np.clip(left / np.maximum(taken, 1e-300), 0.0, 1.0)
-        taking: Floats = used @ cells.own_s
-        return taking / max(float(taking.sum()), 1e-300)
+        """The shares, in each row of them, where each block is taken so many times."""
+        each = times[:, cells.block]
+        taken = each * cells.weight
+        left = (1.0 - q) * (times @ total)[:, None] - (np.cumsum(taken, axis=1) - taken)
+        taking: Floats = (each * np.clip(left / np.maximum(taken, 1e-300), 0.0, 1.0)) @ cells.own_s
+        return taking / np.maximum(taking.sum(axis=1, keepdims=True), 1e-300)
 
-    found = np.array([of(times) for times in resample(len(total), TIMES, rng)])
+    times = np.array([np.ones(len(total)), *resample(len(total), TIMES, rng)])
+    parts = np.array_split(times, 1 + times.shape[0] * len(cells.block) // _AT_ONCE)
+    estimate, *drawn = np.concatenate([of(part) for part in parts])
     tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(found, [tail, 1.0 - tail], axis=0)
-    return Shares(slow, 0, of(np.ones(len(total))), low, high)
+    low, high = np.quantile(drawn, [tail, 1.0 - tail], axis=0)
+    return Shares(slow, 0, estimate, low, high)
 
 
 class _Cells(NamedTuple):
