@@ -1,11 +1,13 @@
 """The chain: who calls whom, how often, how long it takes, how it ends."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import polars as pl
 import streamlit as st
 
 from meshslo.analysis.recommend.words import share
+from meshslo.analysis.slo.standing import Standing
 from meshslo.dashboards.commands.chain import caveats
 from meshslo.dashboards.figures import call_graph, path_shares, promised_chain, quantile_dots
 from meshslo.dashboards.frames import GROUP, hop_rows, labelled, promised_rows, quantile_table
@@ -15,7 +17,7 @@ from meshslo.telemetry.vocabulary import INGRESS
 
 from . import Page
 from .answers import config
-from .drawing import Card, cards, draw, sentences, table, tell_piles
+from .drawing import FEW_CALLS, Card, cards, draw, sentences, table, tell_piles
 from .paths import path_rows, path_table, way_text
 from .shell import choose
 from .view import View
@@ -25,9 +27,14 @@ GRAPH: Final = "call_graph"
 
 def render(view: View) -> None:
     """The call graph of all hops, then the quantiles of those chosen."""
-    everything = view.every_hop().report(["hop"])
-    _headline(everything)
-    place = st.container()
+    top, place = st.container(), st.empty()
+    hops = hop_rows(view.every_hop().report(["hop"], quantiles=(0.99,), bursts=False))
+    is_promised = bool(config(view.asked).slo)
+    if not is_promised or view.calls > FEW_CALLS:
+        with place.container():
+            _graph(hops, None if is_promised else ())
+    with top:
+        _headline(view.every_hop().report(["hop"]))
     report = along(view.report(["hop"]))
     st.subheader("How long each hop takes")
     draw(quantile_dots(labelled(report, ["hop"]), GROUP, "duration of the whole call"), "dots")
@@ -38,15 +45,18 @@ def render(view: View) -> None:
         "`>= 3.0 s`: cut calls hide what is beyond. `needs 12 more calls`: fewer calls cannot tell. "
         "Quantiles of hops do not add up."
     )
-    with place:
-        _graph(view, everything)
+    if is_promised:
+        # Objectives are asked of single calls: of many the picture by failures, from rollups, is there before.
+        with place.container():
+            _graph(hops, view.every_hop().objectives().standings)
     _paths(view)
 
 
-def _graph(view: View, everything: pl.DataFrame) -> None:
-    """The call graph, by objectives where there are some: these ask for single calls, so that what needs none comes first."""
-    hops = hop_rows(everything)
-    standings = view.every_hop().objectives().standings if config(view.asked).slo else ()
+def _graph(hops: pl.DataFrame, standings: Sequence[Standing] | None) -> None:
+    """The call graph, coloured by how objectives stand where there are some; None until this is known."""
+    if standings is None:
+        draw(call_graph(hops), f"{GRAPH}_before")
+        return
     graph = promised_chain(promised_rows(hops, standings)) if standings else call_graph(hops)
     draw(graph, GRAPH, clicked=_clicked)
     coloured = "Coloured by the worst of its objectives. " if standings else ""

@@ -36,30 +36,33 @@ def render(view: View) -> None:
     )
     key = row.selectbox("Tell apart by", [*KEYS, *FURTHER_KEYS], key="by", bind="query-params", width=220)
     keys = list(dict.fromkeys(["hop", key]))
-    report = labelled(view.report(keys, phase=phase), keys)
-    if not report["timed"].sum():
+    seen = labelled(view.report(keys, phase=phase, quantiles=(0.5,), bursts=False), keys)
+    if not seen["timed"].sum():
         st.info(
             f"Nobody saw the {NAMES[phase]} of these calls. Data quality says which vantages see what.", icon=":material/info:"
         )
         return
-    drawn = largest(report.filter(pl.col("timed") > 0), MOST_LINES)
-    names = drawn[GROUP].unique(maintain_order=True).to_list()
-    _quantiles(report, drawn, keys, phase, view.independent(phase))
+    names = largest(seen.filter(pl.col("timed") > 0), MOST_LINES)[GROUP].unique(maintain_order=True).to_list()
+    # Intervals that know bursts take the longest.
+    place = st.container()
     _course(view, keys, phase, names)
+    with place:
+        _quantiles(view, keys, phase, names)
     _lasting(view, keys, phase, names)
     tell_piles(view.piles(phase))
     compare(view, phase)
 
 
-def _quantiles(report: pl.DataFrame, drawn: pl.DataFrame, keys: list[str], phase: Phase, independent: str | None) -> None:
-    groups = report[GROUP].n_unique()
+def _quantiles(view: View, keys: list[str], phase: Phase, names: list[str]) -> None:
     st.subheader(f"Quantiles of the {NAMES[phase]}")
+    report = labelled(view.report(keys, phase=phase), keys)
+    groups = report[GROUP].n_unique()
     if groups > MOST_LINES:
-        st.caption(f"The pictures show the {drawn[GROUP].n_unique()} largest of {groups} groups; the table shows all.")
-    draw(quantile_dots(drawn, GROUP, AXES[phase]), "quantile_dots")
+        st.caption(f"The pictures show the {len(names)} largest of {groups} groups; the table shows all.")
+    draw(quantile_dots(report.filter(pl.col(GROUP).is_in(names)), GROUP, AXES[phase]), "quantile_dots")
     with st.expander("As a table", expanded=False):
         table(quantile_table(report, keys), "quantiles")
-    if independent:
+    if independent := view.independent(phase):
         st.caption(f"Intervals take calls for independent: {independent}.")
 
 

@@ -55,7 +55,7 @@ def render(view: View) -> None:
 def _overview(view: View) -> None:
     """What total timeouts would cut, hop by hop, from what is rolled up: there at once, however many calls there are."""
     with st.expander("What a total timeout would cut on each hop", expanded=True):
-        report = labelled(view.report(["hop"]), ["hop"])
+        report = labelled(view.report(["hop"], quantiles=(0.5,), bursts=False), ["hop"])
         names = largest(report.filter(pl.col("timed") > 0), MOST_LINES)[GROUP].unique(maintain_order=True).to_list()
         draw(still_running(curves(view.rollup("total"), ["hop"], names), "total timeout", []), "overview")
         st.caption("The share of calls that still run then. A curve that ends early ends where the longest call was cut.")

@@ -53,7 +53,7 @@ def _below(found: Security) -> None:
 
 def _unprotected(view: View) -> pl.DataFrame:
     """The hops as rollups know them: nothing of connections."""
-    hops = hop_rows(view.every_hop().report(["hop"], quantiles=(0.99,)))
+    hops = hop_rows(view.every_hop().report(["hop"], quantiles=(0.99,), bursts=False))
     return hops.with_columns(mutual=pl.lit(0), plain=pl.lit(0))
 
 

@@ -33,18 +33,18 @@ FLAGS: Final = {
 def render(view: View) -> None:
     """The two clocks that only streams have, then how streams end, what it costs, and how fast they deliver."""
     keys = ["hop", {"Model": "model", "Tenant": "tenant", "Route": "route"}[_by()]]
-    clocks = [view.report(keys, phase=phase) for phase in CLOCKS]
-    if not sum(report["timed"].sum() for report in clocks):
+    seen = [view.report(keys, phase=phase, quantiles=(0.5,), bursts=False) for phase in CLOCKS]
+    if not sum(report["timed"].sum() for report in seen):
         raise StoreError(
             "none of these calls is known to be a stream: wrap streams in `observe_stream`, or widen the filters; "
             "a proxy alone does not see chunks"
         )
     top = st.container()
     # An answer in one chunk has a first one too; only a stream has gaps.
-    hops = clocks[1].filter(pl.col("timed") > 0)["hop"].unique().to_list() or clocks[0]["hop"].unique().to_list()
-    for column, report, title in zip(st.columns(2), clocks, ("First token", "Longest gap"), strict=True):
+    hops = seen[1].filter(pl.col("timed") > 0)["hop"].unique().to_list() or seen[0]["hop"].unique().to_list()
+    for column, phase, title in zip(st.columns(2), CLOCKS, ("First token", "Longest gap"), strict=True):
         with column:
-            _clock(report.filter(pl.col("hop").is_in(hops)), keys, title)
+            _clock(view.report(keys, phase=phase).filter(pl.col("hop").is_in(hops)), keys, title)
     costs = view.streams(keys)
     if not costs.is_empty():
         costs = labelled(costs, keys)

@@ -98,13 +98,22 @@ class View:
         return chosen
 
     def report(
-        self, by: Sequence[str], *, phase: Phase = "total", quantiles: Sequence[float] = (0.5, 0.95, 0.99), timed: bool = False
+        self,
+        by: Sequence[str],
+        *,
+        phase: Phase = "total",
+        quantiles: Sequence[float] = (0.5, 0.95, 0.99),
+        timed: bool = False,
+        bursts: bool = True,
     ) -> pl.DataFrame:
-        """The frame of `analysis.report` for what is shown, with a start for each row where `timed`."""
+        """The frame of `analysis.report` for what is shown, with a start for each row where `timed`.
+
+        `bursts`: widen intervals by them, which goes through all hours of the window; a picture without intervals need not.
+        """
         limits = answers.config(self.asked).limits
         most = {"route": limits.routes, "tenant": limits.tenants, "model": limits.models}
         bounded, _ = fold_tail(self.rollup(phase, keys=by, timed=timed).by(by), most)
-        look = None if timed or self.independent(phase) else self._look(bounded, phase, tuple(quantiles))
+        look = None if timed or not bursts or self.independent(phase) else self._look(bounded, phase, tuple(quantiles))
         return report(bounded, phase=phase, quantiles=quantiles, look=look)
 
     def independent(self, phase: Phase) -> str | None:
