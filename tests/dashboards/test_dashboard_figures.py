@@ -91,7 +91,7 @@ class Case:
         return self.shown.scan(self.since, self.until)
 
 
-@pytest.fixture(params=(1, 4, 6), ids=lambda seed: f"filters {seed}")
+@pytest.fixture(params=(1, 6), ids=lambda seed: f"filters {seed}")
 def case(request: pytest.FixtureRequest, start: Start, calls: pl.DataFrame) -> Case:
     return Case(start, calls, request.param)
 
@@ -112,8 +112,9 @@ def test_chain(case: Case) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("phase", PHASES)
-def test_latency(case: Case, phase: Any) -> None:
+@pytest.mark.parametrize(("phase", "seed"), [*zip(PHASES, (1, 4, 6, 3), strict=True)])
+def test_latency(start: Start, calls: pl.DataFrame, phase: Any, seed: int) -> None:
+    case = Case(start, calls, seed)
     names = {
         "total": "whole call",
         "first_byte": "response headers",
@@ -213,7 +214,7 @@ def printed(start: Start, command: str, *options: str) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(100, 104))
+@pytest.mark.parametrize("seed", [100, 103])
 def test_the_command_line_prints_the_same_figures(start: Start, seed: int) -> None:
     """Of keys the commands know `--by` alone, so what they print is chosen from here: by hop and model, in a window."""
     filters = replace(chosen_at_random(seed)[0], tenant=())

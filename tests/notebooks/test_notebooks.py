@@ -51,23 +51,29 @@ def test_a_notebook_shows_polars_and_pandas(path: Path) -> None:
     assert "to_pandas()" in text
 
 
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of all pages."""
+    out = tmp_path_factory.mktemp("pages")
+    ran = subprocess.run([sys.executable, str(FOLDER / "render.py"), str(out)], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return out
+
+
+@pytest.mark.system
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs(path: Path, tmp_path: Path) -> None:
-    command = [sys.executable, str(FOLDER / "render.py"), str(tmp_path), str(path)]
-    ran = subprocess.run(command, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    page = (tmp_path / f"{path.stem}.html").read_text()
+def test_a_notebook_runs(path: Path, rendered: Path) -> None:
+    page = (rendered / f"{path.stem}.html").read_text()
     assert page.count('class="plotly-graph-div"') >= 2
     assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(?:https?:)?//', page)
 
 
 @pytest.mark.system
 @pytest.mark.slow
-def test_a_page_opens_in_a_browser(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, str(FOLDER / "render.py"), str(tmp_path), str(NOTEBOOKS[0])], check=True)
+def test_a_page_opens_in_a_browser(rendered: Path, tmp_path: Path) -> None:
     with chromium(tmp_path / "profile", tmp_path) as browser:
-        browser.get((tmp_path / f"{NOTEBOOKS[0].stem}.html").as_uri())
+        browser.get((rendered / f"{NOTEBOOKS[0].stem}.html").as_uri())
         wait(lambda: found(browser, ".js-plotly-plot .main-svg"), "a picture")
         assert complaints(browser) == []
 
