@@ -65,14 +65,15 @@ scrape_configs:
 
 
 @contextmanager
-def running(folder: Path, config: str) -> Iterator[str]:
-    """The address of a Prometheus with this configuration and the data below `folder`."""
+def running(folder: Path, config: str, *flags: str) -> Iterator[str]:
+    """The address of a Prometheus with this configuration, the data below `folder`, and further flags."""
     (folder / "prometheus.yml").write_text(config)
     port = free_port()
     command = [
         *(binary("prometheus"), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"),
         *("--storage.tsdb.retention.time=100y", f"--web.listen-address=127.0.0.1:{port}"),
         "--enable-feature=native-histograms,exemplar-storage",
+        *flags,
     ]
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
