@@ -29,7 +29,7 @@ def new(memory: KnownRows, store: Store, calls: pl.DataFrame) -> int:
     return memory.without_stored(calls, hour_of(files[0]), files).height
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3), st.sampled_from(["client", "server"])), min_size=1, unique=True)
 )

@@ -138,7 +138,7 @@ def test_a_server_that_is_busy_at_first(name: str, status: int, tmp_path: Path) 
     assert code == 0, said
 
 
-@pytest.mark.parametrize("case", BROKEN)
+@pytest.mark.parametrize("case", ["failing", "cut connection", "another schema"])
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_server_that_fails_half_way_says_what_was_kept_and_goes_on_there(name: str, case: str, tmp_path: Path) -> None:
     works, search, _ = SERVERS[name]

@@ -83,22 +83,27 @@ def legacy(traces: list[dict[str, Any]]) -> Callable[[Question], Reply]:
     return answer
 
 
-def test_the_recorded_calls_of_the_social_network() -> None:
-    with answering(v3(recorded())) as running:
-        got = calls(pull(running))
-    # Counted in the file: 20 posts, each entering through nginx, each calling post-storage once from compose-post.
+@pytest.fixture(scope="module")
+def got() -> pl.DataFrame:
+    """The calls that a pull of the few brings."""
+    with answering(v3(few())) as running:
+        return calls(pull(running))
+
+
+def test_the_recorded_calls_of_the_social_network(got: pl.DataFrame) -> None:
+    # Counted in the file: each trace is a post, enters through nginx, and calls post-storage once from compose-post.
     entry = got.filter(pl.col("hop") == "ingress>nginx-web-server")
-    assert entry.height == 20
+    assert entry.height == 6
     stored = got.filter(hop="compose-post-service>post-storage-service")
-    assert stored.group_by("vantage").len().sort("vantage").rows() == [("client", 20), ("server", 20)]
-    slowest_us = max(s["duration"] for t in recorded() for s in t["spans"] if not s["references"])
+    assert stored.group_by("vantage").len().sort("vantage").rows() == [("client", 6), ("server", 6)]
+    slowest_us = max(s["duration"] for t in few() for s in t["spans"] if not s["references"])
     assert entry["duration_s"].max() == pytest.approx(slowest_us / 1e6)
 
 
-def test_both_apis_give_equal_calls() -> None:
-    with answering(v3(few())) as new, answering(legacy(few())) as old:
+def test_both_apis_give_equal_calls(got: pl.DataFrame) -> None:
+    with answering(legacy(few())) as old:
         order = ("trace_id", "span_id", "vantage")
-        assert calls(pull(new)).sort(order).equals(calls(pull(old)).sort(order))
+        assert got.sort(order).equals(calls(pull(old)).sort(order))
     assert {question.path for question in old.asked} == {"/api/v3/services", "/api/services", "/api/traces"}
 
 
@@ -126,27 +131,25 @@ def test_searches_are_said_to_be_no_sample() -> None:
     assert not any(batch.notes for batch in rest)
 
 
-def test_pulling_twice_gives_equal_rows() -> None:
+def test_pulling_twice_gives_equal_rows(got: pl.DataFrame) -> None:
     with answering(v3(few())) as running:
-        assert calls(pull(running)).equals(calls(pull(running)))
+        assert got.equals(calls(pull(running)))
 
 
 def test_only_the_services_asked_for() -> None:
-    with answering(v3(recorded())) as running:
+    with answering(v3(few())) as running:
         pull(running, Settings(service=("user-service",)))
     assert {question.one("query.serviceName") for question in running.asked if question.query} == {"user-service"}
 
 
 def test_a_window_without_traces() -> None:
-    with answering(v3(recorded())) as running:
+    with answering(v3(few())) as running:
         batches = pull(running, since=UNTIL, until=UNTIL + timedelta(hours=1))
     assert [batch.calls.height for batch in batches if batch.calls is not None] == [0] * 6
 
 
-def test_probabilistic_sampling_gives_weights() -> None:
-    with answering(v3(recorded())) as running:
-        weights = calls(pull(running))["weight"].unique().to_list()
-    assert weights == [pytest.approx(5.0)]  # sampler.param is 0.2
+def test_probabilistic_sampling_gives_weights(got: pl.DataFrame) -> None:
+    assert got["weight"].unique().to_list() == [pytest.approx(5.0)]  # sampler.param is 0.2
 
 
 def test_an_empty_jaeger() -> None:
