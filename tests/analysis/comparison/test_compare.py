@@ -248,18 +248,20 @@ def sample(rng: np.random.Generator, kind: str, n: int, **columns: str) -> pl.Da
 
 @pytest.mark.slow
 @pytest.mark.no_cover
-@pytest.mark.parametrize("kind", ["plain", "cut", "bursty"])
-def test_noise_is_seldom_taken_for_a_change(kind: str) -> None:
-    """A against A on 200 hops: any false verdict among five of them in at most 5 %, an interval without 0 in about 5 %."""
+def test_noise_is_seldom_taken_for_a_change() -> None:
+    """A against A on 40 x 3 hops: any false verdict among three of them in at most 5 %, an interval without 0 in about 5 %.
+
+    One hop's calls are independent, one's are cut, one's minutes are slow or fast as a whole.
+    """
     rng, runs, wrong, outside = np.random.default_rng(0), 40, 0, []
     for _ in range(runs):
-        sides = product(("v1", "v2"), (f"gateway>{number}" for number in range(5)))
-        calls = pl.concat([sample(rng, kind, 1500, version=version, hop=hop) for version, hop in sides])
+        sides = product(("v1", "v2"), ("plain", "cut", "bursty"))
+        calls = pl.concat([sample(rng, kind, 1500, version=version, hop=f"gateway>{kind}") for version, kind in sides])
         found = compared(calls, by=["hop"], phases=["total"])
         wrong += bool(found.moved)
         outside += [
             bool((each.low or -np.inf) > 0 or (each.high or np.inf) < 0) for each in found.differences if each.low is not None
         ]
-    assert len(outside) > 200
+    assert len(outside) > 300
     assert wrong / runs <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / runs)
     assert np.mean(outside) <= 0.06
