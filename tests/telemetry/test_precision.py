@@ -34,7 +34,7 @@ WAITS_S: Final = (0.03, 0.08, 0.02)
 SILENCE_S: Final = 0.06
 """Between the third chunk and the end."""
 TIMER_S: Final = 0.4
-TRIES: Final = 5
+TRIES: Final = 20
 OUTCOMES: Final = {"abandoned": "cancelled", "dies": "error", "timer": "timeout"}
 WORD: Final = b'data: {"id": "c", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "x"}}]}\n\n'
 CUT: Final = (httpx.HTTPError, httpx2.HTTPError, openai.OpenAIError, grpc.aio.AioRpcError)
