@@ -120,10 +120,21 @@ def _add_hop(figure: go.Figure, row: Mapping[str, object], at: Mapping[str, Plac
             showlegend=False,
         )
     )
-    # Its end is held before the service, which would hide it where the picture is narrow.
-    beside, side = (points[7 * STEPS // 8], "left") if end[0] > start[0] else (middle, "center")
-    below = {"mode": "text", "textposition": f"bottom {side}", "hoverinfo": "skip", "showlegend": False}
-    figure.add_trace(go.Scatter(x=[beside[0]], y=[beside[1] - 0.09 - 0.16 * look.line], text=[row["label"]], **below))
+    at_end, side, above = _label_place(start, end)
+    beside = points[at_end]
+    away = (0.04 if above else -0.09) + 0.16 * (look.line if above else -look.line)
+    text = {"mode": "text", "textposition": f"{'top' if above else 'bottom'} {side}", "hoverinfo": "skip", "showlegend": False}
+    figure.add_trace(go.Scatter(x=[beside[0]], y=[beside[1] + away], text=[row["label"]], **text))
+
+
+def _label_place(start: Place, end: Place) -> tuple[int, str, bool]:
+    """At which step of a hop its label ends, on which side, and whether it stands above: where the line never is.
+
+    It is held before the service, which would hide it where the picture is narrow; above, before the service's name.
+    """
+    if end[0] <= start[0]:
+        return STEPS // 2, "center", False
+    return (5 * STEPS // 8, "left", True) if end[1] > start[1] else (7 * STEPS // 8, "left", False)
 
 
 @dataclass(frozen=True)
