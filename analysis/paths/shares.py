@@ -67,7 +67,8 @@ def slow_shares(spent: Spent, q: float, rng: np.random.Generator, confidence: fl
         taken = each * cells.weight
         left = (1.0 - q) * (times @ total)[:, None] - (np.cumsum(taken, axis=1) - taken)
         taking: Floats = (each * np.clip(left / np.maximum(taken, 1e-300), 0.0, 1.0)) @ cells.own_s
-        return taking / np.maximum(taking.sum(axis=1, keepdims=True), 1e-300)
+        shares: Floats = taking / np.maximum(taking.sum(axis=1, keepdims=True), 1e-300)
+        return shares
 
     times = np.array([np.ones(len(total)), *resample(len(total), TIMES, rng)])
     parts = np.array_split(times, 1 + times.shape[0] * len(cells.block) // _AT_ONCE)
