@@ -14,7 +14,7 @@ WEIGHTS = {"v1": 80, "v2": 20}
 
 def load(quick: bool) -> list[Ask]:
     """A steady load."""
-    return plan_asks(20.0 if quick else WHOLE_S, lambda _: 22.0, tokens=12)
+    return plan_asks(17.0 if quick else WHOLE_S, lambda _: 22.0, tokens=8)
 
 
 def mend(evidence: Evidence) -> Mended:

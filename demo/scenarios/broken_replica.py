@@ -11,7 +11,7 @@ from .street import Stand
 
 def load(quick: bool) -> list[Ask]:
     """A steady load."""
-    return plan_asks(16.0 if quick else WHOLE_S, lambda _: 22.0)
+    return plan_asks(12.0 if quick else WHOLE_S, lambda _: 22.0, tokens=8)
 
 
 def mend(evidence: Evidence) -> Mended:

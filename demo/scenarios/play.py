@@ -100,7 +100,7 @@ def arrived(street: Street, since: datetime, is_whole: Callable[[pl.DataFrame], 
             return calls
         if time.monotonic() > deadline:
             raise DemoError(f"the run's calls did not all come to {street.store} in {ARRIVAL_S:g} s; {calls.height} did")
-        time.sleep(0.5)
+        time.sleep(1.0)
 
 
 class Run(Protocol):

@@ -17,7 +17,7 @@ OUT_S = (3.0, 10.0)
 
 def load(quick: bool) -> list[Ask]:
     """A steady load."""
-    return plan_asks(15.0 if quick else WHOLE_S, lambda _: 24.0, tokens=12)
+    return plan_asks(12.0 if quick else WHOLE_S, lambda _: 24.0, tokens=8)
 
 
 def mend(evidence: Evidence) -> Mended:

@@ -20,7 +20,7 @@ STANDS = tuple(Stand(f"generator-{n}", trouble={"slow_factor": 4.0} if f"generat
 
 def load(quick: bool) -> list[Ask]:
     """A steady load."""
-    return plan_asks(16.0 if quick else WHOLE_S, lambda _: 20.0)
+    return plan_asks(13.0 if quick else WHOLE_S, lambda _: 20.0, tokens=8)
 
 
 def mend(evidence: Evidence) -> Mended:

@@ -14,7 +14,7 @@ LOST = "zone-b"
 
 def load(quick: bool) -> list[Ask]:
     """A steady load, half of it from callers in each zone."""
-    return plan_asks(13.0 if quick else WHOLE_S, lambda _: 24.0, tokens=12)
+    return plan_asks(13.0 if quick else WHOLE_S, lambda _: 24.0, tokens=8)
 
 
 def mend(evidence: Evidence) -> Mended:
