@@ -55,7 +55,7 @@ class Reporting:
         """Outcomes and quantiles of `phase` of each group `by`, of the calls that started in [since, until).
 
         Of each hop the outermost vantage that saw the phase is taken, or `vantage` alone. Intervals are as wide as bursts of
-        calls make them (`bursts`; None: where there are no more calls than `looks_at`). Raises StoreError where the window
+        calls make them (`bursts`; None: where that is quick, see `spread.why_independent`). Raises StoreError where the window
         holds no calls, BadInputError for keys, phases or quantiles that there are not.
         """
         check_list("by", by)

@@ -33,6 +33,7 @@ Look = Callable[[pl.DataFrame, LifeTables, Sequence[float]], list[Floats]]
 
 _SPREAD: Final = pl.Schema({name: pl.Int64() for name in ("quantile", "group", "minute", "calls", "long")})
 _BATCH_ROWS: Final = 125_000
+_HOUR_MINUTES: Final = 60
 
 
 class Blocks(NamedTuple):
@@ -110,13 +111,18 @@ def look_with(ask: Callable[[Scope, Places], pl.DataFrame], seen: Rollup, told: 
 def why_independent(calls: int, most: int, blocks: Blocks, asked: bool | None) -> str | None:
     """Why bursts are not looked at in a report of so many calls, in words; None where they are.
 
-    asked: whether they are to be; None where there are no more calls than `most`.
+    asked: whether they are to be; None where that is quick: of no more calls than `most`, and hours rather than months.
     """
     if asked is False:
         return "as asked for"
     if blocks.number < FEWEST_BLOCKS:
         return f"fewer than {FEWEST_BLOCKS} minutes do not show how minutes differ"
-    return None if asked or calls <= most else f"there are more than {most:,}; `meshslo report --bursts` looks at them"
+    if asked:
+        return None
+    looks = "`meshslo report --bursts` looks at them"
+    if blocks.minutes > _HOUR_MINUTES:
+        return f"they are of more than {MOST_BLOCKS} hours; {looks}"
+    return f"there are more than {most:,}; {looks}" if calls > most else None
 
 
 def _words(seen: Rollup, told: Rollup, groups: pl.DataFrame) -> pl.DataFrame:

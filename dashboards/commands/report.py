@@ -53,7 +53,7 @@ def report(
         typer.Option(
             "--bursts/--no-bursts",
             help="Widen intervals where calls of a minute, hour or day go together; takes a second look at the calls. "
-            "Up to 10 million calls unless said.",
+            "Of up to 200 hours and 10 million calls unless said.",
             show_default=False,
         ),
     ] = None,

@@ -127,6 +127,7 @@ def test_more_calls_than_are_looked_at_unasked(monkeypatch: pytest.MonkeyPatch) 
     assert "more than 2,999" in str(store.report(by=["hop"]).independent)
     asked = store.report(by=["hop"], bursts=True)
     assert asked.independent is None
+    assert "more than 200 hours" in str(from_calls(mixed(hours=240.0)).report(by=["hop"]).independent)
     assert asked.frame["design_effect"].null_count() == 0
 
 
