@@ -44,8 +44,6 @@ demo: setup ## The main job on a real chain behind real Envoy: report, recommend
 	$(BIN)/meshslo demo --out demo-out
 
 test: system lint ## Everything: lint, types, all tests, branch coverage
-	$(MAKE) --no-print-directory shown
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target alone types
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target processes covered
 
 # Real processes wait for timers most of the time. What computes does so meanwhile, and nicely: what is timed goes first.
@@ -56,13 +54,13 @@ DEMO_TEST := tests/demo/test_demo.py
 shown: setup
 	$(PYTEST) $(DEMO_TEST)
 
-alone: setup ## The tests of real processes against time, two files at once; the demo, which needs both cores, is `shown` before
+alone: shown ## The tests of real processes against time, two files at once, after the demo, which needs both cores
 	$(PYTEST) -n 2 --dist loadfile -m alone $(call FILES_OF,alone)
 
-processes: setup
+processes: alone
 	$(PYTEST) -n 2 --dist loadgroup -m 'system and not alone' $(call FILES_OF,system)
 
-covered: setup
+covered: types
 	COVERAGE_FILE=.coverage nice -n 19 $(PYTEST) -n 2 --dist loadgroup -m 'not system' --cov --cov-report=term
 
 check: lint types fast ## Lint, types, fast tests: under a minute
