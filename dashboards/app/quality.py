@@ -15,11 +15,18 @@ from .view import View
 
 def render(view: View) -> None:
     """Findings, the worst first; what each vantage saw; how vantages compare."""
-    found = view.diagnosis()
     st.caption("The whole window, whatever hops, routes, models or tenants are chosen.")
-    tell_findings(found.findings)
+    findings = st.container()
     st.subheader("Who saw what")
-    table(coverage(found), "coverage")
+    # From rollups at once; what is known of each call takes a look at all of them.
+    known = st.empty()
+    with known.container():
+        table(view.seen(), "seen")
+    found = view.diagnosis()
+    with findings:
+        tell_findings(found.findings)
+    with known.container():
+        table(coverage(found), "coverage")
     st.caption("Share of calls on which it is known; of streams that ended well for the last two.")
     if found.comparisons:
         st.subheader("One hop, two vantages")

@@ -61,6 +61,11 @@ class View:
         totals = answers.rollup(self.asked, "total", ("hop",), None).totals
         return int(totals.filter(pl.col("vantage") != "metric")["count"].sum())
 
+    def seen(self) -> pl.DataFrame:
+        """Hop, vantage and calls of the whole window, whatever is filtered."""
+        totals = answers.rollup(self.asked, "total", ("hop",), None).totals
+        return totals.group_by("hop", "vantage").agg(pl.col("count").sum().alias("calls")).sort("hop", "vantage")
+
     @cached_property
     def extent(self) -> tuple[datetime, datetime]:
         """First and last start of a call in the window; StoreError where it holds none."""
