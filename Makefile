@@ -29,8 +29,8 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	@# uv takes a sixth of pip's time; pip knows settings of a machine that uv does not read (pip.conf).
 	$(BIN)/uv pip install --quiet --python $(BIN)/python $(PACKAGES) \
 		|| { echo "uv could not (see above): pip does it"; $(BIN)/python -m pip install --quiet --no-compile $(PACKAGES); }
-	@# Compiling is most of the work: here on all cores, and without the packages' own tests.
-	$(BIN)/python -m compileall -q -j 0 -x '/tests/' $(VENV)/lib
+	@# Compiling is most of the work: here on all cores, and without what is large and seldom imported.
+	$(BIN)/python -m compileall -q -j 0 -x '/(tests|plotly|matplotlib|fontTools|debugpy|pip|jedi|lexers|devtools|mypy|trio)/' $(VENV)/lib
 	@touch $(STAMP)
 
 system: ## Debian packages that tests use, where this machine may install them
@@ -47,7 +47,7 @@ test: system lint ## Everything: lint, types, all tests, branch coverage
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target processes covered
 
 # Real processes wait for timers most of the time. What computes does so meanwhile, and nicely: what is timed goes first.
-# Coverage would slow down what they time.
+# Coverage would slow down what they time. Each of two workers has one core, which Polars' threads would only fight for.
 FILES_OF = $$(grep -rl 'mark\.$1' tests --include='test_*.py' | grep -v $(DEMO_TEST))
 DEMO_TEST := tests/demo/test_demo.py
 
@@ -61,7 +61,7 @@ processes: alone
 	$(PYTEST) -n 2 --dist loadgroup -m 'system and not alone' $(call FILES_OF,system)
 
 covered: types
-	COVERAGE_FILE=.coverage nice -n 19 $(PYTEST) -n 2 --dist loadgroup -m 'not system' --cov --cov-report=term
+	POLARS_MAX_THREADS=1 COVERAGE_FILE=.coverage nice -n 19 $(PYTEST) -n 2 --dist loadgroup -m 'not system' --cov --cov-report=term
 
 check: lint types fast ## Lint, types, fast tests: under a minute
 
