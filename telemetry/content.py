@@ -153,7 +153,8 @@ VALUE: Final = re.compile(r"\s*:\s*(?=\{)")
 def may_hold_usage(chunk: object) -> bool:
     """Whether it is worth keeping `chunk` to read its token counts at the end; cheap enough to ask of every chunk."""
     if type(chunk) is bytes:
-        return b'"usage"' in chunk
+        # `in` would ask first whether it is told a number: half the time.
+        return chunk.find(b'"usage"') >= 0
     if type(chunk) is str:
         return '"usage"' in chunk
     return _get(chunk, "usage") is not None
