@@ -1,10 +1,13 @@
 """How objectives stand, in words: the command line and the dashboard say the same."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from meshslo.analysis.slo.standing import Standing
+
+WORST: Final = 30
+"""Rows of a list of the worst: a screen of them."""
 
 
 def name_of(standing: "Standing") -> str:

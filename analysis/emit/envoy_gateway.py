@@ -20,7 +20,7 @@ from .access import GATEWAY_API as ACCESS
 from .failover_ai_gateway import SETTING as PROVIDERS
 from .failover_ai_gateway import ai_routes
 from .fields import GATEWAY_API as LATER
-from .fields import Path, put, unexpressed
+from .fields import Path, lacking, put, unexpressed
 from .plan import CalleePolicy, Plan, RoutePolicy, Wanted, not_expressible
 from .routes import GROUP as ROUTES
 from .routes import foreign_routes, http_routes
@@ -198,8 +198,7 @@ def _unexpressed(policy: CalleePolicy, plan: Plan) -> list[Recommendation]:
         miss(wanted, CONCURRENCY if has_field("envoy-gateway", BUDGET, running) else OLD_BUDGET)
     for setting, wanted in policy.others.items():
         if setting not in FIELDS and setting != PROVIDERS:
-            kind = wanted.items[0].kind
-            miss(wanted, LACKS.get(setting) or LACKS.get(kind) or LATER[kind])
+            miss(wanted, lacking(setting, LACKS) or LATER[wanted.items[0].kind])
     return [*missing.values(), *unexpressed(policy, {"hedge": LATER["hedge"]})]
 
 

@@ -10,7 +10,7 @@ from meshslo.analysis.slo.standing import Standing
 from meshslo.analysis.slo.windows import window_text
 from meshslo.dashboards.figures import budgets
 from meshslo.dashboards.figures.theme import NOT_SET
-from meshslo.dashboards.standings import budget_left, percent_text, status_text
+from meshslo.dashboards.standings import WORST, budget_left, percent_text, status_text
 
 from . import Page
 from .answers import config
@@ -30,9 +30,6 @@ window = "7d"
 
 Key = Literal["tenant", "model", "route"]
 KEYS: Final[tuple[Key, ...]] = get_args(Key)
-
-WORST: Final = 30
-"""Rows of a list of the worst: a screen of them."""
 
 
 def render(view: View) -> None:

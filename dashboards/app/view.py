@@ -53,18 +53,22 @@ class View:
 
     def has_calls(self) -> bool:
         """Whether the window holds single calls, and not metrics alone."""
-        return any(each != "metric" for each in answers.rollup(self.asked, "total", ("hop",), None).vantages())
+        return any(each != "metric" for each in self._hops.vantages())
 
     @cached_property
     def calls(self) -> int:
         """Rows of calls in the window, one for each vantage of a call, as single calls are read."""
-        totals = answers.rollup(self.asked, "total", ("hop",), None).totals
-        return int(totals.filter(pl.col("vantage") != "metric")["count"].sum())
+        return int(self._hops.totals.filter(pl.col("vantage") != "metric")["count"].sum())
 
     def seen(self) -> pl.DataFrame:
         """Hop, vantage and calls of the whole window, whatever is filtered."""
-        totals = answers.rollup(self.asked, "total", ("hop",), None).totals
-        return totals.group_by("hop", "vantage").agg(pl.col("count").sum().alias("calls")).sort("hop", "vantage")
+        counted = self._hops.totals.group_by("hop", "vantage").agg(pl.col("count").sum().alias("calls"))
+        return counted.sort("hop", "vantage")
+
+    @property
+    def _hops(self) -> Rollup:
+        """Every hop and vantage of the window, whatever is filtered."""
+        return answers.rollup(self.asked, "total", ("hop",), None)
 
     @cached_property
     def extent(self) -> tuple[datetime, datetime]:

@@ -10,7 +10,7 @@ import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, err, working
 from meshslo.dashboards.printing import FORM_HELP, FileOption, Form, put, write
-from meshslo.dashboards.standings import budget_left, name_of, percent_text, status_text
+from meshslo.dashboards.standings import WORST, budget_left, name_of, percent_text, status_text
 from meshslo.dashboards.text import seconds_text
 
 from . import Command
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 STALE: Final = timedelta(hours=1)
 """Since the last call; older data is said to be old, since budgets are then those of that time."""
-
-WORST: Final = 30
-"""Rows that the table shows: a screen of them."""
 
 MOSTLY: Final = 0.05
 """Share of an objective's window without calls at its beginning that is not worth a word."""
