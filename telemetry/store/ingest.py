@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
@@ -19,18 +20,20 @@ from .known import KnownRows
 from .layout import Layout
 from .locks import write_lock
 from .pushed import count_pushed, stage_pushed
-from .segments import SEALED, fresh_name, sealed
+from .segments import SEALED, all_segments, fresh_name, opened_ns, sealed
 from .snapshot import take
 from .spans import ARRIVAL, calls_of, pack_arrived, read_arrived
 
 _NS: int = 10**9
+_LOOK_AGAIN_S: Final = 1.0
 
 
 @dataclass(frozen=True)
 class IngestSettings:
     """How long a trace's spans are waited for, and how much one step takes on.
 
-    A trace is settled `settle_s` after its latest span, or six times that after its first. Beyond `max_carried_spans` the
+    A trace is settled `settle_s` after its latest span, or six times that after its first: by arrival, as far as what has
+    arrived is read, so that a worker that is late waits no less for it. Beyond `max_carried_spans` the
     traces that have waited longest are settled early, so that memory stays bounded under load, and so that what was carried
     fits into a step together with a segment: else every other step would do nothing but carry. A step that leaves segments
     to the next one carries a quarter of that: it is falling behind, and carrying costs a fifth of its time.
@@ -81,14 +84,16 @@ def ingest(layout: Layout, settings: IngestSettings, *, flush: bool = False, kno
     with write_lock(layout):
         for commit in pending(layout):
             carry_out(layout, commit)
+        now_ns = time.time_ns()
         present = sealed(layout)
         segments = _within(present, settings.max_step_bytes)
         if not segments:
             return Step()
         if len(segments) < len(present):
             settings = replace(settings, max_carried_spans=settings.max_carried_spans // 4)
-        read = _read(segments, settings, flush=flush)
-        return replace(_store(layout, segments, read, known or KnownRows()), next_due_s=_next_due_s(read.waiting, settings))
+        read = _read(segments, settings, min([now_ns, *_unread_ns(layout, segments)]), flush=flush)
+        due_s = _next_due_s(read, settings, now_ns)
+        return replace(_store(layout, segments, read, known or KnownRows()), next_due_s=due_s)
 
 
 def set_aside(layout: Layout, segment: Path) -> None:
@@ -122,23 +127,30 @@ def _within(segments: list[Path], max_bytes: int) -> list[Path]:
     return taken
 
 
+def _unread_ns(layout: Layout, segments: list[Path]) -> list[int]:
+    """When each segment that is not among `segments` was opened: being written still, or left to the next step."""
+    return [opened_ns(path) for path in all_segments(layout) if path not in segments]
+
+
 @dataclass(frozen=True)
 class _Read:
-    """What a step has read: spans, logged calls and metrics to store now, spans to carry over, what could not be read."""
+    """What a step has read: spans, logged calls and metrics to store now, spans to carry over, what could not be read.
+
+    All that arrived before `until_ns` has been read: what a trace is waited for may lie in a segment that has not.
+    """
 
     ready: pl.DataFrame
     logged: pl.DataFrame
     metered: list[bytes]
     waiting: pl.DataFrame
     damaged: Mapping[Path, tuple[str, ...]]
-    at_ns: int
+    until_ns: int
 
 
-def _read(segments: list[Path], settings: IngestSettings, *, flush: bool) -> _Read:
-    now_ns = time.time_ns()
+def _read(segments: list[Path], settings: IngestSettings, until_ns: int, *, flush: bool) -> _Read:
     arrived = read_arrived(segments)
-    ready, waiting = split_settled(arrived.spans, settings, now_ns, flush=flush)
-    return _Read(ready, arrived.logged, arrived.metered, waiting, arrived.damaged, now_ns)
+    ready, waiting = split_settled(arrived.spans, settings, until_ns, flush=flush)
+    return _Read(ready, arrived.logged, arrived.metered, waiting, arrived.damaged, until_ns)
 
 
 def _store(layout: Layout, segments: list[Path], read: _Read, known: KnownRows) -> Step:
@@ -146,9 +158,9 @@ def _store(layout: Layout, segments: list[Path], read: _Read, known: KnownRows) 
     written = list(_stage_new(layout, calls, fresh_name(), known))
     staged = [file for file, _ in written]
     counts = [stage_counts(layout, _counted(layout, [new for _, new in written]))] if written else []
-    metered = count_pushed(layout.streams, read.metered, read.at_ns) if read.metered else None
+    metered = count_pushed(layout.streams, read.metered, time.time_ns()) if read.metered else None
     series = [] if metered is None else stage_pushed(layout, metered, fresh_name())
-    carried = [] if read.waiting.is_empty() else [_stage_waiting(layout, read.waiting, read.at_ns)]
+    carried = [] if read.waiting.is_empty() else [_stage_waiting(layout, read.waiting)]
     evidence = [(path, layout.damaged / path.name) for path in read.damaged]
     change = Change(
         publish=_published(layout, staged)
@@ -170,17 +182,17 @@ def _store(layout: Layout, segments: list[Path], read: _Read, known: KnownRows) 
 
 
 def split_settled(
-    spans: pl.DataFrame, settings: IngestSettings, now_ns: int, *, flush: bool
+    spans: pl.DataFrame, settings: IngestSettings, until_ns: int, *, flush: bool
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(settled, waiting): whole traces, by when their spans arrived."""
-    settled_ns = now_ns - int(settings.settle_s * _NS)
+    """(settled, waiting): whole traces, by when their spans arrived; `spans` are all that did before `until_ns`."""
+    settled_ns = until_ns - int(settings.settle_s * _NS)
     if flush or spans.is_empty() or spans[ARRIVAL].max() <= settled_ns:  # type: ignore[operator]  # of an Int64 column
         return spans, spans.clear()
     settle_ns = int(settings.settle_s * _NS)
     traces = spans.select(ARRIVAL, pl.col("trace_id").hash().alias("trace")).select(
         "trace", pl.col(ARRIVAL).max().over("trace").alias("last"), pl.col(ARRIVAL).min().over("trace").alias("first")
     )
-    settled = (traces["last"] <= now_ns - settle_ns) | (traces["first"] <= now_ns - 6 * settle_ns)
+    settled = (traces["last"] <= until_ns - settle_ns) | (traces["first"] <= until_ns - 6 * settle_ns)
     surplus = traces.filter(~settled).height - settings.max_carried_spans
     if surplus > 0:
         # Numbers are sorted, not the spans: those of the latest traces wait on.
@@ -190,11 +202,13 @@ def split_settled(
     return spans.filter(settled), spans.filter(~settled)
 
 
-def _next_due_s(waiting: pl.DataFrame, settings: IngestSettings) -> float | None:
-    if waiting.is_empty():
+def _next_due_s(read: _Read, settings: IngestSettings, now_ns: int) -> float | None:
+    """When the first of the carried traces is settled, at the earliest; what is unread is soon a step's work of its own."""
+    if read.waiting.is_empty():
         return None
-    earliest_ns = waiting.group_by("trace_id").agg(pl.col(ARRIVAL).max()).get_column(ARRIVAL).min()
-    return float(earliest_ns) / _NS + settings.settle_s  # type: ignore[arg-type]  # of an Int64 column that is not empty
+    earliest_ns = read.waiting.group_by("trace_id").agg(pl.col(ARRIVAL).max()).get_column(ARRIVAL).min()
+    due_s = float(earliest_ns) / _NS + settings.settle_s  # type: ignore[arg-type]  # of an Int64 column that is not empty
+    return due_s if read.until_ns >= now_ns else max(due_s, now_ns / _NS + _LOOK_AGAIN_S)
 
 
 def _stage_new(layout: Layout, calls: pl.DataFrame, stem: str, known: KnownRows) -> Iterator[tuple[Staged, pl.DataFrame]]:
@@ -214,10 +228,12 @@ def _counted(layout: Layout, written: list[pl.DataFrame]) -> pl.DataFrame:
     return add_counts(read_counts(layout), pl.concat([count_calls(new) for new in written]))
 
 
-def _stage_waiting(layout: Layout, waiting: pl.DataFrame, now_ns: int) -> tuple[Path, Path]:
-    final = layout.wal / f"{fresh_name()}{SEALED}"
+def _stage_waiting(layout: Layout, waiting: pl.DataFrame) -> tuple[Path, Path]:
+    """A segment as old as its spans, which sorts before all that is unread: the next step begins with it."""
+    opened: int = waiting[ARRIVAL].min()  # type: ignore[assignment]  # of an Int64 column that is not empty
+    final = layout.wal / f"{fresh_name(opened)}{SEALED}"
     temporary = final.with_name(f".{final.name}{TEMPORARY}")
-    temporary.write_bytes(pack_arrived(waiting, now_ns))
+    temporary.write_bytes(pack_arrived(waiting, opened))
     temporary.chmod(0o600)
     sync_file(temporary)
     return temporary, final

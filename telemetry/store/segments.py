@@ -25,9 +25,17 @@ class TornTail:
     cut_bytes: int
 
 
-def fresh_name() -> str:
-    """A stem that sorts after those made before and is never used twice: a decided drop may still wait for an old name."""
-    return f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
+def fresh_name(opened: int | None = None) -> str:
+    """A stem that sorts by when it was made, or by `opened` (ns since the epoch), and is never used twice.
+
+    Never twice, since a decided drop may still wait for an old name.
+    """
+    return f"{time.time_ns() if opened is None else opened:020d}-{uuid.uuid4().hex[:8]}"
+
+
+def opened_ns(segment: Path) -> int:
+    """When a segment was opened, in ns since the epoch: nothing in it arrived before."""
+    return int(segment.stem.partition("-")[0])
 
 
 def sealed(layout: Layout) -> list[Path]:

@@ -1,5 +1,6 @@
 """From acknowledged bytes to Parquet: nothing is lost, nothing comes twice, wherever the process is killed."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,6 +115,35 @@ def test_fewer_spans_wait_while_segments_are_left_to_the_next_step(store: Store)
     step = ingest.ingest(store.layout, IngestSettings(settle_s=3600, max_carried_spans=8, max_step_bytes=1))
     assert (step.segments, step.rows, step.carried) == (1, 6, 2)
     assert spans_of(store) == [*range(1, 9), *range(11, 19)]
+
+
+PARTS = {
+    "being written": (OPEN, IngestSettings(settle_s=0.02)),
+    "left to the next step": (SEALED, IngestSettings(0.02, 50_000, 1)),
+}
+
+
+@pytest.mark.parametrize(("suffix", "settings"), PARTS.values(), ids=PARTS)
+def test_a_trace_is_waited_for_while_a_segment_is_unread(store: Store, suffix: str, settings: IngestSettings) -> None:
+    acknowledge(store, make_batch([make_span(1, trace=1)]), arrival_ns=time.time_ns())
+    rest = acknowledge(store, make_batch([make_span(2, trace=1)]), suffix=suffix, arrival_ns=time.time_ns())
+    time.sleep(0.05)
+    step = ingest.ingest(store.layout, settings)
+    assert (step.segments, step.rows, step.carried) == (1, 0, 1), "its other span has arrived, however long ago"
+    assert step.next_due_s is not None
+    assert step.next_due_s > time.time(), "nothing to do before the other segment can be taken"
+    if rest.exists():
+        rest.rename(rest.with_suffix(SEALED))
+    step = ingest.ingest(store.layout, IngestSettings(settle_s=0.02))
+    assert (step.segments, step.rows, step.carried) == (2, 2, 0)
+
+
+def test_what_is_carried_comes_first_in_the_next_step(store: Store) -> None:
+    acknowledge(store, make_batch([make_span(1, trace=1)]), arrival_ns=time.time_ns())
+    for number in (2, 3):
+        acknowledge(store, make_batch([make_span(number, trace=number)]), arrival_ns=time.time_ns())
+    step = ingest.ingest(store.layout, IngestSettings(3600, 50_000, 1))
+    assert sealed(store.layout)[0].name == step.carried_in
 
 
 def test_a_trace_that_never_rests_is_settled_all_the_same(store: Store) -> None:
