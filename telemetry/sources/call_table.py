@@ -14,6 +14,7 @@ from meshslo.telemetry.vocabulary import OUTCOMES, VANTAGES
 
 from .column_map import SECONDS_COLUMNS, SECONDS_PER, ColumnMap, Target, nearest_column
 from .completing import complete
+from .identity import Identifier
 from .tally import Tally
 from .times import moments, plain_moments
 from .words import Coding, Meaning, coded, respelled
@@ -30,11 +31,12 @@ _TOLD: Final = 5
 
 @dataclass(frozen=True)
 class CallTable:
-    """Reads tables whose columns a `ColumnMap` explains; what it refuses goes to the tally with its line."""
+    """Reads the tables of one file, whose columns a `ColumnMap` explains; what it refuses goes to the tally with its line."""
 
     columns: ColumnMap
     tally: Tally
     coding: Coding = field(default_factory=Coding)
+    identifier: Identifier = field(default_factory=Identifier)
 
     def check(self, names: list[str]) -> dict[str, Target]:
         """File column -> target of the columns that are read.
@@ -109,7 +111,7 @@ class CallTable:
 
     def _taken(self, rows: pl.DataFrame, lines: Lines) -> pl.DataFrame:
         self.tally.take(rows.height)
-        calls = complete(rows, lines, self.coding)
+        calls = complete(rows, lines, self.coding, self.identifier)
         self.coding.renew()
         return calls
 

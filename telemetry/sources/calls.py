@@ -25,6 +25,8 @@ from .json_calls import Targets, json_calls
 PARQUET: Final = b"PAR1"
 _BATCH_ROWS: Final = 2**18
 _DELIMITERS: Final = ",;\t|"
+# An OSError where a block begins like compressed data, which it would have to be to be read as text.
+_NOT_READ: Final = (pl.exceptions.PolarsError, OSError)
 _TIMES: Final = frozenset({"start", "duration_s"})
 
 
@@ -105,7 +107,9 @@ def _csv_sound(header: bytes, block: bytes, first: int, table: CallTable, target
         return None
     try:
         frame = pl.read_csv(block, has_header=False, separator=_delimiter(text), schema=table.types(names, targets))
-    except pl.exceptions.PolarsError:
+    except _NOT_READ:
+        return None
+    if frame.height != _line_count(block):
         return None
     return table.read_sound(*_written(frame, np.arange(first, first + frame.height), targets))
 
@@ -155,9 +159,16 @@ def _csv_block(header: bytes, block: bytes, first: int, table: CallTable) -> tup
         return pl.DataFrame(schema=schema), np.empty(0, dtype=np.int64)
     try:
         frame = pl.read_csv(header + block, separator=delimiter, infer_schema=False, new_columns=names)
-    except pl.exceptions.PolarsError:
+    except _NOT_READ:
+        frame = None
+    # Records over several lines, too: a file that grows must not number them otherwise because a record further down is broken.
+    if frame is None or frame.height != _line_count(block):
         return _csv_record_by_record(block, delimiter, schema, first, table)
     return frame, np.arange(first, first + frame.height)
+
+
+def _line_count(block: bytes) -> int:
+    return block.count(b"\n") + (not block.endswith(b"\n"))
 
 
 def _csv_record_by_record(

@@ -9,11 +9,11 @@ from meshslo.telemetry.normalize.resolve import resolve
 from meshslo.telemetry.schema import COLUMNS, FRAME, IDENTITY, conform
 from meshslo.telemetry.vocabulary import UNKNOWN
 
-from .identity import with_ids
+from .identity import Identifier
 from .words import Coding, by_word, coded, constant, joined, spelled
 
 
-def complete(rows: pl.DataFrame, lines: npt.NDArray[np.int64], coding: Coding) -> pl.DataFrame:
+def complete(rows: pl.DataFrame, lines: npt.NDArray[np.int64], coding: Coding, identifier: Identifier) -> pl.DataFrame:
     """Call rows: caller and callee from the hop or the other way round, defaults, outcome from its evidence, ids."""
     rows = rows.select(column for column in rows if column.null_count() < rows.height or column.name == "start")
     rows = rows.with_columns(
@@ -26,7 +26,7 @@ def complete(rows: pl.DataFrame, lines: npt.NDArray[np.int64], coding: Coding) -
         coded(_outcomes(rows), coding["outcome"]),
         (pl.col("attempt").fill_null(1) if "attempt" in rows.columns else pl.lit(1)).cast(FRAME["attempt"]).alias("attempt"),
     )
-    calls = with_ids(rows, lines).select(name for name in COLUMNS if name in {*rows.columns, *IDENTITY})
+    calls = identifier.with_ids(rows, lines).select(name for name in COLUMNS if name in {*rows.columns, *IDENTITY})
     return resolve(conform(calls)) if "parent_span_id" in calls.columns else calls
 
 

@@ -85,19 +85,20 @@ class EnvoyLog:
     def read(self, stream: Stream, reading: Reading) -> Iterator[pl.DataFrame]:
         """Frames of call rows."""
         json = stream.head().lstrip().startswith(b"{")
+        table = CallTable(reading.columns, reading.tally)
         first = 1
         for block in stream.blocks():
             fields, lines = _json(block, first, reading.tally) if json else _text(block, first, reading.tally)
-            yield calls_of_fields(fields, lines, reading)
+            yield calls_of_fields(fields, lines, table)
             first += block.count(b"\n")
 
 
-def calls_of_fields(fields: pl.DataFrame, lines: Lines, reading: Reading) -> pl.DataFrame:
+def calls_of_fields(fields: pl.DataFrame, lines: Lines, table: CallTable) -> pl.DataFrame:
     """The call rows of access log lines whose fields (some of `FIELDS`, as text) are columns; row i stood at `lines[i]`."""
-    fields, lines = _requests(fields, lines, reading.tally)
+    fields, lines = _requests(fields, lines, table.tally)
     columns = _columns(fields)
     targets = {name: Target(name) for name in columns.columns}
-    return CallTable(reading.columns, reading.tally).read(columns, targets, lines)
+    return table.read(columns, targets, lines)
 
 
 def _text(block: bytes, first: int, tally: Tally) -> tuple[pl.DataFrame, Lines]:

@@ -20,8 +20,10 @@ from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.schema import FRAME, conform
 from meshslo.telemetry.vocabulary import UNKNOWN
 
-from . import Reading
+from .call_table import CallTable
+from .column_map import ColumnMap
 from .envoy_log import FIELDS, calls_of_fields
+from .identity import Identifier
 from .tally import Tally
 
 _WHOSE: Final = ("service.name", "cluster_name")
@@ -78,7 +80,8 @@ def log_fault(record: Any) -> str | None:
 def calls_of_logs(payload: bytes) -> pl.DataFrame:
     """The call rows of a serialized ExportLogsServiceRequest; records that cannot be calls are left out (see `log_fault`).
 
-    Equal payloads give equal rows, ids included. Raises BadInputError when the bytes are no such message.
+    Equal payloads give equal rows, ids included; calls of different payloads share no id that they did not bring.
+    Raises BadInputError when the bytes are no such message.
     """
     lines = list(_lines(parse_logs(payload)))
     if not lines:
@@ -86,8 +89,9 @@ def calls_of_logs(payload: bytes) -> pl.DataFrame:
     read = pl.DataFrame(
         lines, schema={**dict.fromkeys(FIELDS, pl.String), "_line": pl.Int64, "_service": pl.String, "_pod": pl.String}
     )
+    table = CallTable(ColumnMap(), Tally("OTLP logs"), identifier=Identifier(payload))
     calls = [
-        _owned(conform(calls_of_fields(part.select(FIELDS), part["_line"].to_numpy(), Reading(Tally("OTLP logs")))), *owner)
+        _owned(conform(calls_of_fields(part.select(FIELDS), part["_line"].to_numpy(), table)), *owner)
         for owner, part in _by_owner(read)
     ]
     return pl.concat(calls)
