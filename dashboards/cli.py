@@ -21,26 +21,31 @@ def main() -> None:
     from .console import complain
 
     try:
-        build()()
+        build(boxes=sys.stdout.isatty() and sys.stderr.isatty())()
     except MeshsloError as error:
         complain(str(error))
         sys.exit(2)
 
 
-def build() -> "typer.Typer":
-    """The typer application with every command found in `commands/` and in the entry points `meshslo.commands`."""
+def build(*, boxes: bool = False) -> "typer.Typer":
+    """The typer application with every command found in `commands/` and in the entry points `meshslo.commands`.
+
+    With `boxes` help and complaints have colours and boxes, which a terminal shows and a pipe or a log does not want.
+    """
     import typer
 
     from meshslo.telemetry.discovery import members
 
     from . import commands
+    from .console import WIDTH_IN_PIPE
 
     app = typer.Typer(
         name="meshslo",
         help="Where the time goes in an inference chain on a service mesh, and the timeouts and retry budgets it justifies.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        rich_markup_mode="rich" if boxes else None,
+        context_settings={"help_option_names": ["-h", "--help"]} | ({} if boxes else {"terminal_width": WIDTH_IN_PIPE}),
     )
     app.callback()(_options)
     for command in members(commands, "COMMAND"):

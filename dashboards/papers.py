@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from .sentences import Sentence
 from .tables import Name
 
 _A = TypeVar("_A")
@@ -127,7 +128,7 @@ def on_paper(paper: Paper, answer: _A, show: Callable[[_A, Console], None]) -> s
 
 
 def _plain(printed: object, *, is_markup: bool) -> str:
-    if isinstance(printed, Name):
+    if isinstance(printed, Name | Sentence):
         return printed.text
     if isinstance(printed, Text):
         return printed.plain

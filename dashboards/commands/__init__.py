@@ -20,9 +20,11 @@ class Command:
 
     def register(self, app: typer.Typer) -> None:
         """Add the command to `app`."""
-        app.command(self.name or self.function.__name__.rstrip("_"), help=self._help())(self.function)
+        first, *more = self.paragraphs()
+        name, text = self.name or self.function.__name__.rstrip("_"), "\n\n".join((first, *more))
+        # Given as short help the first is shown whole in the list of commands, in a pipe too.
+        app.command(name, help=text, short_help=first)(self.function)
 
-    def _help(self) -> str:
-        """The docstring, a line a paragraph: a terminal narrower than the source breaks lines anew."""
-        paragraphs = (self.function.__doc__ or "").split("\n\n")
-        return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    def paragraphs(self) -> list[str]:
+        """Those of the docstring, each a line: a terminal narrower than the source breaks lines anew."""
+        return [" ".join(paragraph.split()) for paragraph in (self.function.__doc__ or "").split("\n\n")]

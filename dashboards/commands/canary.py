@@ -8,6 +8,7 @@ import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, err, working
 from meshslo.dashboards.printing import FormOption, check_target, put
+from meshslo.dashboards.sentences import say
 
 from . import Command
 
@@ -113,7 +114,7 @@ def show(found: "Canary", console: "Console", *, arms: "Arms", quantile: float) 
     calls = f"{found.baseline_calls:,} calls of {arms.baseline}, {found.candidate_calls:,} of {arms.candidate}"
     said = found.verdict.replace("_", " ")
     then = f"next weight {found.next_weight} %" if found.verdict != "hold" else f"stay at {found.weight} %"
-    console.print(f"{said.upper()}, {then}: {found.reason}. ({calls}.)", markup=False, highlight=False)
+    say(console, f"{said.upper()}, {then}: {found.reason}. ({calls}.)")
 
 
 COMMAND = Command(canary)

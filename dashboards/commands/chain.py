@@ -6,6 +6,7 @@ import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, working
 from meshslo.dashboards.printing import FileOption, FormOption, put
+from meshslo.dashboards.sentences import say
 from meshslo.dashboards.text import quantile_text, share_text
 
 from . import Command
@@ -62,10 +63,10 @@ def show(answer: "Chain", console: "Console") -> None:
     for way in answer.ways:
         keys = ", ".join(f"{key} {value or '-'}" for key, value in way.keys.items())
         failed = f", {way.failed:,} more failed" if way.failed else ""
-        console.print(f"{way.entry} {keys}: {way.traces:,} traces{failed}", markup=False, highlight=False)
+        say(console, f"{way.entry} {keys}: {way.traces:,} traces{failed}")
         tables.show(console, _table(answer, way, console))
     for note in caveats(answer):
-        console.print(note, highlight=False)
+        say(console, note)
 
 
 def _table(answer: "Chain", way: "Way", console: "Console") -> "Table":

@@ -1,7 +1,6 @@
 """`meshslo check`: what existing manifests do wrong."""
 
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,6 +8,7 @@ import typer
 
 from meshslo.dashboards.console import err
 from meshslo.dashboards.printing import FORM_HELP, FileOption, Form, put, write
+from meshslo.dashboards.sentences import say
 
 from . import Command
 
@@ -92,7 +92,7 @@ def check(
     else:
         put(found, show, output, out)
     if found.need_calls:
-        err().print(f"not looked for, as only calls show it (pass --store): {', '.join(found.need_calls)}", soft_wrap=True)
+        say(err(), f"not looked for, as only calls show it (pass --store): {', '.join(found.need_calls)}")
     if found.at_least(fail_on.value):
         raise typer.Exit(1)
 
@@ -139,10 +139,9 @@ def show(found: "Findings", console: "Console") -> None:
     """Print each finding: place, severity, code, what it is; then what to do instead, and what was not shown."""
     for item in found.items:
         proof = ", confirmed" if item.confirmed else ""
-        # One line each however narrow the terminal: people search and sort them.
-        say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-        say(f"{item.place}: {item.severity}{proof} [{item.code}] {item.message}.")
-        say(f"    instead: {item.instead}")
+        # Place, severity and code begin a line and nothing else does: people search and sort by them.
+        say(console, f"{item.place}: {item.severity}{proof} [{item.code}] {item.message}.")
+        say(console, f"    instead: {item.instead}", hang=6)
     counts = ", ".join(f"{number} {severity}" for severity, number in found.counts().items())
     total = f"{len(found.items)} finding{'' if len(found.items) == 1 else 's'}: {counts}"
     console.print(total if found.items else "no findings")
@@ -151,7 +150,7 @@ def show(found: "Findings", console: "Console") -> None:
             console.print(f"{number} {what}", highlight=False)
     if found.passed_over:
         kinds = ", ".join(f"{number} {kind}" for kind, number in found.passed_over.items())
-        console.print(f"not looked at: {kinds}", highlight=False)
+        say(console, f"not looked at: {kinds}")
 
 
 COMMAND = Command(check)

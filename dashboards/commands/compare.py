@@ -6,6 +6,7 @@ import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption
 from meshslo.dashboards.printing import FileOption, FormOption, put
+from meshslo.dashboards.sentences import say
 from meshslo.dashboards.text import seconds_text
 
 from . import Command
@@ -90,9 +91,9 @@ def show(answer: "Compared", console: "Console") -> None:
             each.verdict.replace("_", " "),
         )
     tables.show(console, shown)
-    console.print(summary(answer), highlight=False)
+    say(console, summary(answer))
     for note in answer.left_out:
-        console.print(note, highlight=False)
+        say(console, note)
 
 
 def _tells(answer: "Compared", key: str) -> bool:
@@ -129,11 +130,12 @@ def _end(value: float | None, each: "Difference") -> str:
 
 
 def _signed(value: float, each: "Difference") -> str:
-    return f"{'-' if value < 0 else '+'}{_number(abs(value), each)}"
+    size = _number(abs(value), each)
+    return size if size.startswith("0 ") else f"{'-' if value < 0 else '+'}{size}"
 
 
 def _number(value: float, each: "Difference") -> str:
-    return f"{100 * value:.3g} %" if each.unit == "ratio" else seconds_text(value)
+    return f"{round(100 * value, 1):g} %" if each.unit == "ratio" else seconds_text(value)
 
 
 def summary(answer: "Compared") -> str:

@@ -6,6 +6,7 @@ import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, working
 from meshslo.dashboards.printing import FileOption, FormOption, put
+from meshslo.dashboards.sentences import say
 from meshslo.dashboards.text import seconds_text, share_text
 
 from . import Command
@@ -57,7 +58,7 @@ def show(diagnosis: "Diagnosis", console: "Console") -> None:
     for one in diagnosis.metrics:
         what = f"{one.hops} hop{'s' * (one.hops != 1)}, {', '.join(one.phases) or 'counters only'}"
         text = f"metrics of {one.profile} from {one.source}: {what}; {one.start:%Y-%m-%d %H:%M} to {one.end:%Y-%m-%d %H:%M} UTC"
-        console.print(text, markup=False, highlight=False)
+        say(console, text)
     differing = [item for item in diagnosis.comparisons if item.verdict not in ("agree", "unknown")]
     if differing:
         tables.show(console, _comparisons(differing, console))
@@ -65,8 +66,8 @@ def show(diagnosis: "Diagnosis", console: "Console") -> None:
     if known:
         console.print(f"{known - len(differing)} of {known} quantiles of one hop at two vantages agree.", highlight=False)
     for finding in diagnosis.findings:
-        console.print(f"{finding.severity} {finding.code} {finding.subject}: {finding.message}", markup=False, highlight=False)
-        console.print(f"    {finding.remedy}", markup=False, highlight=False)
+        say(console, f"{finding.severity} {finding.code} {finding.subject}: {finding.message}")
+        say(console, f"    {finding.remedy}", hang=4)
     if not diagnosis.findings:
         console.print("Nothing to complain of.")
 

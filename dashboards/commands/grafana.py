@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshslo.dashboards.console import Output, OutputOption, err, out
+from meshslo.dashboards.sentences import say
 
 from . import Command
 
@@ -105,14 +106,15 @@ def _json(made: "Generated", folder: Path, changed: list[str]) -> str:
 
 def _show(made: "Generated", folder: Path, changed: list[str], console: "Console") -> None:
     """Print how many files there are, then what each profile's metrics cannot show."""
-    console.print(f"{len(made.files)} files in {folder}, {len(changed)} of them written", markup=False, highlight=False)
+    say(console, f"{len(made.files)} files in {folder}, {len(changed)} of them written")
     reasons: dict[tuple[str, str], list[str]] = {}
     for one in made.left_out:
         reasons.setdefault((one.profile, one.reason), []).append(f"{one.board}: {one.panel}")
     for (profile, reason), panels in reasons.items():
-        console.print(f"\n{profile}: left out, since {reason}:", markup=False, highlight=False)
+        console.print()
+        say(console, f"{profile}: left out, since {reason}:")
         for panel in panels:
-            console.print(f"  {panel}", markup=False, highlight=False)
+            say(console, f"  {panel}", hang=4)
 
 
 COMMAND = Command(grafana)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, Output, OutputOption, StoreOption, err, out
+from meshslo.dashboards.sentences import say
 
 from . import Command
 
@@ -82,7 +83,7 @@ def _print(loaded: "Loaded", output: Output, store: str) -> None:
     )
     if loaded.left_out:
         said = ", ".join(f"{count} {reason}" for reason, count in sorted(loaded.left_out.items()))
-        console.print(f"No call of their own: {said}", markup=False, soft_wrap=True)
+        say(console, f"No call of their own: {said}")
     for bad in loaded.reasons:
         err().print(f"Not read: {bad}", markup=False, soft_wrap=True)
     if loaded.bad:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import MarkupMode, TyperCommand, TyperGroup
 
 from meshslo.dashboards.console import DEFAULT_STORE, Output, OutputOption, StoreOption, err, out
 
@@ -56,7 +56,7 @@ class Pullers(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:  # noqa: ARG002 - the signature is click's
         """The subcommand of one."""
         puller = _pullers().get(cmd_name)
-        return None if puller is None else _subcommand(puller)
+        return None if puller is None else _subcommand(puller, self.rich_markup_mode)
 
 
 class PullCommand(Command):
@@ -64,7 +64,9 @@ class PullCommand(Command):
 
     def register(self, app: typer.Typer) -> None:
         """Add the group to `app`."""
-        group = typer.Typer(cls=Pullers, no_args_is_help=True, help=self.function.__doc__)
+        first, *more = self.paragraphs()
+        help_text = "\n\n".join((first, *more))
+        group = typer.Typer(cls=Pullers, no_args_is_help=True, help=help_text, short_help=first)
         group.callback()(self.function)
         app.add_typer(group, name="pull")
 
@@ -84,11 +86,13 @@ def _pullers() -> "dict[str, Puller]":
     return {puller.name: puller for puller in found}
 
 
-def _subcommand(puller: "Puller") -> TyperCommand:
-    """A command with the common flags and one for each field of the puller's settings."""
+def _subcommand(puller: "Puller", markup: MarkupMode) -> TyperCommand:
+    """A command with the common flags and one for each field of the puller's settings, whose help looks as its group's."""
     own = {field.name: (_flag(field), _default(field)) for field in dataclasses.fields(puller.settings)}
-    app = typer.Typer(add_completion=False)
-    app.command(puller.name, help=_help(puller))(_with_signature(puller, {**_COMMON, **own}))
+    app = typer.Typer(add_completion=False, rich_markup_mode=markup)
+    about = _about(puller)
+    example = f"Example: meshslo pull {puller.name} http://HOST:PORT --store ./meshslo-store --since 24h"
+    app.command(puller.name, help=f"{about}\n\n{example}", short_help=about)(_with_signature(puller, {**_COMMON, **own}))
     return cast("TyperCommand", typer.main.get_command(app))
 
 
@@ -103,9 +107,8 @@ def _default(field: "dataclasses.Field[Any]") -> Any:
     return list(field.default) if isinstance(field.default, tuple) else field.default
 
 
-def _help(puller: "Puller") -> str:
-    about = (inspect.getdoc(inspect.getmodule(puller.read)) or "").split("\n\n")[0]
-    return f"{about}\n\nExample: meshslo pull {puller.name} http://HOST:PORT --store ./meshslo-store --since 24h"
+def _about(puller: "Puller") -> str:
+    return " ".join((inspect.getdoc(inspect.getmodule(puller.read)) or "").split("\n\n")[0].split())
 
 
 def _with_signature(puller: "Puller", parameters: dict[str, tuple[Any, Any]]) -> Callable[..., None]:

@@ -8,6 +8,7 @@ import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, err, working
 from meshslo.dashboards.printing import Form, FormOption, check_target, put
+from meshslo.dashboards.sentences import say
 from meshslo.dashboards.text import amount_text
 
 from . import Command
@@ -116,7 +117,7 @@ def _judge(path: Path, observed: "Observed", output: Form, file: Path | None) ->
 def show_support(found: "Supports", console: "Console") -> None:
     """Print a sentence for each timeout, then how many hold."""
     for each in found.items:
-        console.print(str(each), markup=False, highlight=False)
+        say(console, str(each))
     kept = sum(each.supported for each in found.items)
     console.print(f"{kept} of {len(found.items)} timeouts are supported by these calls", highlight=False)
     if found.expired and found.learned is not None:
@@ -186,7 +187,7 @@ def show(advice: "Recommendations", console: "Console") -> None:
         table.add_row(str(number), target, item.setting, before, after, status, calls)
     tables.show(console, table)
     for number, item in enumerate(advice.items, 1):
-        console.print(f"{number:3}. {_place(item)}{item.reason}.", markup=False, highlight=False)
+        say(console, f"{number:3}. {_place(item)}{item.reason}.", hang=5)
     if advice.learned is not None and advice.items:
         start, end, until = (f"{moment:%Y-%m-%d %H:%M}Z" for moment in vars(advice.learned).values())
         console.print(f"learned on calls from {start} to {end}; check before {until} with --check", highlight=False)

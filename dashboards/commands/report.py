@@ -8,6 +8,7 @@ import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, working
 from meshslo.dashboards.printing import FileOption, FormOption, put, write
+from meshslo.dashboards.sentences import say
 from meshslo.dashboards.text import quantile_text, seconds_text, share_text
 
 from . import Command
@@ -82,6 +83,7 @@ def report(
     quantile lies beyond what any timer let through.
 
     Example: meshslo report --store ./meshslo-store --by hop,model --phase first_token --quantile 0.99 --since 24h
+
     A page to mail: meshslo report --by hop,model --html report.html --config meshslo.toml --current k8s/
     """
     from meshslo.analysis.api import open_store
@@ -130,14 +132,14 @@ def show(answer: "Report", console: "Console") -> None:
     same = {key: answer.frame[key][0] for key in (*answer.by, "vantage") if answer.frame[key].n_unique() == 1}
     if same:
         words = (f"{'seen by' if key == 'vantage' else key} {value or '-'}" for key, value in same.items())
-        console.print("all: " + ", ".join(words), markup=False, highlight=False)
+        say(console, "all: " + ", ".join(words))
     tables.show(console, _table(answer, [key for key in (*answer.by, "vantage") if key not in same], console))
     if (answer.frame["status"] == "at_least").any():
         console.print(">= : calls were cut before they could end; the true value lies beyond.")
     console.print("naive: of calls that ended ok alone, cut ones left out.")
-    console.print(burst_note(answer), markup=False, highlight=False)
+    say(console, burst_note(answer))
     for pile in answer.piles:
-        console.print(f"{pile} (hidden deadline)", markup=False, highlight=False)
+        say(console, f"{pile} (hidden deadline)")
     for fold in answer.folded:
         console.print(f"{fold.values} values of {fold.key} ({fold.calls} calls) are counted together as __other__")
 

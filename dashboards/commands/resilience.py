@@ -7,6 +7,7 @@ import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, working
 from meshslo.dashboards.printing import FileOption, FormOption, put
+from meshslo.dashboards.sentences import say
 
 from . import Command
 from .doctor import SinceOption, UntilOption
@@ -53,7 +54,7 @@ def show(answer: "Resilience", console: "Console") -> None:
         if not frame.is_empty():
             tables.show(console, tables.of_frame(console, frame))
     for note in answer.notes:
-        console.print(f"{note}.", markup=False, highlight=False)
+        say(console, f"{note}.")
 
 
 COMMAND = Command(resilience)

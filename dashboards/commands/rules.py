@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from meshslo.dashboards.console import err
+from meshslo.dashboards.sentences import say
 
 from . import Command
 
@@ -73,7 +74,7 @@ def rules(
     path.write_text(made.to_yaml() if form is Form.prometheus else made.to_kubernetes(), encoding="utf-8")
     typer.echo(str(path))
     for sentence in made.left_out:
-        err().print(f"left out: {sentence}", markup=False, highlight=False, soft_wrap=True)
+        say(err(), f"left out: {sentence}")
 
 
 def _labels(told: list[str]) -> dict[str, str]:

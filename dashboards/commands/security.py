@@ -7,6 +7,7 @@ import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, working
 from meshslo.dashboards.printing import FileOption, FormOption, put
+from meshslo.dashboards.sentences import say
 
 from . import Command
 from .doctor import FailOnOption, SinceOption, UntilOption
@@ -64,8 +65,8 @@ def show(answer: "Security", console: "Console") -> None:
         outside.title = "Hosts outside the mesh"
         tables.show(console, outside)
     for finding in answer.findings:
-        console.print(f"{finding.severity} {finding.code} {finding.subject}: {finding.message}", markup=False, highlight=False)
-        console.print(f"    {finding.remedy}", markup=False, highlight=False)
+        say(console, f"{finding.severity} {finding.code} {finding.subject}: {finding.message}")
+        say(console, f"    {finding.remedy}", hang=4)
     if not answer.findings:
         console.print("Nothing is exposed, as far as calls tell.")
 

@@ -8,6 +8,7 @@ import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, working
 from meshslo.dashboards.printing import FileOption, FormOption, put
+from meshslo.dashboards.sentences import say
 
 from . import Command
 
@@ -129,7 +130,7 @@ def show(answer: "Simulation", console: "Console") -> None:
     asked = f"{answer.requests:,} requests, {answer.calls:,} calls of {answer.since:%Y-%m-%d %H:%M} to {answer.until:%H:%M}"
     console.print(f"{asked}; intervals ({answer.confidence:.0%}) are of another window with as many.", highlight=False)
     for note in answer.notes:
-        console.print(f"- {note}.", markup=False, highlight=False)
+        say(console, f"- {note}.")
 
 
 def side_names(answer: "Simulation") -> tuple[str, str]:

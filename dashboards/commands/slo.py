@@ -10,6 +10,7 @@ import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, err, working
 from meshslo.dashboards.printing import FORM_HELP, FileOption, Form, put, write
+from meshslo.dashboards.sentences import say
 from meshslo.dashboards.standings import WORST, budget_left, name_of, percent_text, status_text
 from meshslo.dashboards.text import seconds_text
 
@@ -103,12 +104,12 @@ def show(answer: "SloReport", console: "Console") -> None:
         first = min(each.first for each in late if each.first)
         console.print(f"no calls before {first:%Y-%m-%d %H:%M}Z: budgets are those of the part of the window since then")
     for name, promise in {each.objective.name: each.objective for each in ordered}.items():
-        console.print(f"{name}: {promise.hop}: {promise}", markup=False, highlight=False)
+        say(console, f"{name}: {promise.hop}: {promise}")
     for pile in answer.piles:
-        console.print(f"{pile} (hidden deadline)", markup=False, highlight=False)
+        say(console, f"{pile} (hidden deadline)")
     for standing in ordered[:WORST]:
         for note in _notes(standing):
-            console.print(f"{name_of(standing)}: {note}", markup=False, highlight=False)
+            say(console, f"{name_of(standing)}: {note}")
 
 
 def _table(standings: list["Standing"], console: "Console") -> "Table":

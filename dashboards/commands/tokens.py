@@ -7,6 +7,7 @@ import typer
 
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption
 from meshslo.dashboards.printing import FileOption, FormOption, put
+from meshslo.dashboards.sentences import say
 from meshslo.dashboards.text import quantile_text, seconds_text
 
 from . import Command
@@ -76,12 +77,12 @@ def show(answer: "TokenTimes", console: "Console") -> None:
         shown.add_row(target, _calls(item), _paces(answer, item), _line(item), _timeout(item.timeout))
     tables.show(console, shown)
     for note in answer.notes:
-        console.print(note, markup=False, highlight=False)
+        say(console, note)
     for item in answer.items:
         if item.survivors:
             whose = " ".join(value for value in item.target.values() if value)
             why = f"{item.off_the_line:,} of its {item.calls:,} calls were cut without a time per token"
-            console.print(f"{whose}: figures are of the quicker calls, {why}", markup=False, highlight=False)
+            say(console, f"{whose}: figures are of the quicker calls, {why}")
 
 
 def _calls(item: "PerToken") -> str:

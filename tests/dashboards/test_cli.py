@@ -23,10 +23,23 @@ def test_help_teaches_with_an_example(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_help_fills_its_lines_in_a_narrower_terminal(name: str) -> None:
-    told = CliRunner().invoke(APP, [name, "--help"], env={"COLUMNS": "100", "TERMINAL_WIDTH": "100"}).output
+    told = CliRunner().invoke(build(boxes=True), [name, "--help"], env={"COLUMNS": "100", "TERMINAL_WIDTH": "100"}).output
     prose = [line.strip() for line in told.partition("╭")[0].splitlines()]
     broken = [(line, after) for line, after in pairwise(prose) if line and after and len(f"{line} {after.split()[0]}") < 97]
     assert broken == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in NAMES), ["recomend"], ["report", "--by"]])
+def test_help_and_complaints_are_plain_in_a_pipe(arguments: list[str]) -> None:
+    told = CliRunner().invoke(APP, arguments).output
+    assert told.isascii()
+    assert max(map(len, told.splitlines())) <= 100
+
+
+def test_the_list_of_commands_says_the_whole_first_sentence_of_each() -> None:
+    told = " ".join(CliRunner().invoke(APP, ["--help"]).output.split())
+    for command in get_command(APP).commands.values():  # type: ignore[attr-defined]
+        assert f"{command.name} {command.help.partition(chr(10))[0]}" in told
 
 
 def test_every_command_file_is_registered() -> None:
