@@ -125,9 +125,8 @@ class CallStore(Reporting, Verbs):
         no calls, BadInputError for a kind that there is not.
         """
         check_list("kinds", kinds)
-        if need_calls(kinds):
-            self.need_calls(since, until)
-        return recommend(self.observe(config, deployed, since=since, until=until), kinds)
+        calls = (self.need_calls if need_calls(kinds) else self.scan)(since, until)
+        return recommend(observe(calls, config, deployed, self._series(since, until)), kinds)
 
     def observe(
         self,
@@ -169,8 +168,7 @@ class CallStore(Reporting, Verbs):
         Raises StoreError where the window holds no calls, BadInputError for a split that leaves nothing to fit or to judge.
         """
         check_list("by", by)
-        self.need_calls(since, until)
-        return backtest(self.scan(since, until), config, split=split, by=by)
+        return backtest(self.need_calls(since, until), config, split=split, by=by)
 
     def doctor(self, *, since: datetime | None = None, until: datetime | None = None) -> Diagnosis:
         """What the calls in [since, until) can bear: who saw each hop, what is set, vantages that contradict each other."""
@@ -211,15 +209,17 @@ class CallStore(Reporting, Verbs):
         """First and last start of a call in [since, until), None where there is none."""
         return bounds_of(self.scan(since, until))
 
-    def need_calls(self, since: datetime | None, until: datetime | None) -> None:
-        """StoreError where the window holds no single calls; pulled metrics are none."""
+    def need_calls(self, since: datetime | None, until: datetime | None) -> pl.LazyFrame:
+        """`scan`, once: StoreError where the window holds no single calls; pulled metrics are none."""
         self.extent(since, until)
-        if self.scan(since, until).head(1).collect().is_empty():
+        calls = self.scan(since, until)
+        if calls.head(1).collect().is_empty():
             raise StoreError(
                 f"{self.name} holds metrics and no single calls there: they make a `report`, but settings follow from calls; "
                 f"send spans with `meshslo collect --store {self.name}`, or read some with `meshslo import` or "
                 "`meshslo pull jaeger|tempo`"
             )
+        return calls
 
     def extent(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
         """First and last start of a call in [since, until); StoreError where there is none."""

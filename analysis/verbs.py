@@ -34,8 +34,8 @@ class Verbs:
     scan: Scan
 
     @abstractmethod
-    def need_calls(self, since: datetime | None, until: datetime | None) -> None:
-        """StoreError where the window holds no single calls; pulled metrics are none."""
+    def need_calls(self, since: datetime | None, until: datetime | None) -> pl.LazyFrame:
+        """`scan`, once: StoreError where the window holds no single calls; pulled metrics are none."""
 
     def chain(
         self,
@@ -52,9 +52,8 @@ class Verbs:
         """
         check_list("by", by)
         check_quantiles(quantiles)
-        self.need_calls(since, until)
         asked = ChainAsked(tuple(quantiles), np.random.default_rng(seed))
-        return chain(self.scan(since, until), asked, tuple(dict.fromkeys(by)))
+        return chain(self.need_calls(since, until), asked, tuple(dict.fromkeys(by)))
 
     def tokens(
         self,
@@ -72,8 +71,7 @@ class Verbs:
         """
         check_list("by", by)
         check_quantiles(quantiles)
-        self.need_calls(since, until)
-        return token_times(self.scan(since, until), config, by=by, quantiles=quantiles)
+        return token_times(self.need_calls(since, until), config, by=by, quantiles=quantiles)
 
     def compare(
         self,
@@ -95,17 +93,13 @@ class Verbs:
         check_list("by", by)
         check_quantiles(quantiles)
         windows = [baseline or (since, until), (since, until)]
-        for window in dict.fromkeys(windows):
-            self.need_calls(*window)
-        frames = {window: self.scan(*window) for window in windows}
+        frames = {window: self.need_calls(*window) for window in dict.fromkeys(windows)}
         check_keys(by, a or {}, b or {})
         sides = [
             Side(frames[window], check_conditions(given or {}), _named(given, None if baseline is None else window))
             for given, window in zip((a, b), windows, strict=True)
         ]
-        begin, end = _overlap(windows[0], windows[1])
-        nowhere = begin is not None and end is not None and begin >= end
-        check_apart(sides[0], sides[1], None if nowhere else self.scan(begin, end))
+        check_apart(sides[0], sides[1], self._in_both(frames))
         return compare(sides[0], sides[1], CompareAsked(tuple(by), tuple(phases), tuple(quantiles)))
 
     def canary(
@@ -122,8 +116,7 @@ class Verbs:
         weight: its share of the traffic now, in per cent; counted from calls where it is not given. Raises BadInputError where
         a side has no calls, StoreError where the window has none.
         """
-        self.need_calls(since, until)
-        return judge(select_arms(self.scan(since, until), arms), settings, weight)
+        return judge(select_arms(self.need_calls(since, until), arms), settings, weight)
 
     def simulate(
         self,
@@ -143,16 +136,18 @@ class Verbs:
         proposal that concerns none of them.
         """
         check_list("by", by)
-        self.need_calls(since, until)
+        calls = self.need_calls(since, until)
         after = Mesh(proposed) if isinstance(proposed, Deployed) else proposed
         before = Mesh(current) if isinstance(current, Deployed) else current
-        return simulate(self.scan(since, until), after, current=before, by=by, config=config, seed=seed)
+        return simulate(calls, after, current=before, by=by, config=config, seed=seed)
 
-
-def _overlap(a: Window, b: Window) -> Window:
-    """From the later begin to the earlier end."""
-    begins, ends = [at for at in (a[0], b[0]) if at is not None], [at for at in (a[1], b[1]) if at is not None]
-    return max(begins, default=None), min(ends, default=None)
+    def _in_both(self, frames: Mapping[Window, pl.LazyFrame]) -> pl.LazyFrame | None:
+        """The calls of the time that is within every window of `frames`; None where there is no such time."""
+        begin = max((begin for begin, _ in frames if begin is not None), default=None)
+        end = min((end for _, end in frames if end is not None), default=None)
+        if begin is not None and end is not None and begin >= end:
+            return None
+        return frames[begin, end] if (begin, end) in frames else self.scan(begin, end)
 
 
 def _named(conditions: Mapping[str, str] | None, window: Window | None) -> str:

@@ -1,6 +1,6 @@
 """Spans in ClickHouse as a store of calls: windows, slices, and rows for what needs them one by one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -18,9 +18,11 @@ from .spans_sql import raw_spans
 from .sql import Steps
 
 SLICE: Final = timedelta(hours=1)
-"""How much of a window one statement covers: a server holds the traces of one slice at a time."""
+SLICE_SPANS: Final = 1_000_000
+"""How much of a window one statement covers: an hour, or more where that holds few spans. A server holds the traces of one
+slice at a time, and planning a statement takes as much of its time as counting some 40,000 spans."""
 MOST_SPANS: Final = 20_000_000
-"""Spans that may be brought here for what needs calls one by one."""
+"""Spans of a window that may be brought here for what needs calls one by one."""
 
 _WITHIN: Final = "Timestamp >= fromUnixTimestamp64Nano({first:Int64}) AND Timestamp < fromUnixTimestamp64Nano({last:Int64})"
 _ZERO: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,10 +53,12 @@ class ClickHouse:
     def scan(self, since: datetime | None = None, until: datetime | None = None) -> pl.LazyFrame:
         """Every call that started in [since, until), as canonical rows: the spans come here and the local code normalises them.
 
-        StoreError where they are more than `MOST_SPANS`.
+        StoreError where these are more than `MOST_SPANS`.
         """
+        windows = list(self._slices(since, until))
+        self._check_few(since or _ZERO, until or _FAR)
         frames = []
-        for begin, end in self._slices(since, until):
+        for begin, end in windows:
             # In the order that the SQL goes through them too; a table has none.
             rows = to_calls(self._spans(begin, end).sort("start_ns", "kind", "span_id"))
             frames.append(rows.filter(pl.col("start") >= begin, pl.col("start") < end))
@@ -69,19 +73,19 @@ class ClickHouse:
             yield Slice(calls(self.address.table.qualified, _WITHIN, words), {**parameters, "fronts": found})
 
     def _slices(self, since: datetime | None, until: datetime | None) -> Iterator[tuple[datetime, datetime]]:
-        """The hours of the window in which a span began; a call begins where one of its spans does."""
+        """The hours of the window in which a span began, few spans together; a call begins where one of its spans does."""
         for bound in (since, until):
             if bound is not None and bound.tzinfo is None:
                 raise ValueError(f"{bound} has no time zone; pass an aware datetime, such as datetime(2026, 11, 2, tzinfo=UTC)")
         lowest, highest = since or _ZERO, until or _FAR
         length = SLICE // timedelta(microseconds=1) * 1000
         hours = self.connection.frame(
-            f"SELECT toInt64(intDiv(toUnixTimestamp64Nano(Timestamp), {length})) AS hour FROM {self.address.table.qualified} "
-            f"WHERE {_WITHIN} GROUP BY hour ORDER BY hour",
+            f"SELECT toInt64(intDiv(toUnixTimestamp64Nano(Timestamp), {length})) AS hour, count() AS spans "
+            f"FROM {self.address.table.qualified} WHERE {_WITHIN} GROUP BY hour ORDER BY hour",
             {"first": _nanoseconds(lowest), "last": _nanoseconds(highest)},
-        )["hour"]
-        for hour in hours:
-            yield max(lowest, _ZERO + hour * SLICE), min(highest, _ZERO + (hour + 1) * SLICE)
+        )
+        for begin, end in _together(hours.rows()):
+            yield max(lowest, _ZERO + begin * SLICE), min(highest, _ZERO + (end + 1) * SLICE)
 
     def extent(self, since: datetime | None = None, until: datetime | None = None) -> tuple[datetime | None, datetime | None]:
         """When the first and the last span in [since, until) began, to the microsecond below; None where there is none."""
@@ -102,15 +106,19 @@ class ClickHouse:
             "last": _nanoseconds(end + margin),
         }
 
+    def _check_few(self, begin: datetime, end: datetime) -> None:
+        """StoreError where more than `MOST_SPANS` began in the window."""
+        counted = f"SELECT count() AS spans FROM {self.address.table.qualified} WHERE {_WITHIN}"
+        spans = self.connection.frame(counted, {"first": _nanoseconds(begin), "last": _nanoseconds(end)}).item()
+        if spans > MOST_SPANS:
+            raise StoreError(
+                f"{self.address.name}: the window's {spans} spans are too many to bring here one by one, at most {MOST_SPANS} "
+                "may be; ask for a shorter window with --since and --until"
+            )
+
     def _spans(self, begin: datetime, end: datetime) -> pl.DataFrame:
         """The span table of the traces around a window."""
         parameters = self._parameters(begin, end)
-        counted = self.connection.frame(f"SELECT count() AS n FROM {self.address.table.qualified} WHERE {_WITHIN}", parameters)
-        if counted.item() > MOST_SPANS:
-            raise StoreError(
-                f"{self.address.name}: {counted.item()} spans from {begin} to {end} are too many to bring here one by one; "
-                "ask for a shorter window with --since and --until"
-            )
         spans = self.connection.frame(raw_spans(self.address.table.qualified, _WITHIN), parameters)
         texts = [name for name, kind in SPANS.items() if kind == pl.String]
         ids = [name for name, kind in SPANS.items() if kind == pl.Binary]
@@ -123,6 +131,20 @@ class ClickHouse:
 def open_clickhouse(url: str) -> ClickHouse:
     """The spans at `url` (see `address`); SourceError where no server answers."""
     return ClickHouse(Connection(parse_address(url)))
+
+
+def _together(hours: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """First and last hour of runs of (hour, spans) that hold no more than `SLICE_SPANS`, or are one hour."""
+    run: list[int] = []
+    held = 0
+    for hour, spans in hours:
+        if run and held + spans > SLICE_SPANS:
+            yield run[0], run[-1]
+            run, held = [], 0
+        run.append(hour)
+        held += spans
+    if run:
+        yield run[0], run[-1]
 
 
 def _moment(nanoseconds: int) -> datetime:

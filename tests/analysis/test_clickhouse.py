@@ -13,7 +13,7 @@ from meshslo.analysis.api import from_calls
 from meshslo.analysis.clickhouse import bucket_ns
 from meshslo.analysis.folding import KEYS, Rollup
 from meshslo.analysis.rollup import roll_up
-from meshslo.telemetry.clickhouse import open_clickhouse
+from meshslo.telemetry.clickhouse import ClickHouse, open_clickhouse
 from meshslo.telemetry.clickhouse.connection import SETTINGS
 from meshslo.telemetry.errors import BadInputError, StoreError
 from meshslo.telemetry.normalize import decode_traces, to_calls
@@ -118,6 +118,23 @@ def test_keys_that_calls_in_clickhouse_do_not_have(spans: tuple[str, pl.DataFram
 def test_buckets_without_a_fixed_length(bucket: Any) -> None:
     with pytest.raises(BadInputError, match="has no fixed length"):
         bucket_ns(bucket)
+
+
+def test_spans_are_fetched_once_a_verb(spans: tuple[str, pl.DataFrame], monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(spans[0])
+    fetched: list[object] = []
+    whole = ClickHouse._spans
+
+    def counting(self: ClickHouse, begin: datetime, end: datetime) -> pl.DataFrame:
+        fetched.append(begin)
+        return whole(self, begin, end)
+
+    monkeypatch.setattr(ClickHouse, "_spans", counting)
+    zones = [{"zone": zone} for zone in spans[1]["zone"].drop_nulls().unique().sort()[:2]]
+    for verb in (store.chain, store.recommend, store.backtest, store.tokens, lambda: store.compare(*zones, by=["hop"])):
+        fetched.clear()
+        verb()
+        assert len(fetched) == 1
 
 
 def test_chains_and_comparisons_in_place_are_those_of_the_calls() -> None:

@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 
 from meshslo.telemetry.clickhouse import ClickHouse, open_clickhouse
 from meshslo.telemetry.clickhouse.calls_sql import WORDS
-from meshslo.telemetry.errors import SourceError
+from meshslo.telemetry.errors import SourceError, StoreError
 from meshslo.telemetry.normalize import decode_traces, to_calls
 from meshslo.telemetry.normalize.otlp_json import json_request
 from tests.support import otel_traces
@@ -89,6 +89,31 @@ def test_kinds_and_statuses_as_the_exporter_wrote_them_before_2024() -> None:
 def test_a_span_that_was_inserted_twice_counts_once() -> None:
     requests = recorded_envoy()
     assert_frame_equal(in_place(filled("twice", [*requests, *requests])), as_columns(locally(requests)), abs_tol=1e-9)
+
+
+def test_hours_of_few_spans_are_one_statement_and_long_ones_one_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    filled("hours", [forest(seed=4, traces=60)])
+    otel_traces.create(engine(), "days")
+    later = "Timestamp + toIntervalHour(7 * (cityHash64(TraceId) % 3)) AS Timestamp"
+    engine().command(f"INSERT INTO days SELECT * REPLACE ({later}) FROM hours")
+    store = open_clickhouse(engine_url("days"))
+    at_once = in_place(store)
+    (whole,) = store.slices(None, None, ("hop",))
+    assert whole.parameters["until"] - whole.parameters["since"] == (2 * 7 + 1) * 3600 * 10**9
+    monkeypatch.setattr("meshslo.telemetry.clickhouse.store.SLICE_SPANS", 1)
+    assert len(list(store.slices(None, None, ("hop",)))) == 3
+    assert_frame_equal(in_place(store), at_once)
+
+
+def test_too_many_spans_of_all_hours_together_are_refused_before_one_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled("many", [forest(seed=4, traces=20)])
+    spans = engine().query("SELECT count() FROM many").result_rows[0][0]
+    monkeypatch.setattr("meshslo.telemetry.clickhouse.store.MOST_SPANS", spans)
+    assert store.scan().collect().height
+    monkeypatch.setattr("meshslo.telemetry.clickhouse.store.MOST_SPANS", spans - 1)
+    monkeypatch.setattr("meshslo.telemetry.clickhouse.store.SLICE_SPANS", 1)
+    with pytest.raises(StoreError, match=rf"the window's {spans} spans are too many .* shorter window with --since"):
+        store.scan()
 
 
 def test_no_such_table() -> None:
