@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 DEBIAN_PROGRAMS := prometheus promtool chromium chromedriver
 DEBIAN_PACKAGES := prometheus chromium chromium-driver
 
-.PHONY: help setup system demo test alone processes covered check fast types lint format fuzz soak bench backtest-docs rule-docs dashboard screenshots notebooks notebook-data clean
+.PHONY: help setup system demo test alone processes covered check fast types lint format fuzz soak bench backtest-docs config-docs rule-docs dashboard screenshots notebooks notebook-data clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -92,6 +92,9 @@ bench: setup ## Speed against named alternatives and the physical floor; writes 
 rule-docs: setup ## Write the page of every rule of `meshslo check` into docs/rules
 	@mkdir -p docs/rules && rm -f docs/rules/*.md
 	$(BIN)/python -c 'from pathlib import Path; from meshslo.analysis.check import pages, rules; [Path("docs/rules", name).write_text(text) for name, text in pages(rules()).items()]'
+
+config-docs: setup ## Write the page of every key of meshslo.toml, docs/config.md
+	$(BIN)/python -c 'from pathlib import Path; from meshslo.analysis.config_page import page; Path("docs/config.md").write_text(page())'
 
 backtest-docs: setup ## Write docs/backtest.md from real measurements ($MESHSLO_SHARED, else ../shared)
 	$(BIN)/python -m tests.pages

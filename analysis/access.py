@@ -31,7 +31,9 @@ class Access(BaseModel):
     groups_claim: Annotated[str, Field(min_length=1)] = "groups"
     """Claim of the identity token that holds a person's groups: a list, or one name."""
     users: dict[str, tuple[str, ...]] = {}
+    """Verified e-mail address, or the provider's `sub` -> the tenants that this person sees; `"*"` is every one."""
     groups: dict[str, tuple[str, ...]] = {}
+    """Value of the claim -> the tenants that its people see."""
 
     @model_validator(mode="after")
     def _limits_somebody(self) -> Self:

@@ -22,7 +22,9 @@ class Boundary(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tenant_facing: tuple[str, ...] = ()
+    """Services that tenants' requests reach; those that the entry calls where none is named."""
     internal: tuple[str, ...] = ()
+    """Services that only the mesh itself may call; every other one where none is named."""
 
     @model_validator(mode="after")
     def _divides(self) -> Self:

@@ -11,6 +11,7 @@ class Ignore(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     code: Annotated[str, Field(pattern=r"^MS\d{3}$")]
+    """Of the rule: see docs/rules."""
     path: str = "*"
     """Files it is for, as findings name them; `*` stands for any text, folders included."""
     reason: Annotated[str, Field(min_length=3)]

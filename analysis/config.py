@@ -67,8 +67,11 @@ class Limits(_Table):
     """How many names are kept apart; those beyond are counted as `__other__`."""
 
     routes: PositiveInt = 200
+    """The routes with most calls are kept."""
     tenants: PositiveInt = 1000
+    """The tenants with most calls are kept."""
     models: PositiveInt = 100
+    """The models with most calls are kept."""
 
 
 class Chain(_Table):
@@ -86,14 +89,16 @@ class Model(_Table):
     max_tokens: PositiveInt | None = None
     """The longest answer it may give; bounds a stream whose end no data shows."""
     input_price: Money | None = None
+    """Of what it reads; what else is paid stands in `prices`."""
     output_price: Money | None = None
-    """Money per million tokens; what else is paid stands in `prices`."""
+    """Of what it writes."""
 
 
 class Hop(_Table):
     """What differs for one hop, keyed `caller>callee`."""
 
     false_timeout_ratio: Ratio | None = None
+    """In the place of the objectives' for this hop."""
     idempotent: bool = False
     """Whether repeating a call that the callee may have begun does no harm."""
     capacity_per_s: PositiveFloat | None = None
@@ -124,9 +129,11 @@ class Emit(_Table):
     """What emitted policies need to know of the mesh."""
 
     namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = "default"
+    """Namespace of what is emitted."""
     host: str = "{callee}"
     """Host of a callee in the mesh; `{callee}` and `{namespace}` are filled in."""
     port: Annotated[int, Field(ge=1, le=65535)] = 80
+    """Port that callees answer on."""
     model_header: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] = "x-model"
     """Request header that names the model, for values that differ by model."""
     region: str | None = None

@@ -35,11 +35,11 @@ def _known_keys(path: tuple[str, ...], top: type[BaseModel]) -> set[str]:
     table: type[BaseModel] | None = top
     for part in path:
         field = table.model_fields.get(part) if table else None
-        table = _table_of(field.annotation) if field else table
+        table = table_of(field.annotation) if field else table
     return set(table.model_fields) if table else set()
 
 
-def _table_of(annotation: Any) -> type[BaseModel] | None:
+def table_of(annotation: Any) -> type[BaseModel] | None:
     """The table class an annotation holds: itself, or the values of a dict or an array of tables."""
     if get_origin(annotation) in (dict, tuple, types.UnionType, Literal):
         return next((kind for kind in get_args(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)), None)

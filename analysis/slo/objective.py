@@ -49,16 +49,23 @@ class Objective(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
     """Lower-case letters, digits and dashes: it names alerts and documents too."""
     hop: Annotated[str, Field(pattern=r"^[^>]+>[^>]+$")]
+    """The calls it is about, `caller>callee`."""
     route: str | None = None
+    """Calls of this route alone; of all where absent."""
     model: str | None = None
+    """Calls of this model alone; of all where absent."""
     tenant: str | None = None
+    """Calls of this tenant alone; of all where absent."""
     sli: Sli
+    """What must hold of a call: a phase stays within `threshold_s`, it succeeds, or it keeps all of `all_of`."""
     threshold_s: PositiveFloat | None = None
     """The longest that the phase may take."""
     all_of: tuple[str, ...] = ()
     """Names of the objectives that a good call keeps, for `goodput`."""
     target: Annotated[float, Field(gt=0, lt=1)]
+    """Of calls that must keep it."""
     window: str = "30d"
+    """Rolling, in minutes, hours, days or weeks."""
     vantage: Vantage | None = None
     """Who is asked; the outermost vantage that saw it where absent."""
 
