@@ -81,6 +81,8 @@ def _print(loaded: "Loaded", output: Output, store: str) -> None:
     console.print(
         f"{loaded.rows} calls new in {store}, {loaded.duplicates} were there already", highlight=False, soft_wrap=True
     )
+    if loaded.rows and loaded.duplicates and loaded.unnamed:
+        say(console, _ALREADY)
     if loaded.left_out:
         said = ", ".join(f"{count} {reason}" for reason, count in sorted(loaded.left_out.items()))
         say(console, f"No call of their own: {said}")
@@ -88,6 +90,12 @@ def _print(loaded: "Loaded", output: Output, store: str) -> None:
         err().print(f"Not read: {bad}", markup=False, soft_wrap=True)
     if loaded.bad:
         err().print(f"{loaded.bad} of {loaded.bad + loaded.taken} records could not be read", soft_wrap=True)
+
+
+_ALREADY = (
+    "Calls without ids were there already where a file that begins with the same call says the same on the same line: "
+    "it has grown, or was mended. Files of other pods begin so by chance? Import each with --set pod=NAME"
+)
 
 
 def _json(loaded: "Loaded") -> dict[str, object]:

@@ -14,7 +14,7 @@ from meshslo.telemetry.vocabulary import OUTCOMES, VANTAGES
 
 from .column_map import SECONDS_COLUMNS, SECONDS_PER, ColumnMap, Target, nearest_column
 from .completing import complete
-from .identity import Identifier
+from .identity import Identifier, lacks_ids
 from .tally import Tally
 from .times import moments, plain_moments
 from .words import Coding, Meaning, coded, respelled
@@ -110,7 +110,7 @@ class CallTable:
         return raw, raw.select(_parsed(column, factors.get(column.name, 1.0)) for column in raw)
 
     def _taken(self, rows: pl.DataFrame, lines: Lines) -> pl.DataFrame:
-        self.tally.take(rows.height)
+        self.tally.take(rows.height, lacks_ids(rows))
         calls = complete(rows, lines, self.coding, self.identifier)
         self.coding.renew()
         return calls

@@ -27,6 +27,11 @@ _GOLDEN: Final = 0x9E3779B97F4A7C15
 _STRETCH: Final = 2**14
 
 
+def lacks_ids(calls: pl.DataFrame) -> int:
+    """How many of `calls` have no trace_id or no span_id."""
+    return max(calls[name].null_count() if name in calls.columns else calls.height for name in IDENTITY)
+
+
 class Identifier:
     """Identifies the calls of one file, a frame after the other. `origin` tells it from others, besides its first call."""
 

@@ -40,12 +40,16 @@ class LoadSettings:
 
 @dataclass
 class Loaded:
-    """What an import did: rows new to the store, rows it already had, what is no call by reason, records refused."""
+    """What an import did: rows new to the store, rows it already had, what is no call by reason, records refused.
+
+    `unnamed` are the records without ids of their own: what is there already was told by content and place.
+    """
 
     files: int = 0
     rows: int = 0
     duplicates: int = 0
     taken: int = 0
+    unnamed: int = 0
     bad: int = 0
     reasons: list[BadLine] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
@@ -59,6 +63,7 @@ class Loaded:
         """Count an input that has been read."""
         self.files += 1
         self.taken += tally.taken
+        self.unnamed += tally.unnamed
         self.bad += tally.bad
         self.reasons = (self.reasons + tally.reasons)[:_REASONS]
         self.leave_out(tally.left_out)

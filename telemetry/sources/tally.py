@@ -27,10 +27,13 @@ class Tally:
     bad: int = 0
     reasons: list[BadLine] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
+    unnamed: int = 0
+    """Records taken that brought no ids of their own (`identity`)."""
 
-    def take(self, count: int) -> None:
-        """Count records that were read."""
+    def take(self, count: int, unnamed: int = 0) -> None:
+        """Count records that were read, and those of them that brought no ids."""
         self.taken += count
+        self.unnamed += unnamed
 
     def refuse(self, line: int, reason: str, count: int = 1) -> None:
         """Count records that could not be read, at `line` (from 1)."""

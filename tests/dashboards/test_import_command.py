@@ -36,6 +36,19 @@ def test_a_calls_file_is_loaded_and_a_second_time_counts_once(calls: str, store:
     assert open_store(store).scan().collect()["hop"].to_list() == ["a>b"] * 10
 
 
+def test_calls_without_ids_that_were_there_already_are_explained(tmp_path: Path, store: str) -> None:
+    (tmp_path / "a.csv").write_text(CALLS)
+    (tmp_path / "grown.csv").write_text(CALLS + "1793610010,1,a>b\n")
+    assert "pod=NAME" not in run(str(tmp_path / "a.csv"), "--store", store).output
+    told = run(str(tmp_path / "grown.csv"), "--store", store).output
+    assert "1 calls new" in told
+    assert "10 were there already" in told
+    assert "pod=NAME" in told
+    replica = run(str(tmp_path / "grown.csv"), "--store", store, "--set", "pod=b").output
+    assert "11 calls new" in replica
+    assert "pod=NAME" not in replica
+
+
 def test_json_output_is_for_programs(calls: str, store: str) -> None:
     result = run(calls, "--store", store, "--output", "json")
     assert json.loads(result.stdout) == {
