@@ -23,7 +23,7 @@ from .worker_process import WorkerStats
 _PREFIX: Final = "meshslo_collector_"
 _WORKER_COUNTERS: Final[Mapping[str, str]] = {
     "rows": "Call rows written to Parquet.",
-    "duplicates": "Call rows that were there already.",
+    "duplicates": "Call rows that were there already, and spans that came again before they had become one.",
     "metric_points": "Data points of metrics counted.",
     "metric_repeats": "Data points of metrics that were counted already.",
     "metric_baselines": "Data points that counted nowhere: their stream began over a day before it was first heard of.",

@@ -46,8 +46,9 @@ class IngestSettings:
 
 @dataclass(frozen=True)
 class Step:
-    """What a step did.
+    """What a step did with `segments` segments of `size_bytes` together.
 
+    `duplicates` are call rows that were there already, and spans that came again before they had become one.
     Of the metric points, `metric_repeats` were known already, and `metric_baselines` are of streams that began long before
     they were first heard of: when these counted what they hold is not known, and it counts nowhere. Nor do
     the `metric_surplus` of more streams than can be remembered.
@@ -55,6 +56,7 @@ class Step:
     """
 
     segments: int = 0
+    size_bytes: int = 0
     spans: int = 0
     rows: int = 0
     duplicates: int = 0
@@ -93,7 +95,8 @@ def ingest(layout: Layout, settings: IngestSettings, *, flush: bool = False, kno
             settings = replace(settings, max_carried_spans=settings.max_carried_spans // 4)
         read = _read(segments, settings, min([now_ns, *_unread_ns(layout, segments)]), flush=flush)
         due_s = _next_due_s(read, settings, now_ns)
-        return replace(_store(layout, segments, read, known or KnownRows()), next_due_s=due_s)
+        size_bytes = sum(path.stat().st_size for path in segments)
+        return replace(_store(layout, segments, read, known or KnownRows()), size_bytes=size_bytes, next_due_s=due_s)
 
 
 def set_aside(layout: Layout, segment: Path) -> None:
@@ -136,6 +139,7 @@ def _unread_ns(layout: Layout, segments: list[Path]) -> list[int]:
 class _Read:
     """What a step has read: spans, logged calls and metrics to store now, spans to carry over, what could not be read.
 
+    `repeated` spans came more than once, and are left out but for the first time.
     All that arrived before `until_ns` has been read: what a trace is waited for may lie in a segment that has not.
     """
 
@@ -143,6 +147,7 @@ class _Read:
     logged: pl.DataFrame
     metered: list[bytes]
     waiting: pl.DataFrame
+    repeated: int
     damaged: Mapping[Path, tuple[str, ...]]
     until_ns: int
 
@@ -150,7 +155,7 @@ class _Read:
 def _read(segments: list[Path], settings: IngestSettings, until_ns: int, *, flush: bool) -> _Read:
     arrived = read_arrived(segments)
     ready, waiting = split_settled(arrived.spans, settings, until_ns, flush=flush)
-    return _Read(ready, arrived.logged, arrived.metered, waiting, arrived.damaged, until_ns)
+    return _Read(ready, arrived.logged, arrived.metered, waiting, arrived.repeated, arrived.damaged, until_ns)
 
 
 def _store(layout: Layout, segments: list[Path], read: _Read, known: KnownRows) -> Step:
@@ -173,7 +178,7 @@ def _store(layout: Layout, segments: list[Path], read: _Read, known: KnownRows) 
         segments=len(segments),
         spans=read.ready.height,
         rows=rows,
-        duplicates=calls.height - rows,
+        duplicates=calls.height - rows + read.repeated,
         carried=read.waiting.height,
         damaged=tuple(f"{path.name}: {'; '.join(why)}" for path, why in read.damaged.items()),
         **(metered.tally if metered else {}),

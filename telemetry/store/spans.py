@@ -27,6 +27,7 @@ _CHUNK_BYTES: Final = 20 * 2**20
 class Arrived:
     """The spans of some segments, the calls that access logs tell of, metrics exports, and of segments not read in full, why.
 
+    `repeated` spans came more than once, and are left out but for the first time.
     The table has only those attribute columns in which something is said, and `ARRIVAL`: most of the columns of `SPANS` are
     empty, and empty ones are the larger part of its memory. `widen` makes it the span table again.
     """
@@ -34,6 +35,7 @@ class Arrived:
     spans: pl.DataFrame
     logged: pl.DataFrame
     metered: list[bytes]
+    repeated: int
     damaged: dict[Path, tuple[str, ...]]
 
 
@@ -51,8 +53,9 @@ def read_arrived(segments: Iterable[Path]) -> Arrived:
         metered.extend(record.payload for record in segment.records if record.kind == Kind.OTLP_METRICS)
         if complaints:
             damaged[path] = tuple(complaints)
-    spans = once(pl.concat(frames, how="diagonal"))
-    return Arrived(spans, pl.concat(logged), metered, damaged)
+    received = pl.concat(frames, how="diagonal")
+    spans = once(received)
+    return Arrived(spans, pl.concat(logged), metered, received.height - spans.height, damaged)
 
 
 def calls_of(spans: pl.DataFrame, logged: pl.DataFrame) -> pl.DataFrame:

@@ -49,11 +49,15 @@ def test_metrics_tell_what_came_in_and_what_became_of_it(tmp_path: Path) -> None
         assert seen["log_bytes_total"] > 2 * len(batch)
         assert seen["disk_free_bytes"] > 0
         wait_for(lambda: metrics(collector)["backlog_segments"] == 0, what="the move to Parquet", timeout_s=300)
-        wait_for(lambda: metrics(collector)["rows_total"] == 2, what="the worker's word", timeout_s=300)
+        wait_for(lambda: metrics(collector)["duplicates_total"] == 2, what="the worker's word", timeout_s=300)
         seen = metrics(collector)
+        assert seen["rows_total"] == 2
         assert (seen["lag_seconds"], seen["backlog_bytes"], seen["worker_restarts_total"]) == (0, 0, 0)
         openmetrics = {"Accept": "application/openmetrics-text; version=1.0.0"}
         answer = collector.client.get("/metrics", headers=openmetrics)
+        assert collector.stop() == 0
+        stopped = collector.events[-1]
+        assert (stopped["event"], stopped["rows"], stopped["duplicates"]) == ("stopped", 2, 2)
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     assert answer.text.endswith("# EOF\n")
 

@@ -73,7 +73,8 @@ def test_a_batch_that_was_sent_twice_counts_once(store: Store, together: bool) -
         ingest.ingest(store.layout, NOW)
     acknowledge(store, batch, batch_of(3))
     assert spans_of(store) == [1, 2, 3]
-    ingest.ingest(store.layout, NOW)
+    step = ingest.ingest(store.layout, NOW)
+    assert (step.rows, step.duplicates) == (3 if together else 1, 2)
     assert spans_of(store) == [1, 2, 3]
     assert pl.scan_parquet(list(store.path.rglob("*.parquet"))).collect().height == 3
 
@@ -100,6 +101,15 @@ def test_waiting_spans_keep_everything_that_was_read_of_them(store: Store) -> No
         assert store.scan().sort("span_id").collect().equals(before)
     ingest.ingest(store.layout, LATER, flush=True)
     assert store.scan().sort("span_id").collect().equals(before)
+
+
+def test_a_span_that_comes_again_while_it_waits_is_a_duplicate_once(store: Store) -> None:
+    acknowledge(store, batch_of(1, 2), arrival_ns=2**62)
+    assert ingest.ingest(store.layout, LATER).duplicates == 0
+    acknowledge(store, batch_of(2), arrival_ns=2**62)
+    assert [ingest.ingest(store.layout, LATER).duplicates for _ in range(2)] == [1, 0]
+    step = ingest.ingest(store.layout, LATER, flush=True)
+    assert (step.rows, step.duplicates) == (2, 0)
 
 
 def test_only_whole_traces_are_settled_early_when_too_many_wait(store: Store) -> None:
