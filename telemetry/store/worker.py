@@ -9,6 +9,7 @@ end at once. It tells on standard output, one JSON object a line, whose "event" 
 import json
 import os
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -24,7 +25,8 @@ from .ingest import IngestSettings, Step, ingest, set_aside
 from .known import KnownRows
 from .layout import Layout, open_layout
 from .locks import write_lock
-from .segments import sealed
+from .pace import Pace
+from .segments import all_segments, sealed
 
 _STEP_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.5
@@ -40,6 +42,7 @@ class Worker:
     layout: Layout
     settings: WorkerSettings
     tell: Callable[[dict[str, Any]], None]
+    pace: Pace = field(default_factory=Pace)
     _last: Step = field(default_factory=Step)
     _known: KnownRows = field(default_factory=KnownRows)
     _stepped_s: float = 0.0
@@ -70,6 +73,7 @@ class Worker:
 
     def step(self, *, flush: bool = False) -> bool:
         """One step; whether it succeeded. What cannot be turned into calls is set aside, so that the rest goes on."""
+        began_s = time.process_time()
         try:
             self._last = ingest(self.layout, self.settings.ingest, flush=flush, known=self._known)
         except OSError as error:
@@ -77,6 +81,8 @@ class Worker:
         except Exception:  # noqa: BLE001  whatever a decoder stumbles over, the other segments must go on
             return self._step_one_by_one()
         self._stepped_s = time.time()
+        if self._last.size_bytes >= self.settings.ingest.max_step_bytes / 2:
+            self.pace.learn(self._last.size_bytes, time.process_time() - began_s)
         if self._last.segments:
             self.tell({"event": "step", **asdict(self._last)})
         return True
@@ -117,7 +123,12 @@ class Worker:
         if not segments:
             return self._last.next_due_s is not None and time.time() >= self._last.next_due_s
         waited = time.time() - self._stepped_s >= _STEP_EVERY_S
-        return waited or sum(path.stat().st_size for path in segments) >= self.settings.ingest.max_step_bytes
+        full = sum(path.stat().st_size for path in segments) >= self.settings.ingest.max_step_bytes
+        return (waited or full) and not self._rests()
+
+    def _rests(self) -> bool:
+        unread = [path for path in all_segments(self.layout) if path.name != self._last.carried_in]
+        return self.pace.rests(unread, time.time(), shutil.disk_usage(self.layout.wal).free)
 
 
 def _listen(orders: "queue.SimpleQueue[str | None]", descriptor: int) -> None:
