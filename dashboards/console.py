@@ -42,7 +42,8 @@ def out(file: IO[str] | None = None) -> Console:
 
 def err() -> Console:
     """Console on standard error: progress and complaints go here, so that a pipe gets results only."""
-    return Console(stderr=True, highlight=False, emoji=False)
+    console = Console(stderr=True, highlight=False, emoji=False)
+    return console if console.is_terminal else Console(stderr=True, width=WIDTH_IN_PIPE, **_PLAIN)
 
 
 @contextmanager

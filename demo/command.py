@@ -2,12 +2,16 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from meshslo.dashboards.commands import Command
+from meshslo.dashboards.console import err
 from meshslo.telemetry.errors import MeshsloError
+
+INTERRUPTED: Final = 130
+"""What a shell gives a program that Ctrl-C ended: 128 and the number of the signal."""
 
 NEEDS = ("cryptography", "envoy", "fastapi", "httpx", "plotly")
 
@@ -40,19 +44,28 @@ def demo(
     missing = [name for name in NEEDS if find_spec(name) is None]
     if missing:
         raise MeshsloError(f"the demo needs {', '.join(missing)}: pip install 'meshslo[demo]'")
-    if scenario is not None:
-        from .scenarios import scenario_of
+    try:
+        is_well = _chain(out, seed, quick=quick) if scenario is None else _scenario(scenario, out, quick=quick)
+    except KeyboardInterrupt:
+        err().print(f"Interrupted: every process of the demo has ended; {out} holds what it wrote so far.", soft_wrap=True)
+        raise typer.Exit(INTERRUPTED) from None
+    if not is_well:
+        raise typer.Exit(1)
 
-        if not scenario_of(scenario).play(out / scenario, quick=quick):
-            raise typer.Exit(1)
-        return
+
+def _chain(out: Path, seed: int, *, quick: bool) -> bool:
     from dataclasses import replace
 
     from .flow import run_demo
     from .settings import QUICK, DemoSettings
 
-    if not run_demo(out, replace(QUICK if quick else DemoSettings(), seed=seed)):
-        raise typer.Exit(1)
+    return run_demo(out, replace(QUICK if quick else DemoSettings(), seed=seed))
+
+
+def _scenario(name: str, out: Path, *, quick: bool) -> bool:
+    from .scenarios import scenario_of
+
+    return scenario_of(name).play(out / name, quick=quick)
 
 
 COMMAND = Command(demo)

@@ -87,7 +87,7 @@ class Demo:
     def _play(self, name: str) -> Played:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         cut = 0
-        with Progress(*columns, console=self.progress) as bars:
+        with Progress(*columns, console=self.progress, disable=not self.progress.is_terminal) as bars:
             bar = bars.add_task(f"run '{name}'", total=len(self.plan))
 
             def ended(seen: Seen) -> None:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import httpx
 
+from .interrupts import run_interruptible
 from .load_plan import MAX_TOKENS, Ask
 from .settings import CHAT
 
@@ -39,7 +40,7 @@ class Played:
 
 def run_load(plan: Sequence[Ask], urls: Sequence[str], deadline_s: float, on_end: Callable[[Seen], None]) -> Played:
     """Send every request at its time, to the `urls` in turn; returns when the last has ended. `on_end` is told of each."""
-    return asyncio.run(_watched(plan, urls, deadline_s, on_end))
+    return run_interruptible(_watched(plan, urls, deadline_s, on_end))
 
 
 async def _watched(plan: Sequence[Ask], urls: Sequence[str], deadline_s: float, on_end: Callable[[Seen], None]) -> Played:

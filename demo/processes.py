@@ -45,13 +45,13 @@ class Processes:
     """The demo's children by name. Leaving the `with` block stops them all, the last started first.
 
     Inside of it SIGTERM interrupts like Ctrl-C, so that it stops the children too; neither comes between the start of a
-    child and its name in `children`.
+    child and its name in `children`, nor amid their end.
     """
 
     logs: Path
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _before: dict[int, Any] = field(default_factory=dict)
-    _starting: bool = False
+    _deferring: bool = False
     _interrupted: bool = False
 
     def __enter__(self) -> Self:
@@ -60,28 +60,31 @@ class Processes:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._deferring = True
         try:
             self.stop(*reversed(self.children))
         finally:
             for number, handler in self._before.items():
                 signal.signal(number, handler)
+        if self._interrupted and kind is None:
+            raise KeyboardInterrupt
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         self._interrupted = True
-        if not self._starting:
+        if not self._deferring:
             raise KeyboardInterrupt
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         """Start a child whose output goes to LOGS/NAME.log."""
         with (self.logs / f"{name}.log").open("ab") as log:
-            self._starting = True
+            self._deferring = True
             try:
                 # A session of its own: Ctrl-C reaches this process alone, which then stops its children in order.
                 self.children[name] = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
                 )
             finally:
-                self._starting = False
+                self._deferring = False
         if self._interrupted:
             raise KeyboardInterrupt
 

@@ -12,6 +12,7 @@ import httpx
 from rich.console import Console
 
 from meshslo.dashboards import tables
+from meshslo.demo.interrupts import run_interruptible
 
 from .sidecars import ROUTE_HEADER
 
@@ -55,7 +56,7 @@ def plan_errands(counts: Mapping[Path, int], seconds: float, seed: int = 7) -> l
 
 def run_errands(errands: Sequence[Errand], ports: Mapping[str, int]) -> list[int]:
     """The status that each request got, 0 for none at all; `ports` of each caller's way out."""
-    return asyncio.run(_run(errands, ports))
+    return run_interruptible(_run(errands, ports))
 
 
 async def _run(errands: Sequence[Errand], ports: Mapping[str, int]) -> list[int]:

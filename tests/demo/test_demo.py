@@ -134,14 +134,29 @@ def test_it_tells_what_it_does_and_shows_the_table(demo: tuple[Path, subprocess.
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_stops_its_children(tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "out"
-    process = subprocess.Popen([*DEMO, "--out", str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert interrupted(["--out", str(folder)], folder / "logs" / "generator-proxy.log", number).startswith("Interrupted: ")
+    assert not alive_below(folder)
+
+
+def test_ctrl_c_while_requests_are_under_way_ends_with_one_sentence(tmp_path: Path) -> None:
+    options = ["--scenario", "rogue-caller", "--out", str(tmp_path)]
+    folder = tmp_path / "rogue-caller"
+    assert interrupted(options, folder / "before.yaml", signal.SIGINT).startswith("Interrupted: ")
+    assert not alive_below(folder)
+
+
+def interrupted(options: list[str], begun: Path, number: signal.Signals) -> str:
+    """What a demo says last that is sent a signal once a file is there; all it says is in whole sentences."""
+    process = subprocess.Popen([*DEMO, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        wait_for((folder / "logs" / "generator-proxy.log").exists, what="the proxies' start", timeout_s=60)
+        wait_for(begun.exists, what="the first run", timeout_s=60)
         os.kill(process.pid, number)
-        assert process.wait(timeout=60) != 0
+        _, said = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert not alive_below(folder)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    return said.splitlines()[-1]
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -58,6 +58,19 @@ def test_an_interrupt_amid_a_start_leaves_no_child(
 
 
 @pytest.mark.system
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_amid_the_end_waits_for_it(tmp_path: Path, number: signal.Signals) -> None:
+    class Ending(Processes):
+        def stop(self, *names: str) -> None:
+            os.kill(os.getpid(), number)
+            super().stop(*names)
+
+    with pytest.raises(KeyboardInterrupt), Ending(tmp_path) as processes:
+        processes.start("sleeper", SLEEP)
+    assert not processes.children
+
+
+@pytest.mark.system
 def test_a_child_that_dies_is_named_with_its_last_words(tmp_path: Path) -> None:
     with Processes(tmp_path) as processes:
         processes.start("mayfly", [sys.executable, "-c", "raise SystemExit('no fuel')"])
