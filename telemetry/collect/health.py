@@ -58,6 +58,9 @@ class Health(Collector):
             noun, name = signal.noun, signal.noun.replace(" ", "_")
             rejected = {reason: count for (of, reason), count in stats.rejected.items() if of == noun}
             yield _counter(f"{name}_received", f"{noun.capitalize()} acknowledged.", stats.accepted[noun])
+            if signal.beside is not None:
+                what = f"{noun.capitalize()} acknowledged that say nothing of calls, and are not stored."
+                yield _counter(f"{name}_passed_over", what, stats.passed_over[noun])
             yield _by_reason(f"{name}_rejected", f"{noun.capitalize()} turned away, others of the batch were taken.", rejected)
         yield _by_reason("requests_refused", "Requests answered with an error.", stats.refused)
 

@@ -17,10 +17,14 @@ _LARGE_BYTES: Final = 2**20
 
 @dataclass
 class IntakeStats:
-    """What has come in since the start; items of a batch are counted by the signal's noun, rejections by noun and reason."""
+    """What has come in since the start; items of a batch are counted by the signal's noun, rejections by noun and reason.
+
+    Items that are passed over are acknowledged, but say nothing of calls and are not stored.
+    """
 
     batches: int = 0
     accepted: Counter[str] = field(default_factory=Counter)
+    passed_over: Counter[str] = field(default_factory=Counter)
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
 
@@ -52,5 +56,6 @@ class Intake:
             self._forwarder.offer(signal, checked.payload)
         self.stats.batches += 1
         self.stats.accepted[signal.noun] += checked.accepted
+        self.stats.passed_over[signal.noun] += checked.passed_over
         self.stats.rejected.update({(signal.noun, reason): count for reason, count in checked.rejected.items()})
         return signal.respond(checked)

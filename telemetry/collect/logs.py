@@ -1,11 +1,11 @@
-"""Logs: access logs of Envoy and Istio, a record a request. Other logs say nothing of calls and are turned away, counted."""
+"""Logs: access logs of Envoy and Istio, a record a request. Other logs say nothing of calls and are passed over, counted."""
 
 from collections.abc import Iterator
 from typing import Any, Final
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsPartialSuccess, ExportLogsServiceResponse
 
-from meshslo.telemetry.sources.otlp_logs import log_fault, logs_json_to_protobuf, parse_logs
+from meshslo.telemetry.sources.otlp_logs import NOT_OF_CALLS, log_fault, logs_json_to_protobuf, parse_logs
 from meshslo.telemetry.store.wal import Kind
 
 from .signals import Group, Signal
@@ -33,4 +33,5 @@ LOGS: Final = Signal(
     groups=_groups,
     from_json=logs_json_to_protobuf,
     answer=_answer,
+    beside=NOT_OF_CALLS,
 )

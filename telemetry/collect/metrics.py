@@ -1,4 +1,4 @@
-"""Metrics: histograms and counters of calls that a profile knows. Others say nothing of calls and are turned away, counted."""
+"""Metrics: histograms and counters of calls that a profile knows. Others say nothing of calls and are passed over, counted."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from meshslo.telemetry.otlp_metrics import metrics_json_to_protobuf, parse_metrics
-from meshslo.telemetry.otlp_metrics.messages import labels_of, point_fault, points_of, readers_of, tenants_named
+from meshslo.telemetry.otlp_metrics.messages import NOT_OF_CALLS, labels_of, point_fault, points_of, readers_of, tenants_named
 from meshslo.telemetry.prometheus.classic import Found
 from meshslo.telemetry.store.wal import Kind
 
@@ -52,4 +52,5 @@ METRICS: Final = Signal(
     groups=_groups,
     from_json=metrics_json_to_protobuf,
     answer=_answer,
+    beside=NOT_OF_CALLS,
 )

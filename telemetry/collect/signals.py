@@ -38,6 +38,7 @@ class Limits:
 class Checked:
     """How many items of a batch can be taken, how often each reason to turn one away occurred, and what to store.
 
+    `passed_over` are well-formed items that say nothing of calls: their sender did no wrong, and is not told of it.
     `payload` holds `allowed` items: also those that say nothing of calls (the decoder leaves them out by the same rule), but
     none that its sender had no right to send, or that are beyond the limits.
     """
@@ -46,6 +47,7 @@ class Checked:
     rejected: Counter[str]
     payload: bytes
     allowed: int
+    passed_over: int
 
 
 def names_foreign_tenant(item: Any, sender: Sender) -> bool:
@@ -68,7 +70,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Signal:
-    """One kind of batch. `parse` raises BadInputError for what is no such message; `answer` makes a partial success."""
+    """One kind of batch. `parse` raises BadInputError for what is no such message; `answer` makes a partial success.
+
+    `beside` is the reason for which an item is passed over, not rejected.
+    """
 
     noun: str
     kind: Kind
@@ -78,6 +83,7 @@ class Signal:
     groups: Callable[[Any], Iterator[Group]]
     from_json: Callable[[bytes], bytes]
     answer: Callable[[int, str], Any]
+    beside: str | None = None
 
     def check(self, payload: bytes, sender: Sender, limits: Limits = Limits()) -> Checked:
         """Which items of `payload` can be taken from `sender`; BadInputError where it is no message of this signal."""
@@ -90,15 +96,18 @@ class Signal:
             allowed += len(group.items)
             accepted += len(group.items) - len(reasons)
             rejected.update(reasons)
-        return Checked(accepted, rejected, bytes(request.SerializeToString()) if removed else payload, allowed)
+        passed_over = rejected.pop(self.beside, 0) if self.beside else 0
+        kept = bytes(request.SerializeToString()) if removed else payload
+        return Checked(accepted, rejected, kept, allowed, passed_over)
 
     def respond(self, checked: Checked) -> Any:
-        """The answer that OTLP asks for: empty when all was taken, else how many were not, and why."""
+        """The answer that OTLP asks for: empty when nothing was rejected, else how many items were, and why."""
         count = checked.rejected.total()
         if not count:
             return self.answer(0, "")
         why = "; ".join(f"{reason} ({times})" for reason, times in sorted(checked.rejected.items()))
-        return self.answer(count, f"{count} of {count + checked.accepted} {self.noun} rejected: {why}")
+        items = count + checked.accepted + checked.passed_over
+        return self.answer(count, f"{count} of {items} {self.noun} rejected: {why}")
 
 
 @dataclass(frozen=True)

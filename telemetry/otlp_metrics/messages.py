@@ -39,6 +39,8 @@ _LONGEST_OFFSET: Final = 2**30
 _SUFFIXES: Final = {"s": "_seconds", "ms": "_milliseconds", "us": "_microseconds"}
 _ID_BYTES: Final = {"traceId": 16, "spanId": 8}
 
+NOT_OF_CALLS: Final = "no histogram or counter of calls that a profile reads"
+
 Labels = Mapping[str, str]
 
 
@@ -122,7 +124,7 @@ def tenants_named(readers: tuple[Found, ...], labels: Labels) -> Iterator[str]:
 def point_fault(metric: Any, readers: tuple[Found, ...], labels: Labels, point: Any) -> str | None:
     """Why a data point of `metric`, of the series of these labels, cannot be counted, or None."""
     if not any(reading(readers, labels)):
-        return "no histogram or counter of calls that a profile reads"
+        return NOT_OF_CALLS
     if not point.time_unix_nano:
         return "time_unix_nano is missing"
     if point.time_unix_nano > LATEST_NS or point.start_time_unix_nano > point.time_unix_nano:

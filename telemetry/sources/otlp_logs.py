@@ -29,7 +29,11 @@ from .tally import Tally
 _WHOSE: Final = ("service.name", "cluster_name")
 _POD: Final = ("k8s.pod.name", "node_name")
 _NEEDED: Final = ("duration", "response_code")
+_TELLING: Final = frozenset({"response_code", "response_flags", "response_code_details", "upstream_cluster", "upstream_host"})
+"""Names that only an access log has."""
 _ID_BYTES: Final = {"traceId": 16, "spanId": 8}
+
+NOT_OF_CALLS: Final = "no access log"
 
 
 def parse_logs(payload: bytes) -> Any:
@@ -73,7 +77,7 @@ def log_fault(record: Any) -> str | None:
     """Why a log record cannot become a call, or None."""
     names = {attribute.key.lower() for attribute in record.attributes}
     if not names.issuperset(_NEEDED):
-        return "no access log: attributes duration and response_code are needed"
+        return "an access log needs the attributes duration and response_code" if names & _TELLING else NOT_OF_CALLS
     return None if record.time_unix_nano or "start_time" in names else "time_unix_nano is missing"
 
 

@@ -126,7 +126,10 @@ def groups(signal: Signal, chance: random.Random, originals: list[bytes]) -> Ite
         accepted = []
         for payload in mutated(chance, originals, 100):
             with contextlib.suppress(BadInputError):
-                accepted.append(signal.check(payload, chance.choice((Sender(), TENANT_BOUND))))
+                checked = signal.check(payload, chance.choice((Sender(), TENANT_BOUND)))
+                items = sum(len(group.items) for group in signal.groups(signal.parse(payload)))
+                assert items == checked.accepted + checked.passed_over + checked.rejected.total(), "each item is counted once"
+                accepted.append(checked)
         yield accepted, 100 - len(accepted)
 
 

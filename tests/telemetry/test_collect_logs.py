@@ -69,15 +69,22 @@ def test_a_batch_that_is_sent_twice_gets_the_same_ids_and_equal_records_differen
     assert first["span_id"].n_unique() == 2
 
 
-def test_other_logs_are_turned_away_and_their_neighbours_kept() -> None:
+def half_a_log() -> LogRecord:
+    """An access log whose format has no duration."""
+    record = make_log()
+    del record.attributes[[attribute.key for attribute in record.attributes].index("duration")]
+    return record
+
+
+def test_other_logs_are_passed_over_half_ones_turned_away_and_their_neighbours_kept() -> None:
     other = LogRecord(time_unix_nano=1)
     other.body.string_value = "GET /secret took 3 s"
     timeless = make_log()
     timeless.time_unix_nano = 0
-    checked = LOGS.check(logs_of([make_log(), other, timeless]).SerializeToString(), Sender())
-    assert checked.accepted == 1
+    checked = LOGS.check(logs_of([make_log(), other, timeless, half_a_log()]).SerializeToString(), Sender())
+    assert (checked.accepted, checked.passed_over) == (1, 1)
     assert dict(checked.rejected) == {
-        "no access log: attributes duration and response_code are needed": 1,
+        "an access log needs the attributes duration and response_code": 1,
         "time_unix_nano is missing": 1,
     }
     assert calls_of_logs(checked.payload).height == 1
@@ -126,7 +133,9 @@ def test_logs_come_in_over_both_ports_once(collector: Collector) -> None:
         for _ in range(2):
             assert http.post("/v1/logs", content=batch, headers=PROTOBUF).content == b""
             assert channel.unary_unary(LOGS.grpc_path)(batch, timeout=30) == b""
-        partial = channel.unary_unary(LOGS.grpc_path)(logs_of([LogRecord(time_unix_nano=1)]).SerializeToString(), timeout=30)
+        other = logs_of([LogRecord(time_unix_nano=1)]).SerializeToString()
+        assert channel.unary_unary(LOGS.grpc_path)(other, timeout=30) == b""
+        partial = channel.unary_unary(LOGS.grpc_path)(logs_of([half_a_log()]).SerializeToString(), timeout=30)
         assert ExportLogsServiceResponse.FromString(partial).partial_success.rejected_log_records == 1
         assert http.post("/v1/logs", content=b"garbage", headers=PROTOBUF).status_code == 400
         text = http.get("/metrics").text

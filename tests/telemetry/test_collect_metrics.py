@@ -31,14 +31,15 @@ PROTOBUF = {"Content-Type": "application/x-protobuf"}
 KILLS = max(3, int(os.environ.get("MESHSLO_KILLS", "0")) // 10)
 
 
-def test_other_metrics_are_turned_away_and_their_neighbours_kept() -> None:
+def test_other_metrics_are_passed_over_and_their_neighbours_kept() -> None:
     service = Service()
     service.record([1.0, 2.0])
     request = parse_metrics(service.export())
     point = {"time_unix_nano": 1, "as_double": 0.5}
     request.MergeFrom(make_metrics("process.cpu.utilization", gauge={"data_points": [point, point]}))
     checked = METRICS.check(request.SerializeToString(), Sender())
-    assert (checked.accepted, checked.rejected) == (1, {"no histogram or counter of calls that a profile reads": 2})
+    assert (checked.accepted, checked.passed_over, checked.rejected) == (1, 2, {})
+    assert METRICS.respond(checked).SerializeToString() == b"", "the sender has done nothing wrong"
 
 
 @pytest.mark.parametrize("where", ["point", "resource"])
@@ -103,12 +104,21 @@ def test_metrics_come_in_protobuf_and_json_on_both_ports_and_count_once(collecto
         assert http.post("/v1/metrics", content=document, headers={"Content-Type": "application/json"}).json() == {}
         assert channel.unary_unary(METRICS.grpc_path)(export, timeout=30) == b""
         gauge = make_metrics("cpu", gauge={"data_points": [{"time_unix_nano": 1}]}).SerializeToString()
-        partial = ExportMetricsServiceResponse.FromString(channel.unary_unary(METRICS.grpc_path)(gauge, timeout=30))
-        assert partial.partial_success.rejected_data_points == 1
+        assert channel.unary_unary(METRICS.grpc_path)(gauge, timeout=30) == b""
+        torn = parse_metrics(export)
+        torn.resource_metrics[0].scope_metrics[0].metrics[0].exponential_histogram.data_points[0].count += 1
+        torn.MergeFromString(gauge)
+        answer = channel.unary_unary(METRICS.grpc_path)(torn.SerializeToString(), timeout=30)
+        partial = ExportMetricsServiceResponse.FromString(answer).partial_success
+        assert (partial.rejected_data_points, partial.error_message) == (
+            1,
+            "1 of 2 data points rejected: count is not the sum of the buckets (1)",
+        )
         assert http.post("/v1/metrics", content=b"garbage", headers=PROTOBUF).status_code == 400
         assert calls_of(collector, "twice") == {"gateway>generator": 5}
         wait_for(lambda: "metric_repeats_total 2.0" in http.get("/metrics").text, what="the move to Parquet", timeout_s=300)
-        assert 'data_points_rejected_total{reason="no histogram' in http.get("/metrics").text
+        assert "data_points_passed_over_total 2.0" in http.get("/metrics").text
+        assert 'reason="no histogram' not in http.get("/metrics").text
     assert calls_of(collector, "twice") == {"gateway>generator": 5}
 
 
