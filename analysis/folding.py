@@ -146,8 +146,10 @@ class Rollup:
         outermost = (
             self.totals.group_by("hop", "phase", "vantage")
             .agg(pl.col("event").any().alias("seen"), pl.col("censored").any().alias("cut"))
+            # Above the top bucket of a metric all are cut: no timer that calls would have missed.
+            .with_columns(inner=pl.col("seen") & (pl.col("vantage") == "metric"))
             # Where no vantage saw the phase, the outermost still tells the outcomes.
-            .sort("hop", "phase", "seen", "cut", "vantage", descending=[False, False, True, True, False])
+            .sort("hop", "phase", "seen", "inner", "cut", "vantage", descending=[False, False, True, False, True, False])
             .unique(["hop", "phase"], keep="first", maintain_order=True)
             .select("hop", "phase", "vantage", pl.lit(value=True).alias("picked"))
         )

@@ -196,11 +196,10 @@ def _print(ask: "Ask", pulled: "Pulled", store: str, output: Output) -> None:
         return
     for note in pulled.notes:
         err().print(f"Note: {note}", markup=False, soft_wrap=True)
-    brought = [f"{pulled.calls} calls"] if pulled.calls or not pulled.series else []
-    brought += [f"{pulled.series} metric rows"] if pulled.series else []
-    known = f", {pulled.duplicates} were there already" if pulled.duplicates else ""
+    brought = [f"{count} {what}" for count, what in ((pulled.calls, "calls"), (pulled.series, "metric rows")) if count]
+    known = f", {pulled.duplicates} rows were there already" if pulled.duplicates else ""
     skipped = f"; {timedelta(seconds=round(pulled.skipped_s))} had been pulled before" if pulled.skipped_s else ""
-    out().print(f"{' and '.join(brought)} into {store}{known}{skipped}", markup=False, soft_wrap=True)
+    out().print(f"{' and '.join(brought) or 'nothing new'} into {store}{known}{skipped}", markup=False, soft_wrap=True)
 
 
 COMMAND = PullCommand(pull)

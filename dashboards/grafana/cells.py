@@ -140,4 +140,5 @@ def _outermost(phase: Phase) -> str:
     rank = f"indexOf([{', '.join(map(literal, VANTAGES))}], vantage)"
     seen = f"SELECT k_hop, vantage, max(event) AS seen, max(censored) AS cut FROM {_CELLS} WHERE {_WITHIN}"
     sides = f"{seen} AND phase = {literal(phase)} GROUP BY k_hop, vantage"
-    return f"SELECT k_hop, argMin(vantage, (1 - seen, 1 - cut, {rank})) FROM ({sides}) GROUP BY k_hop"
+    order = f"(1 - seen, seen = 1 AND vantage = 'metric', 1 - cut, {rank})"
+    return f"SELECT k_hop, argMin(vantage, {order}) FROM ({sides}) GROUP BY k_hop"

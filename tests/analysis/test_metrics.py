@@ -169,6 +169,9 @@ def test_a_merge_with_calls_keeps_the_vantages_apart() -> None:
 def test_the_innermost_vantage_is_the_metric() -> None:
     calls = roll_up(make_calls([make_call()]).lazy(), keys=["hop"])
     assert calls.merge(rolled(make_histogram(EDGES_S, [500]), keys=["hop"])).pick_vantage().vantages() == ("server",)
+    above_the_top = rolled(make_histogram(EDGES_S, [500, 0, 0, 0, 0, 20]), keys=["hop"])
+    assert above_the_top.totals["censored"].any()
+    assert calls.merge(above_the_top).pick_vantage().vantages() == ("server",)
 
 
 def test_keys_that_metrics_lack_are_null() -> None:
