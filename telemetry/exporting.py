@@ -20,6 +20,7 @@ from .errors import BadConfigError
 logger = logging.getLogger("meshslo")
 
 Exporter = TypeVar("Exporter")
+Result = TypeVar("Result")
 
 TRACES_PATH: Final = "v1/traces"
 
@@ -126,12 +127,16 @@ class Outlet(Generic[Exporter]):
         """What the exporter said first when it last failed."""
         return self.complaints.first or "the exporter gave no reason"
 
-    def told(self, count: int, *, taken: bool) -> None:
-        """Count what became of `count` of them."""
-        if taken:
+    def pass_on(self, count: int, export: Callable[[], Result], taken: Result) -> Result:
+        """What `export` says of `count` of them, which are lost unless it says `taken`."""
+        self.complaints.first = ""
+        with self.complaints:
+            result = export()
+        if result is taken:
             self.losses.arrived()
         else:
             self.losses.lost(count, self.complaint)
+        return result
 
     def _anew(self) -> None:
         self.exporter = self._make()
@@ -147,11 +152,8 @@ class QuietExporter(Outlet[SpanExporter], SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export `spans`."""
         self.sending = len(spans)
-        self.complaints.first = ""
-        with self.complaints:
-            result = self.exporter.export(spans)
+        result = self.pass_on(len(spans), partial(self.exporter.export, spans), SpanExportResult.SUCCESS)
         self.sending = 0
-        self.told(len(spans), taken=result is SpanExportResult.SUCCESS)
         return result
 
     def shutdown(self) -> None:

@@ -34,11 +34,8 @@ class QuietMetricExporter(Outlet[MetricExporter], MetricExporter):
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
         """Export `metrics_data`."""
-        self.complaints.first = ""
-        with self.complaints:
-            result = self.exporter.export(metrics_data, timeout_millis, **kwargs)
-        self.told(1, taken=result is MetricExportResult.SUCCESS)
-        return result
+        export = partial(self.exporter.export, metrics_data, timeout_millis, **kwargs)
+        return self.pass_on(1, export, MetricExportResult.SUCCESS)
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Close the exporter."""
