@@ -9,6 +9,19 @@ MOST_BUCKETS: Final = 60
 """More points on a time axis than this do not show more."""
 
 
+_UNITS: Final = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
+
+
+def every(bucket: str) -> str:
+    """How often a bucket comes, in words.
+
+    >>> every("1s"), every("15m")
+    ('every second', 'every 15 minutes')
+    """
+    number, unit = bucket[:-1], _UNITS[bucket[-1]]
+    return f"every {unit}" if number == "1" else f"every {number} {unit}s"
+
+
 def bucket_for(length: timedelta) -> str:
     """The shortest time bucket of which so long a window has at most `MOST_BUCKETS`.
 

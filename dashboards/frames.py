@@ -42,6 +42,12 @@ def largest(frame: pl.DataFrame, most: int) -> pl.DataFrame:
     return frame.filter(pl.col(GROUP).is_in(sizes[GROUP].head(most).to_list()))
 
 
+def in_order(frame: pl.DataFrame, groups: Sequence[str]) -> pl.DataFrame:
+    """The rows of `groups` in their order, so that a group has one colour in every picture of a page."""
+    place = pl.col(GROUP).replace_strict(list(groups), range(len(groups)), return_dtype=pl.Int64)
+    return frame.sort(place, maintain_order=True)
+
+
 def quantile_table(report: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """One row a group: the keys, who saw it, calls, the share that ended well, each quantile as text."""
     shares = report["q"].unique().sort().to_list()

@@ -6,7 +6,7 @@ from typing import Final
 import polars as pl
 
 from meshslo.analysis.canary import Canary
-from meshslo.analysis.canary.verdict import WORDS, Duration
+from meshslo.analysis.canary.verdict import WORDS, Duration, points_text
 from meshslo.analysis.recommend.words import share
 from meshslo.analysis.resilience import Load, Resilience, ZonePair
 from meshslo.dashboards.text import seconds_text, share_text
@@ -146,8 +146,8 @@ def verdict_table(found: Canary, quantile: float) -> pl.DataFrame:
             "measure": WORDS[each.name],
             f"{mark} of all baseline": span_text(each.baseline),
             f"{mark} of all candidate": span_text(each.candidate),
-            "more, like with like": f"{each.difference:+.2%} ({each.low:+.2%} to {each.high:+.2%})",
-            "may be": f"< {each.margin:+.1%}",
+            "more, like with like": points_text(each),
+            "may be": f"< {100 * each.margin:+.1f} %",
             "stands": each.standing if each.needs_calls is None else f"open: ~{each.needs_calls:,} more",
         }
         for each in found.measures

@@ -211,12 +211,13 @@ WORDS: Final = {
 
 def _reason(verdict: Verdict, judged: Sequence[Judged], needs: int | None, weight: int) -> str:
     if verdict == "roll_back":
-        return "; ".join(f"more {WORDS[each.name]}: {_points(each)}" for each in judged if each.standing == "worse")
+        return "; ".join(f"more {WORDS[each.name]}: {points_text(each)}" for each in judged if each.standing == "worse")
     if verdict == "promote":
-        return "; ".join(f"{WORDS[each.name]} within {each.margin:.1%}: {_points(each)}" for each in judged)
+        return "; ".join(f"{WORDS[each.name]} within {100 * each.margin:.1f} %: {points_text(each)}" for each in judged)
     waiting = ", ".join(WORDS[each.name] for each in judged if each.standing == "open")
     return f"not decided: {waiting}; about {needs:,} more of the candidate's calls at a weight of {weight} %"
 
 
-def _points(each: Judged) -> str:
-    return f"{each.difference:+.2%} of calls ({each.low:+.2%} to {each.high:+.2%})"
+def points_text(each: Judged) -> str:
+    """How many more of the candidate's calls there are, in per cent of calls, with the interval."""
+    return f"{100 * each.difference:+.1f} % ({100 * each.low:+.1f} to {100 * each.high:+.1f} %)"

@@ -8,7 +8,7 @@ import polars as pl
 import streamlit as st
 
 from meshslo.analysis.comparison import Compared
-from meshslo.dashboards.commands.compare import change_text, side_text, summary, what_text
+from meshslo.dashboards.commands.compare import change_text, side_text, summary, what_texts
 from meshslo.dashboards.figures.theme import named
 from meshslo.telemetry.errors import MeshsloError
 from meshslo.telemetry.vocabulary import Phase
@@ -63,13 +63,13 @@ def _values(view: View, key: str, cells: Sequence[Any]) -> Sides | None:
 def _show(found: Compared) -> None:
     rows = [
         {
-            "what": what_text(each, entry=True),
+            "what": what,
             "A": side_text(each.a, each),
             "B": side_text(each.b, each),
             "B - A": change_text(each),
             "verdict": each.verdict.replace("_", " "),
         }
-        for each in found.differences
+        for what, each in zip(what_texts(found), found.differences, strict=True)
     ]
     st.markdown(f"**A:** {found.a}  \n**B:** {found.b}")
     table(pl.DataFrame(rows, schema=dict.fromkeys(("what", "A", "B", "B - A", "verdict"), pl.String)), "differences")

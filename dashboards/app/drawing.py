@@ -28,12 +28,16 @@ def draw(figure: Any, key: str, *, clicked: Callable[[], None] | None = None) ->
 
 
 def sentences(told: Iterable[str]) -> str:
-    """Clauses as sentences, one after the other.
+    """Clauses as sentences, one after the other; the name of a hop at the beginning stays as it is.
 
-    >>> sentences(["one trace in 3 was looked at", "nothing moved"])
-    'One trace in 3 was looked at. Nothing moved.'
+    >>> sentences(["one trace in 3 was looked at", "nothing moved", "gateway>generator: no calls"])
+    'One trace in 3 was looked at. Nothing moved. gateway>generator: no calls.'
     """
-    return " ".join(f"{clause[:1].upper()}{clause[1:]}." for clause in told)
+    return " ".join(f"{clause if _is_name(clause) else clause[:1].upper() + clause[1:]}." for clause in told)
+
+
+def _is_name(clause: str) -> bool:
+    return ">" in clause.partition(" ")[0]
 
 
 Card = tuple[str, str, str]

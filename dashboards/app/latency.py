@@ -6,8 +6,9 @@ import polars as pl
 import streamlit as st
 
 from meshslo.analysis.rollup import KEYS
+from meshslo.dashboards.buckets import every
 from meshslo.dashboards.figures import AXES, heat_map, over_time, quantile_dots, still_running
-from meshslo.dashboards.frames import GROUP, curves, heat_cells, labelled, largest, limits, quantile_table
+from meshslo.dashboards.frames import GROUP, curves, heat_cells, in_order, labelled, largest, limits, quantile_table
 from meshslo.telemetry.vocabulary import PHASES, Phase
 
 from . import Page
@@ -68,7 +69,7 @@ def _quantiles(view: View, keys: list[str], phase: Phase, names: list[str]) -> N
 
 def _course(view: View, keys: list[str], phase: Phase, names: list[str]) -> None:
     report = labelled(view.report(keys, phase=phase, quantiles=(0.5, 0.95), timed=True), keys)
-    shown = report.filter(pl.col(GROUP).is_in(names) & (pl.col("timed") > 0))
+    shown = in_order(report.filter(pl.col(GROUP).is_in(names) & (pl.col("timed") > 0)), names)
     left, right = st.columns(2)
     with left:
         st.subheader("Over time")
@@ -76,7 +77,7 @@ def _course(view: View, keys: list[str], phase: Phase, names: list[str]) -> None
         unknown = (shown["status"] == "not_identifiable").sum()
         gaps = f" {unknown} of {shown.height} points have too few calls to tell and are left out." if unknown else ""
         st.caption(
-            f"p95 solid, p50 dashed, a point each {view.bucket}; triangles are lower bounds. Bands are 95 % intervals "
+            f"p95 solid, p50 dashed, a point {every(view.bucket)}; triangles are lower bounds. Bands are 95 % intervals "
             f"that take the calls of a point for independent.{gaps}"
         )
     with right:

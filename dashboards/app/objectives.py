@@ -99,8 +99,8 @@ def _standing(standing: Standing) -> dict[str, object]:
 
 def _row(standing: Standing) -> dict[str, object]:
     return _standing(standing) | {
-        "seen by": standing.vantage,
         "promise": f"{' '.join(standing.objective.selection.values())}: {standing.objective}",
+        "seen by": standing.vantage,
     }
 
 

@@ -6,6 +6,7 @@ from typing import Final
 import streamlit as st
 
 from meshslo.analysis.resilience import Load, Resilience
+from meshslo.dashboards.buckets import every
 from meshslo.dashboards.figures import calls_between_zones, ejections, in_progress, load_curve
 from meshslo.dashboards.resilience import bears_text, level_rows, load_table, out_rows, pod_table, zone_rows, zone_table
 from meshslo.dashboards.text import share_text
@@ -27,8 +28,8 @@ def render(view: View) -> None:
     st.subheader("Calls in progress")
     draw(in_progress(view.in_progress()), "in_progress")
     st.caption(
-        f"On average over each {view.bucket}, by Little's law from what is rolled up; a call counts where it began. Within it "
-        "there are moments with more."
+        f"On average over {every(view.bucket)}, by Little's law from what is rolled up; a call counts where it began. Within "
+        "it there are moments with more."
     )
     if not every_call(view, "What load does to each callee, its pods and zones follow from single calls."):
         return
@@ -101,8 +102,13 @@ def _pods(found: Resilience, until: datetime) -> None:
             "When outlier detection as recommended would have had a pod out, replayed with Envoy's algorithm on these calls. "
             "What your proxies did eject, their own metrics say (Grafana: resilience)."
         )
-    table(pod_table(found), "pods")
+    # What makes a pod slow is a sentence, and told of few.
+    table(pod_table(found), "pods", wide=tuple(name for name in ("broken", "slow") if _told(found, name)))
     st.caption("Broken and slow are sure: at most one such finding in twenty is chance. No mesh ejects a slow pod.")
+
+
+def _told(found: Resilience, name: str) -> bool:
+    return any(pod.broken if name == "broken" else pod.slow_ratio is not None for pod in found.pods)
 
 
 def _zones(found: Resilience) -> None:

@@ -9,6 +9,7 @@ from meshslo.analysis.security import Security
 from meshslo.dashboards.figures import who_calls_whom
 from meshslo.dashboards.frames import edge_table, hop_rows, host_table, security_rows
 from meshslo.dashboards.text import share_text
+from meshslo.telemetry.vocabulary import UNKNOWN
 
 from . import Page
 from .drawing import Card, cards, draw, table, tell_findings
@@ -43,6 +44,8 @@ def _below(found: Security) -> None:
         "Calls of each hop by the identities that certificates proved, from the side that knows most of its connections. "
         "Findings and hosts are of the whole window; routes, models and tenants that are chosen do not apply here."
     )
+    if any(UNKNOWN in (edge.caller, edge.callee) for edge in found.edges):
+        st.caption(f"{UNKNOWN}: neither spans nor logs name this side; what it proved to be stands beside it.")
     st.subheader("Hosts outside the mesh")
     if found.hosts:
         table(host_table(found), "hosts")

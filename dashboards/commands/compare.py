@@ -81,10 +81,9 @@ def show(answer: "Compared", console: "Console") -> None:
     shown = tables.table(console)
     for name in ("what", "A", "B", "B - A", "verdict"):
         shown.add_column(name, no_wrap=name != "what")
-    several = {key: _tells(answer, key) for key in ("entry", "route")}
-    for each in answer.differences:
+    for what, each in zip(what_texts(answer), answer.differences, strict=True):
         shown.add_row(
-            tables.Name(what_text(each, **several)),
+            tables.Name(what),
             side_text(each.a, each),
             side_text(each.b, each),
             change_text(each),
@@ -100,6 +99,12 @@ def _tells(answer: "Compared", key: str) -> bool:
     """Whether a key tells targets of one hop apart."""
     pairs = {(each.target.get("hop"), each.target[key]) for each in answer.differences if key in each.target}
     return len(pairs) > len({hop for hop, _ in pairs})
+
+
+def what_texts(answer: "Compared") -> list[str]:
+    """What each difference is of, without what is the same for all of them."""
+    several = {key: _tells(answer, key) for key in ("entry", "route")}
+    return [what_text(each, **several) for each in answer.differences]
 
 
 def what_text(each: "Difference", *, entry: bool, route: bool = True) -> str:

@@ -162,11 +162,12 @@ def amount(name: str, figure: "Figure", *, signed: bool = False) -> str:
 
 
 def _number(value: float, *, share: bool, signed: bool) -> str:
-    """Three significant digits, whole numbers in full."""
+    """Three significant digits, two of shares below 10 %; whole numbers in full."""
     if math.isinf(value):
         return "?"
     scaled = value * 100 if share else value
-    text = f"{abs(scaled):,.0f}" if abs(scaled) >= 100 else f"{abs(scaled):.3g}"
+    digits = 3 if not share or abs(scaled) >= 10 else 2
+    text = f"{abs(scaled):,.0f}" if abs(scaled) >= 100 else f"{abs(scaled):.{digits}g}"
     text = "0" if text in ("0", "-0") or abs(scaled) < 1e-9 else text
     sign = "-" if scaled < 0 and text != "0" else "+" if signed and text != "0" else ""
     return sign + text

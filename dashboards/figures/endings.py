@@ -1,5 +1,7 @@
 """How calls end, as shares of each group."""
 
+from typing import Final
+
 import plotly.graph_objects as go
 import polars as pl
 
@@ -7,6 +9,9 @@ from meshslo.dashboards.text import share_text
 from meshslo.telemetry.vocabulary import OUTCOMES
 
 from .theme import OUTCOME_COLOURS, named, styled
+
+TEXT: Final = {"mode": "hide", "minsize": 9}
+"""A share that does not fit into its part of a narrow bar is left to the hover text, not cut."""
 
 
 def endings(counts: pl.DataFrame, key: str) -> go.Figure:
@@ -29,9 +34,11 @@ def endings(counts: pl.DataFrame, key: str) -> go.Figure:
                 customdata=[
                     [f"{part:,} of {calls:,}", share_text(part, calls)] for part, calls in zip(number, whole, strict=True)
                 ],
+                textposition="inside",
+                textangle=0,
                 hovertemplate="%{y} " + outcome + ": %{customdata[1]} (%{customdata[0]})<extra></extra>",
             )
         )
     figure.update_xaxes(tickformat=".0%", range=[0, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1], title="share of calls")
     figure.update_yaxes(type="category", autorange="reversed")
-    return styled(figure, height=120 + 34 * len(groups), barmode="stack", legend_traceorder="normal")
+    return styled(figure, height=120 + 34 * len(groups), barmode="stack", legend_traceorder="normal", uniformtext=TEXT)

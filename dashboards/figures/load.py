@@ -1,5 +1,7 @@
 """Calls in progress over time, and what load does to waits."""
 
+from typing import Any
+
 import plotly.graph_objects as go
 import polars as pl
 
@@ -9,11 +11,15 @@ from .theme import COLOURS, GREY, TIME_AXIS, colours, faded, styled
 
 
 def in_progress(rows: pl.DataFrame) -> go.Figure:
-    """A line for each hop: calls in progress, averaged over each bucket of time. rows: start, hop, in_progress."""
+    """A line for each hop: calls in progress, averaged over each bucket of time, none where none began.
+
+    rows: start, hop, in_progress.
+    """
     figure = go.Figure()
     names = rows["hop"].unique().sort().to_list()
+    step = rows["start"].unique().sort().diff().min()
     for name, colour in colours(names).items():
-        mine = rows.filter(pl.col("hop") == name).sort("start")
+        mine = _with_idle(rows.filter(pl.col("hop") == name).sort("start"), step)
         figure.add_trace(
             go.Scatter(
                 x=mine["start"].to_list(),
@@ -27,6 +33,16 @@ def in_progress(rows: pl.DataFrame) -> go.Figure:
     figure.update_yaxes(title="calls in progress", rangemode="tozero")
     figure.update_xaxes(**TIME_AXIS)
     return styled(figure, showlegend=True)
+
+
+def _with_idle(rows: pl.DataFrame, step: Any) -> pl.DataFrame:
+    """One hop's rows with a row of 0 beside each end of a pause: what lies between is no slope."""
+    if step is None:
+        return rows
+    begins = rows.filter(pl.col("start").shift(-1) - pl.col("start") > step).select(pl.col("start") + step)
+    ends = rows.filter(pl.col("start").diff() > step).select(pl.col("start") - step)
+    idle = pl.concat([begins, ends]).unique().with_columns(pl.col("start").cast(rows["start"].dtype), in_progress=pl.lit(0.0))
+    return pl.concat([rows, idle], how="diagonal").sort("start")
 
 
 def load_curve(levels: pl.DataFrame, bears: Bearing | None, waits: str) -> go.Figure:

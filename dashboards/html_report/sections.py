@@ -16,7 +16,7 @@ from meshslo.analysis.report import Report, report
 from meshslo.analysis.rollup import Rollup
 from meshslo.analysis.streams import stream_costs
 from meshslo.dashboards import figures, frames, tables
-from meshslo.dashboards.buckets import bucket_for
+from meshslo.dashboards.buckets import bucket_for, every
 from meshslo.dashboards.commands.recommend import show_to_do
 from meshslo.dashboards.frames import GROUP
 from meshslo.dashboards.papers import Html
@@ -134,10 +134,12 @@ def _lasting(asked: Asked) -> Part:
 def _course(asked: Asked) -> Part:
     phase = asked.report.phase
     course = frames.labelled(report(asked.timed, phase=phase, quantiles=(0.5, 0.95)), ["hop"])
-    drawn = course.filter(pl.col(GROUP).is_in(_largest(asked.timed.coarsen(None))) & (pl.col("timed") > 0))
+    names = _largest(asked.timed.coarsen(None))
+    drawn = frames.in_order(course.filter(pl.col(GROUP).is_in(names) & (pl.col("timed") > 0)), names)
     unknown = (drawn["status"] == "not_identifiable").sum()
+    step = f", a point {every(asked.timed.bucket)}" if asked.timed.bucket else ""
     caption = (
-        f"p95 solid, p50 dashed, a point each {asked.timed.bucket}; bands are 95 % intervals, triangles lower bounds. "
+        f"p95 solid, p50 dashed{step}; bands are 95 % intervals, triangles lower bounds. "
         f"{unknown} of {drawn.height} points have too few calls to tell and are left out."
     )
     return Part("Over time", [(figures.over_time(drawn, GROUP, figures.AXES[phase]), caption)])

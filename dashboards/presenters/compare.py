@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from meshslo.analysis.comparison import Compared
 from meshslo.analysis.comparison.result import Difference
-from meshslo.dashboards.commands.compare import change_text, show, what_text
+from meshslo.dashboards.commands.compare import change_text, show, what_texts
 
 from . import Presenter
 
@@ -18,20 +18,20 @@ def figure(answer: Compared) -> "go.Figure | None":
 
     from meshslo.dashboards.figures import differences
 
-    several = len({each.target["entry"] for each in answer.differences if "entry" in each.target}) > 1
-    rows = [row for each in answer.differences if (row := _row(each, entry=several)) is not None]
+    told = zip(what_texts(answer), answer.differences, strict=True)
+    rows = [row for what, each in told if (row := _row(what, each)) is not None]
     if not rows:
         return None
     numbers = dict.fromkeys(("estimate", "low", "high"), pl.Float64())
     return differences(pl.DataFrame(rows, schema_overrides=numbers, infer_schema_length=None), answer.a)
 
 
-def _row(each: Difference, *, entry: bool) -> dict[str, object] | None:
+def _row(what: str, each: Difference) -> dict[str, object] | None:
     if not each.a.value or each.estimate is None:
         return None
     ends = {name: None if (end := getattr(each, name)) is None else end / each.a.value for name in ("low", "high")}
     return {
-        "name": what_text(each, entry=entry),
+        "name": what,
         "estimate": each.estimate / each.a.value,
         **ends,
         "verdict": each.verdict,

@@ -13,10 +13,20 @@ from meshslo.analysis import from_calls
 from meshslo.analysis.histogram import SCALE, lower_edge
 from meshslo.analysis.report import report
 from meshslo.analysis.survival import LifeTable
-from meshslo.dashboards.figures import Limit, call_graph, endings, heat_map, over_time, quantile_dots, still_running, trade_off
+from meshslo.dashboards.figures import (
+    Limit,
+    call_graph,
+    endings,
+    heat_map,
+    in_progress,
+    over_time,
+    quantile_dots,
+    still_running,
+    trade_off,
+)
 from meshslo.dashboards.figures.chain import places
 from meshslo.dashboards.figures.theme import NOT_SET, duration_axis, share_axis
-from meshslo.dashboards.frames import curve, heat_cells, hop_rows, labelled
+from meshslo.dashboards.frames import curve, heat_cells, hop_rows, in_order, labelled
 from tests.support.calls import EPOCH, make_call, make_calls
 
 ROW = {
@@ -106,6 +116,32 @@ def test_a_curve_of_no_calls_is_empty() -> None:
 def test_bars_of_endings_add_up() -> None:
     counts = pl.DataFrame([{"group": "g", "calls": 8, "ok": 5, "error": 1, "timeout": 1, "cancelled": 1, "rejected": 0}])
     assert sum(bar.x[0] for bar in endings(counts, "group").data) == 1.0
+
+
+def test_a_share_that_a_narrow_bar_has_no_room_for_is_hidden_not_cut() -> None:
+    counts = pl.DataFrame([{"group": "g", "calls": 8, "ok": 5, "error": 1, "timeout": 1, "cancelled": 1, "rejected": 0}])
+    figure = endings(counts, "group")
+    assert figure.layout.uniformtext.mode == "hide"
+    assert {(bar.textposition, bar.textangle) for bar in figure.data} == {("inside", 0)}
+
+
+def test_calls_in_progress_fall_to_none_in_a_pause() -> None:
+    at = [EPOCH + timedelta(seconds=second) for second in (0, 1, 2, 6, 7, 9)]
+    (line,) = in_progress(pl.DataFrame({"start": at, "hop": "a>b", "in_progress": [4.0, 3.0, 2.0, 5.0, 1.0, 2.0]})).data
+    seen = {(moment - EPOCH).total_seconds(): value for moment, value in zip(line.x, line.y, strict=True)}
+    assert seen == {0: 4.0, 1: 3.0, 2: 2.0, 3: 0.0, 5: 0.0, 6: 5.0, 7: 1.0, 8: 0.0, 9: 2.0}
+
+
+def test_a_group_keeps_its_colour_from_picture_to_picture() -> None:
+    report = rows({"hop": "b>c"}, {"hop": "a>b"}, {"hop": "a>b", "start": EPOCH + timedelta(seconds=1)})
+    ordered = in_order(labelled(report, ["hop"]), ["a>b", "b>c"])
+    lasting = pl.concat([curve(LifeTable.from_durations([1.0, 2.0]), name) for name in ("a>b", "b>c")])
+    lines = [
+        {trace.name: trace.line.color for trace in figure.data if trace.name}
+        for figure in (over_time(ordered, "group", "duration"), still_running(lasting, "duration"))
+    ]
+    assert lines[0] == lines[1]
+    assert list(lines[0]) == ["a>b", "b>c"]
 
 
 def test_a_heat_map_holds_every_timed_call() -> None:
