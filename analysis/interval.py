@@ -1,14 +1,17 @@
 """Confidence limits: order statistics, proportions, the log-log band of a survival curve. Vectorised; no histogram in here."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr, bdtrik, betaincinv, ndtri
+from scipy.special import bdtr, bdtrc, bdtrik, betaincinv, ndtri
 
 from .quantile import Interval
 
 Floats = NDArray[np.float64]
+
+FEW: Final = 5
+"""Of fewer hits, or misses, the score interval's end there lies too near to the share that was seen."""
 
 
 class Ranks(NamedTuple):
@@ -22,24 +25,32 @@ class Ranks(NamedTuple):
 def order_ranks(n: ArrayLike, q: float, confidence: float = 0.95) -> Ranks:
     """Ranks between which the `q` quantile of `n` independent durations lies with `confidence`; `upper` is one-sided.
 
-    Equal tails where both ends exist. Where only the one-sided upper end does (q = 0.99: 299 <= n < 368) the largest
-    duration is the upper end, and the lower takes what is left of the error: still `confidence` together.
+    The upper end errs in at most half of what may, where such a rank exists; else (q = 0.99: 299 <= n < 368) it is the largest
+    duration. Ranks are whole, so that it errs less: what it leaves of the error the lower end takes, and what that leaves the
+    upper again. `confidence` together is kept whatever the distribution, and hardly exceeded: 0.95 is 0.975 at most from 10
+    calls beyond the quantile on, 0.963 from 30 and 0.958 from 100 on (with equal tails 0.985, 0.975 and 0.965).
     Source: Hahn and Meeker, Statistical Intervals, distribution-free intervals.
 
     >>> ranks = order_ranks([1000, 10_000], 0.99)
     >>> ranks.low.tolist(), ranks.high.tolist()
-    ([983.0, 9880.0], [997.0, 9920.0])
+    ([984.0, 9881.0], [997.0, 9920.0])
     """
-    # Groups are of few sizes, and each size costs three inversions.
+    # Groups are of few sizes, and each size costs four inversions.
     n, size = np.unique(np.asarray(n, dtype=np.float64), return_inverse=True)
-    tail = (1.0 - confidence) / 2.0
-    high = binomial_quantile(1.0 - tail, n, q) + 1.0
-    largest_errs = np.power(q, n)
-    one_sided_only = (high > n) & (largest_errs <= 1.0 - confidence)
-    low = binomial_quantile(np.where(one_sided_only, 1.0 - confidence - largest_errs, tail), n, q)
+    error = 1.0 - confidence
+    high = binomial_quantile(1.0 - error / 2.0, n, q) + 1.0
+    high = np.where((high > n) & (np.power(q, n) <= error), n, np.minimum(high, n + 1.0))
+    low = np.maximum(binomial_quantile(error - _reached(high, n, q), n, q), 0.0)
+    missed = np.where(low > 0.0, 1.0 - _reached(low, n, q), 0.0)
+    high = np.minimum(high, binomial_quantile(confidence + missed, n, q) + 1.0)
     upper = binomial_quantile(confidence, n, q) + 1.0
-    low, high = np.maximum(low, 0.0), np.where(one_sided_only, n, np.minimum(high, n + 1.0))
     return Ranks(low=low[size], high=high[size], upper=upper[size])
+
+
+def _reached(rank: Floats, n: Floats, p: float) -> Floats:
+    """The probability that `rank` or more of `n` durations are within the `p` quantile."""
+    reached: Floats = bdtrc(rank - 1.0, n.astype(np.int64), p)
+    return np.where(rank > n, 0.0, reached)
 
 
 def binomial_quantile(share: ArrayLike, n: ArrayLike, p: float) -> Floats:
@@ -82,7 +93,12 @@ def goes_on(calls: Floats, confidence: float) -> Floats:
 
 
 def wilson(hits: float, n: float, confidence: float = 0.95) -> Interval:
-    """A share with its score interval, which behaves near 0 and 1. Source: Wilson 1927.
+    """A share with its score interval, mended near 0 and 1.
+
+    What happened a few times may be rarer than the score's lower limit says: alone, that of 95 % holds a share of which 0.18 of
+    `n` are to be expected in 84 % of samples. So of fewer than `FEW` hits it is no higher than the exact one-sided limit, and
+    likewise the upper one of few misses. Then it holds any share in 93 % of samples of 50 or more (92 % of fewer), in 95 % on
+    average. Sources: Wilson 1927; Brown, Cai and DasGupta 2001 (modified Wilson interval).
 
     >>> shares = wilson(0, 100)
     >>> shares.estimate, shares.low, round(shares.high, 4)
@@ -94,7 +110,14 @@ def wilson(hits: float, n: float, confidence: float = 0.95) -> Interval:
     share, z2 = hits / n, z * z
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * float(np.sqrt(share * (1 - share) / n + z2 / (4 * n * n)))
-    return Interval(share, 0.0 if hits == 0 else centre - half, 1.0 if hits == n else centre + half)
+    low = min(centre - half, _least(hits, n, confidence)) if hits < FEW else centre - half
+    high = max(centre + half, 1.0 - _least(n - hits, n, confidence)) if n - hits < FEW else centre + half
+    return Interval(share, max(low, 0.0), min(high, 1.0))
+
+
+def _least(hits: float, n: float, confidence: float) -> float:
+    """The exact one-sided lower limit of a share (Clopper and Pearson 1934)."""
+    return 0.0 if hits <= 0.0 else float(betaincinv(hits, n - hits + 1.0, 1.0 - confidence))
 
 
 def log_log_band(log_survival: Floats, greenwood: Floats, z: float) -> tuple[Floats, Floats]:

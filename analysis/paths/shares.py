@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshslo.analysis import histogram
-from meshslo.analysis.resampling import resample
+from meshslo.analysis.resampling import limits, resample
 
 from .critical import Floats
 
@@ -73,8 +73,7 @@ def slow_shares(spent: Spent, q: float, rng: np.random.Generator, confidence: fl
     times = np.array([np.ones(len(total)), *resample(len(total), TIMES, rng)])
     parts = np.array_split(times, 1 + times.shape[0] * len(cells.block) // _AT_ONCE)
     estimate, *drawn = np.concatenate([of(part) for part in parts])
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(drawn, [tail, 1.0 - tail], axis=0)
+    low, high = limits(np.array(drawn), len(total), confidence)
     return Shares(slow, 0, estimate, low, high)
 
 

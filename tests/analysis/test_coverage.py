@@ -1,13 +1,15 @@
-"""Over 400 simulated samples a 95 % interval holds the truth about as often as it says, bursts in it or not.
+"""Over 400 simulated samples a 95 % interval holds the truth in 93 to 97 %, bursts in it or not.
 
 What has its own such test elsewhere: order statistics (test_quantile), survival with cuts (test_survival), the line through
 totals (tokens/test_fit), comparisons of A with A (comparison/test_compare).
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from meshslo.analysis.bursts import Spread, largest_effects
 from meshslo.analysis.interval import wilson
@@ -17,14 +19,17 @@ from tests.support.samples import Floats, held, life_tables_of
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 SAMPLES = 400
-MINUTES, EACH = 60, 50
+MINUTES, EACH = 60, 20
 
 
 def bursty(seed: int, samples: int, minutes: int, spread: float) -> Floats:
-    """Durations of samples of minutes that are slow or fast as a whole, `EACH` of a minute one after the other."""
+    """Durations of samples of minutes that are slow or fast as a whole, `EACH` of a minute one after the other.
+
+    They differ so much that an interval is many buckets wide: their edges add to it, too.
+    """
     rng = np.random.default_rng(seed)
-    pace = np.exp(rng.normal(0.0, spread, (samples, minutes)))
-    return np.repeat(pace, EACH, axis=1) * rng.lognormal(0.0, 0.6, (samples, minutes * EACH))
+    pace = np.exp(rng.normal(0.3, spread, (samples, minutes)))
+    return np.repeat(pace, EACH, axis=1) * rng.lognormal(0.0, 1.2, (samples, minutes * EACH))
 
 
 def effects(seconds: Floats, q: float) -> Floats:
@@ -36,14 +41,14 @@ def effects(seconds: Floats, q: float) -> Floats:
 
 
 @pytest.mark.parametrize("q", [0.5, 0.95])
-@pytest.mark.parametrize("spread", [0.0, 0.2, 0.35])
+@pytest.mark.parametrize("spread", [0.0, 0.4, 1.0])
 def test_bursts_are_in_the_interval(spread: float, q: float) -> None:
-    truth = float(np.quantile(bursty(0, 1, 20_000, spread), q))
+    truth = math.exp(0.3 + math.hypot(spread, 1.2) * float(norm.ppf(q)))
     seconds = bursty(1, SAMPLES, MINUTES, spread)
     plain = life_tables_of(seconds)
     careful = replace(plain, weight_sq=plain.weight_sq * effects(seconds, q))
-    assert 0.925 <= np.mean(held(careful.quantiles(q, 0.95), truth)) <= 0.99
-    if spread > 0.3:
+    assert 0.93 <= np.mean(held(careful.quantiles(q, 0.95), truth)) <= 0.97
+    if spread > 0.5:
         # Taken for independent, calls of slow minutes promise what they cannot keep.
         assert np.mean(held(plain.quantiles(q, 0.95), truth)) < 0.75
 
@@ -57,23 +62,22 @@ def traces(rng: np.random.Generator, minutes: int, spread: float) -> tuple[np.nd
     return own.sum(axis=1), own, minute
 
 
-@pytest.mark.parametrize(("spread", "samples"), [(0.0, 100), (0.3, SAMPLES)])
-def test_shares_of_slow_traces_are_held(spread: float, samples: int) -> None:
+@pytest.mark.parametrize("spread", [0.0, 0.3])
+def test_shares_of_slow_traces_are_held(spread: float) -> None:
     total, own, _ = traces(np.random.default_rng(0), 20_000, spread)
     slow = total >= np.quantile(total, 0.95)
     truth = own[slow].sum(axis=0) / own[slow].sum()
     inside = np.zeros(3)
-    for seed in range(1, samples + 1):
+    for seed in range(1, SAMPLES + 1):
         total, own, minute = traces(np.random.default_rng(seed), MINUTES, spread)
         found = slow_shares(Spent(total, own, np.ones(len(total)), minute), 0.95, np.random.default_rng(seed))
         inside += (found.low <= truth) & (truth <= found.high)
-    # Resampling sixty blocks is a little narrow, as bootstraps of few blocks are.
-    assert (inside / samples >= (0.90 if samples == SAMPLES else 0.88)).all()
-    assert (inside / samples <= (0.98 if samples == SAMPLES else 1.0)).all()
+    assert (inside / SAMPLES >= 0.93).all()
+    assert (inside / SAMPLES <= 0.97).all()
 
 
-@pytest.mark.parametrize(("share", "calls"), [(0.5, 50), (0.95, 200), (0.995, 2000)])
+@pytest.mark.parametrize(("share", "calls"), [(0.5, 50), (0.95, 200), (0.995, 2000), (0.99, 200)])
 def test_a_share_is_held(share: float, calls: int) -> None:
     hits = np.random.default_rng(5).binomial(calls, share, SAMPLES)
     inside = [wilson(hit, calls).low <= share <= wilson(hit, calls).high for hit in hits]
-    assert 0.93 <= np.mean(inside) <= 0.985
+    assert 0.93 <= np.mean(inside) <= 0.97

@@ -82,4 +82,4 @@ def test_an_interval_holds_the_truth_as_often_as_it_says(bursty: bool) -> None:
         line = fitted(total, out, asked, block)
         at = line.total_s(200, 900)
         held.append(at.low <= TRUTH @ [1.0, 200.0, 900.0] <= at.high)
-    assert 0.92 <= np.mean(held) <= 0.98
+    assert 0.93 <= np.mean(held) <= 0.97
