@@ -46,15 +46,20 @@ class ClickHouseCalls(CallStore):
             first, last = self._source.extent(since, until)
         if first is None or last is None:
             window = f"[{since or 'the beginning'}, {until or 'now'})"
-            cells = self._source.address.table.cells
-            kept = f"no rollups in {cells}" if cells else "no spans"
-            raise StoreError(f"{self.name}: {kept} in {window}; does the Collector's exporter write to this table?")
+            raise StoreError(f"{self.name}: {_nothing(self._source.address.table.cells, window)}")
         return first, last
 
     @property
     def _source(self) -> ClickHouse:
         assert self.source is not None, "made by open_calls"  # noqa: S101 - a default only since base fields have some
         return self.source
+
+
+def _nothing(cells: str, window: str) -> str:
+    """What a table of spans, or of `cells`, lacks, and who should have written it."""
+    if cells:
+        return f"no rollups in {cells} in {window}; does meshslo clickhouse-init --apply run every minute or hour?"
+    return f"no spans in {window}; does the Collector's exporter write to this table?"
 
 
 def open_calls(url: str, limits: Limits) -> ClickHouseCalls:

@@ -1,5 +1,6 @@
 """A connection to ClickHouse, or to its engine in process: statements with bound parameters in, frames out."""
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -63,6 +64,8 @@ def _connect(address: Address) -> "Client":
         import clickhouse_connect
     except ModuleNotFoundError as error:
         raise StoreError(f"{address.name} needs the ClickHouse client: pip install 'meshslo[clickhouse]'") from error
+    # Its own word on a failure, which is told here in one sentence; not for standard error, where nobody listens to loggers.
+    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
     try:
         if address.directory:
             return clickhouse_connect.get_client(interface="chdb", path=address.directory, database=address.table.database)
@@ -89,7 +92,8 @@ def _check_version(address: Address, version: str | None) -> None:
 def _explained(address: Address, error: Exception) -> SourceError:
     """One sentence: the server's own first line, and what to do where we know it."""
     text = str(error).strip()
-    said = (text.splitlines() or [""])[0][:300]
+    # What follows is the statement, of which there may be pages.
+    said = (text.splitlines() or [""])[0].partition(" In scope ")[0][:300]
     if "UNKNOWN_TABLE" in text or "UNKNOWN_DATABASE" in text:
         return SourceError(f"{address.name}: no such table ({said}); name it with ?table=..., the database before it")
     if "AUTHENTICATION_FAILED" in text or "REQUIRED_PASSWORD" in text:

@@ -14,6 +14,7 @@ from meshslo.analysis.clickhouse_cells import LIVE, settled_cells, statements
 from meshslo.analysis.folding import Rollup
 from meshslo.analysis.rollup import roll_up
 from meshslo.telemetry.clickhouse import ClickHouse, open_clickhouse
+from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.normalize import decode_traces, to_calls
 from tests.support import otel_traces
 from tests.support.chdb import engine, engine_url
@@ -126,6 +127,8 @@ def test_kept_cells_are_the_rollup_of_the_settled_minutes() -> None:
     assert fill.startswith("INSERT INTO `default`.`meshslo_cells`\nWITH")
     for statement in (cells, list_of_fronts, fronts):
         store.connection.run(statement)
+    with pytest.raises(StoreError, match="no rollups in meshslo_cells .* does meshslo clickhouse-init --apply run every"):
+        open_store(engine_url("kept") + "&cells=meshslo_cells").report()
     # The statement at two moments: together they count each settled minute once.
     for now_s in (START_NS // 10**9 + 900, START_NS // 10**9 + 1_500):
         store.connection.run(f"INSERT INTO meshslo_cells {settled_cells(store, now_ns=str(now_s * 10**9))}")

@@ -1,5 +1,7 @@
 """A server that cannot be used is one sentence."""
 
+import subprocess
+import sys
 from unittest.mock import Mock
 
 import pytest
@@ -14,6 +16,14 @@ def test_nobody_listens() -> None:
     port = free_port()
     with pytest.raises(SourceError, match=f"clickhouse://127.0.0.1:{port}/default.*: connection refused or unreachable"):
         open_clickhouse(f"clickhouse://127.0.0.1:{port}/default")
+
+
+@pytest.mark.slow
+def test_the_driver_prints_nothing_of_its_own() -> None:
+    url = f"clickhouse://127.0.0.1:{free_port()}/default"
+    program = f"from meshslo.telemetry.clickhouse import open_clickhouse as o\ntry: o({url!r})\nexcept Exception as e: print(e)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
 
 
 def test_something_else_listens() -> None:
