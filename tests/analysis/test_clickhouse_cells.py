@@ -127,7 +127,7 @@ def test_kept_cells_are_the_rollup_of_the_settled_minutes() -> None:
     assert fill.startswith("INSERT INTO `default`.`meshslo_cells`\nWITH")
     for statement in (cells, list_of_fronts, fronts):
         store.connection.run(statement)
-    with pytest.raises(StoreError, match="no rollups in meshslo_cells .* does meshslo clickhouse-init --apply run every"):
+    with pytest.raises(StoreError, match=r"no rollups in meshslo_cells .* does meshslo clickhouse-init --apply run every"):
         open_store(engine_url("kept") + "&cells=meshslo_cells").report()
     # The statement at two moments: together they count each settled minute once.
     for now_s in (START_NS // 10**9 + 900, START_NS // 10**9 + 1_500):
