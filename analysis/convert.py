@@ -1,5 +1,8 @@
 """Rollups' histograms as others write them, and back: OpenTelemetry's exponential, Prometheus' native, classic buckets.
 
+For notebooks and scripts with a histogram in their hands. What services send `telemetry` reads into its metric store by itself,
+since it imports nothing of this; tests hold both to the same buckets.
+
 The first two are the same buckets under other numbers, so that nothing is lost; a coarser scale is an arithmetic shift. Classic
 buckets are wide and end anywhere: what is known of a call in one is its edges, and they are carried along.
 Sources: OpenTelemetry metrics data model, ExponentialHistogram; Prometheus, specs/native_histograms.md (its bucket i ends at
@@ -10,7 +13,7 @@ What somebody else's histogram bears: `from_classic`, `from_otel`, `from_native`
 >>> found = from_classic([0.1, 1.0, 10.0, math.inf], [5000, 9800, 9990, 10_000]).table().quantile(0.95)
 >>> found.low_s, found.high_s, found.status
 (0.1, 1.0, 'ok')
->>> from_otel(OtelHistogram(0, 0, 0.0, -1, (3, 4))).edges().table().quantile(0.99).needs_calls
+>>> from_otel(OtelHistogram(0, 0, 0.0, -1, (3, 4))).edges().table().quantile(0.99).needs_calls  # or OtelHistogram.of(point)
 292
 
 What others take of ours: `open_store(path).rollup(...)`, of which each group is a data point or a native histogram.
@@ -138,7 +141,7 @@ def of_rollup(rollup: Rollup) -> Iterator[tuple[dict[str, Any], Buckets]]:
 
 @dataclass(frozen=True)
 class OtelHistogram:
-    """An ExponentialHistogramDataPoint: fields are named as there; `positive` is offset and bucket_counts."""
+    """An ExponentialHistogramDataPoint in seconds: fields are named as there; `positive` is offset and bucket_counts."""
 
     scale: int
     zero_count: int
@@ -150,6 +153,17 @@ class OtelHistogram:
     def count(self) -> int:
         """All calls."""
         return self.zero_count + sum(self.bucket_counts)
+
+    @classmethod
+    def of(cls, point: Any) -> "OtelHistogram":
+        """That of a data point of the protobuf message or of the SDK, which states no `zero_threshold`.
+
+        ValueError where it counts negative values: those are no durations.
+        """
+        if any(point.negative.bucket_counts):
+            raise ValueError("the data point counts negative values: they are no durations")
+        threshold = float(getattr(point, "zero_threshold", 0.0))
+        return cls(point.scale, point.zero_count, threshold, point.positive.offset, tuple(point.positive.bucket_counts))
 
 
 def to_otel(buckets: Buckets) -> OtelHistogram:

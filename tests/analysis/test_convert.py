@@ -1,6 +1,7 @@
 """There and back without loss; the same buckets as OpenTelemetry's SDK and a real Prometheus' numbers; errors carried."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +26,9 @@ from meshslo.analysis.convert import (
     to_otel,
 )
 from meshslo.analysis.survival import LifeTable
+from meshslo.telemetry.buckets import STREAM_EDGES_S
+from meshslo.telemetry.exposition import cumulative
+from meshslo.telemetry.otlp_metrics.held import held_in
 from tests.support.calls import make_call, make_calls
 
 durations = st.lists(st.one_of(st.just(0.0), st.floats(1e-9, 1e6)), min_size=0, max_size=60)
@@ -92,7 +96,7 @@ def test_the_sdk_of_opentelemetry_counts_into_the_same_buckets() -> None:
     assert data is not None
     (theirs,) = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
     assert theirs.scale == histogram.SCALE
-    point = OtelHistogram(theirs.scale, theirs.zero_count, 0.0, theirs.positive.offset, tuple(theirs.positive.bucket_counts))
+    point = OtelHistogram.of(theirs)
     ours = counted(seconds)
     assert np.array_equal(from_otel(point).index, ours.index)
     assert np.array_equal(from_otel(point).count, ours.count)
@@ -106,6 +110,33 @@ def test_a_point_is_what_the_wire_carries() -> None:
     wire.positive.bucket_counts.extend(point.bucket_counts)
     read = ExponentialHistogramDataPoint.FromString(wire.SerializeToString())
     assert (read.count, read.zero_count, sum(read.positive.bucket_counts)) == (5, 1, 4)
+    assert OtelHistogram.of(read) == point
+    read.negative.bucket_counts.append(1)
+    with pytest.raises(ValueError, match="negative values"):
+        OtelHistogram.of(read)
+
+
+@given(durations, scales)
+def test_the_collector_reads_the_same_buckets_from_a_point(seconds: list[float], scale: int) -> None:
+    """It may not import this, and has its own way: from the wire, by numbers in a dict."""
+    point = to_otel(counted(seconds, scale))
+    wire = ExponentialHistogramDataPoint(count=point.count, scale=scale, zero_count=point.zero_count)
+    wire.zero_threshold = point.zero_threshold
+    wire.positive.offset = point.offset
+    wire.positive.bucket_counts.extend(point.bucket_counts)
+    theirs, ours = list(held_in("exponential_histogram", wire).edges()), from_otel(OtelHistogram.of(wire)).edges()
+    assert [calls for *_, calls in theirs] == ours.calls.tolist()
+    assert [low_s for low_s, *_ in theirs] == pytest.approx(ours.low_s.tolist())
+    assert [high_s for _, high_s, _ in theirs] == pytest.approx(ours.high_s.tolist())
+
+
+@given(durations)
+def test_a_services_metrics_page_counts_as_many_up_to_each_edge(seconds: list[float]) -> None:
+    """It goes without numpy; its edges miss no bucket that ends at one."""
+    buckets = counted(seconds)
+    positive = SimpleNamespace(offset=to_otel(buckets).offset, bucket_counts=to_otel(buckets).bucket_counts)
+    point = SimpleNamespace(scale=buckets.scale, zero_count=buckets.zeros, positive=positive)
+    assert cumulative(point, STREAM_EDGES_S) == to_classic(buckets, STREAM_EDGES_S).least.tolist()
 
 
 def test_spans_are_numbered_as_prometheus_does() -> None:
