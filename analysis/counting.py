@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from . import histogram
-from .adding import CELL_VALUES, as_index
+from .adding import CELL_VALUES, Layout, as_index
 from .folding import ROWS
 from .groups import Grouping, Ints
 from .histogram import UNSEEN
@@ -22,6 +22,7 @@ MAX_CELLS: Final = 48_000_000
 MAX_ROWS: Final = 2**32 - 1
 """What a cell can count to: beyond this many rows `count` gives up, too."""
 
+_BUFFER_ROWS: Final = 500_000
 _BATCH_ROWS: Final = 125_000
 _SPARE: Final = 3 * 2**histogram.SCALE
 _MIN_ROWS: Final = 1 << 16
@@ -47,7 +48,8 @@ def count(rows: pl.LazyFrame, groups: Grouping, *, weighted: bool) -> Counted | 
     counts = _Counts(groups, weighted=weighted)
     query = rows.select(*groups.columns, "value_s", *(["weight"] if weighted else []))
     # Batches are counted here while the engine's threads prepare the next ones: a sink's callback would hold one of them up.
-    batches = query.collect_batches(maintain_order=False, engine="streaming")
+    # Large ones let these run ahead; of parts a processor's cache holds the numbers.
+    batches = query.collect_batches(chunk_size=_BUFFER_ROWS, maintain_order=False, engine="streaming")
     for part in (part for batch in batches for part in batch.iter_slices(_BATCH_ROWS)):
         counts.add(part)
         if counts.too_many:
@@ -125,29 +127,32 @@ class _Counts:
     def counted(self) -> Counted:
         """What was counted."""
         words = self.groups.words()
-        columns = self._sums[0].shape[1]
-        flat = [sums[: words.height].reshape(-1) for sums in self._sums]
-        cell = _nonzero(flat[0])
-        # The cells of a group: where the value was not seen, then the buckets.
-        first_cells = np.arange(words.height)[:, np.newaxis] * columns + np.array([0, 1])
-        edges = np.append(np.searchsorted(cell, first_cells.reshape(-1)), len(cell))
-        used = np.flatnonzero(np.diff(edges))
-        first, length = edges[:-1][used], np.diff(edges)[used]
-        index = cell - np.repeat(used // 2 * columns - (self._low - 1), length)
-        index[first[used % 2 == 0]] = UNSEEN
-        values = [sums[cell] for sums in flat]
-        values[0] = values[0].astype(np.uint64)
-        seen, rows = pl.Series("seen", used % 2 == 1), pl.Series(ROWS, length.astype(np.uint32))
-        totals = words[used // 2].with_columns(seen, *_totals(values, first), rows)
+        # A few groups at a time, which a processor's cache holds: fresh memory costs more than what is done in it.
+        step = max(1, _BLOCK_CELLS // self._sums[0].shape[1])
+        blocks = [self._block(at, min(at + step, words.height)) for at in range(0, max(words.height, 1), step)]
+        rows, index, *values = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+        # The cells of a group: where the value was not seen, if it is there, then the buckets.
+        there = np.flatnonzero(rows)
+        unseen = np.zeros(len(rows), np.int64)
+        unseen[there] = index[(np.cumsum(rows) - rows)[there]] == UNSEEN
+        parts = np.stack([unseen, rows - unseen], axis=1).reshape(-1)
+        used = np.flatnonzero(parts)
+        length = parts[used]
+        seen, of_cells = pl.Series("seen", used % 2 == 1), pl.Series(ROWS, length.astype(np.uint32))
+        totals = words[used // 2].with_columns(seen, *_totals(values, np.cumsum(length) - length), of_cells)
         named = (pl.Series(name, value) for name, value in zip(CELL_VALUES, values, strict=False))
-        return Counted(totals, pl.DataFrame([as_index(index.astype(np.int16)), *named]))
+        return Counted(totals, pl.DataFrame([as_index(index), *named]))
 
-
-def _nonzero(counts: NDArray[np.uint32]) -> Ints:
-    """The places of what is not 0, found in blocks that a processor's cache holds."""
-    blocks = range(0, len(counts), _BLOCK_CELLS)
-    # Of booleans: numpy finds these many times as fast as numbers.
-    return np.concatenate([np.zeros(0, np.int64), *(np.flatnonzero(counts[at : at + _BLOCK_CELLS] != 0) + at for at in blocks)])
+    def _block(self, start: int, stop: int) -> list[NDArray[Any]]:
+        """Of the groups from `start` to before `stop`: the number of cells of each that hold any; their indices and values."""
+        columns = self._sums[0].shape[1]
+        flat = [sums[start:stop].reshape(-1) for sums in self._sums]
+        # Of booleans: numpy finds these many times as fast as numbers.
+        cell = np.flatnonzero(flat[0] != 0)
+        groups = stop - start
+        layout = Layout(np.arange(groups + 1) * columns, np.full(groups, self._low))
+        counts, *weights = (sums[cell] for sums in flat)
+        return [*layout.named(cell), counts.astype(np.uint64), *weights]
 
 
 def _totals(values: list[NDArray[Any]], first: Ints) -> list[pl.Series]:
