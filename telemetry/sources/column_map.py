@@ -11,11 +11,11 @@ from meshslo.telemetry.schema import COLUMNS
 SECONDS_PER: Final[Mapping[str, float]] = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
 """Units that a column of seconds may come in, by the suffix of its name or after a colon in the map."""
 _OTHER_NAMES: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("timestamp", "time", "ts", "start_time", "started_at", "begin", "date"), "start"),
+    **dict.fromkeys(("timestamp", "time", "ts", "start_time", "started_at", "begin", "date", "when"), "start"),
     **dict.fromkeys(("latency", "duration", "elapsed", "total", "response_time", "e2e_latency"), "duration_s"),
     **dict.fromkeys(("ttft", "time_to_first_token", "first_token", "first_token_latency"), "first_token_s"),
     **dict.fromkeys(("ttfb", "first_byte"), "first_byte_s"),
-    **dict.fromkeys(("service", "destination", "server", "upstream", "target"), "callee"),
+    **dict.fromkeys(("service", "svc", "destination", "server", "upstream", "target"), "callee"),
     **dict.fromkeys(("client", "source", "from"), "caller"),
     **dict.fromkeys(("path", "url", "endpoint"), "route"),
     **dict.fromkeys(("status", "code", "http_status", "response_code"), "status_code"),

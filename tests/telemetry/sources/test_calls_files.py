@@ -191,6 +191,7 @@ def test_an_unknown_column_is_told_what_it_may_be(column: str, meant: str) -> No
 
 def test_a_header_with_other_names_is_one_of_calls() -> None:
     assert sniffed(b"timestamp,latency_ms,service\n2026-11-02T09:00:00Z,12,generator\n") == "calls"
+    assert sniffed(b"when,latency_ms,svc\n2026-11-02T09:00:00Z,12,generator\n") == "calls"
     assert sniffed(b"time,colour\n2026-11-02T09:00:00Z,red\n") is None
 
 
