@@ -141,7 +141,7 @@ async def test_a_stream_nobody_closed_ends_at_its_last_message() -> None:
 async def test_a_deadline_is_a_timeout_and_named_on_both_sides() -> None:
     async with pair(streams, endless) as both:
         with pytest.raises(grpc.aio.AioRpcError):
-            [message async for message in both.stream(timeout=0.2)]
+            [message async for message in both.stream(timeout=1.0)]
         client, server = await both.seen()
     assert (client[names.OUTCOME], client["error.type"], client["rpc.grpc.status_code"]) == ("timeout", "DEADLINE_EXCEEDED", 4)
     assert (server[names.OUTCOME], server["error.type"]) == ("timeout", "DEADLINE_EXCEEDED")

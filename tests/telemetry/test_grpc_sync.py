@@ -87,8 +87,10 @@ def test_a_streamed_rpc_is_measured_to_its_last_message_on_both_sides() -> None:
         client, server = both.seen()
     for side in (client, server):
         assert (side[names.OUTCOME], side[names.CHUNKS], side["rpc.method"]) == ("ok", 3, METHOD[1:])
-        assert side[names.MAX_GAP_S] >= 0.02
         assert side[names.TENANT] == "acme"
+    # A caller that is woken late finds messages side by side.
+    assert server[names.MAX_GAP_S] >= 0.02
+    assert 0.0 < client[names.MAX_GAP_S] < duration_s(both.client.one())
     assert server[names.CALLER] == "gateway"
     assert duration_s(both.client.one()) >= 0.06
     parent = both.server.one(SpanKind.SERVER).parent
@@ -126,7 +128,7 @@ def test_leaving_a_stream_is_cancelled_on_both_sides(never: Event) -> None:
 def test_a_deadline_is_a_timeout_and_named_on_both_sides(never: Event) -> None:
     with pair(streams, endless(never)) as both:
         with pytest.raises(grpc.RpcError):
-            list(both.stream(timeout=0.3))
+            list(both.stream(timeout=1.0))
         client, server = both.seen()
     for side in (client, server):
         assert (side[names.OUTCOME], side["error.type"], side[names.CHUNKS]) == ("timeout", "DEADLINE_EXCEEDED", 3)
