@@ -112,6 +112,8 @@ def _variable(one: Filter, source: Datasource) -> dashboards.QueryVariable:
         .include_all(True)
         .current(dashboard.VariableOption(selected=True, text=["All"], value=["$__all"]))
     )
+    if one.computed:
+        built.regex(f'/{one.label}="([^"]+)"/')
     return built if source.every is None else built.all_value(source.every)
 
 

@@ -20,12 +20,16 @@ Override = dashboard.DynamicConfigValue
 
 @dataclass(frozen=True)
 class Filter:
-    """A variable by which a dashboard is narrowed: its name, the column it is of, the label that holds it, in which series."""
+    """A variable by which a dashboard is narrowed: its name, the column it is of, the label that holds it, in which series.
+
+    computed: the series are an expression, which makes the label of several: Prometheus is asked for the expression's series.
+    """
 
     variable: str
     column: Column | None
     label: str
     series: str
+    computed: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,10 @@ PROMETHEUS: Final = Datasource(
     "prometheus",
     "Prometheus",
     _promql,
-    lambda one: {"query": f"label_values({one.series}, {one.label})", "refId": f"variable-{one.variable}"},
+    lambda one: {
+        "query": f"query_result({one.series})" if one.computed else f"label_values({one.series}, {one.label})",
+        "refId": f"variable-{one.variable}",
+    },
     lambda _: (),
     # What no series has the label for matches too, so a mesh without tenants still shows all its calls.
     every=".*",

@@ -14,11 +14,11 @@ from meshslo.telemetry.prometheus.profile import Profile
 from meshslo.telemetry.store.metrics import Measure
 from meshslo.telemetry.vocabulary import UNKNOWN, Outcome, Phase
 
-from .datasources import PROMETHEUS
+from .datasources import PROMETHEUS, Filter
 from .expressions import RANGE, RATE, CannotExpressError, Expressions, Setting
 from .own import OWN, Gauge, Tokens
 from .promql import quoted, selector, tells_itself, with_label
-from .views import Ask, View, filters_of, views_of
+from .views import HOP, Ask, View, filters_of, views_of
 
 _SECONDS: Final = {"s": "", "ms": "0.001 * ", "us": "0.000001 * "}
 """Unit -> what makes it seconds."""
@@ -44,8 +44,13 @@ class Names(Expressions):
         """Those of `profile`."""
         super().__init__(profile.name, f"metrics of {profile.about or profile.name}", profile.notes, PROMETHEUS)
         self.profile = profile
-        self.filters = filters_of(profile)
-        self.views = views_of(profile, self.filters)
+        filters = filters_of(profile)
+        if not any(one.variable == HOP for one in filters):
+            # No label of the metrics: made from those of both ends, as in the panels.
+            self.views = views_of(profile, ())
+            filters = (Filter(HOP, None, HOP, f"group by ({HOP}) ({self.calls(window=RANGE)})", computed=True), *filters)
+        self.filters = filters
+        self.views = views_of(profile, filters)
 
     def calls(self, *by: str, window: str = RATE) -> str:
         """Calls a second."""

@@ -11,7 +11,12 @@ from meshslo.telemetry.vocabulary import UNKNOWN, VANTAGES, Phase
 from .datasources import Filter
 from .expressions import RATE, CannotExpressError
 from .own import GAUGE_WORDS, GAUGES, OUTSIDE, OWN, TOKENS, Gauge, Tokens
-from .promql import outcome_labels, quoted, selector, taken, tells_itself, with_label, with_outcome
+from .promql import outcome_labels, quoted, selector, taken, tells_itself, when, with_label, with_outcome
+
+HOP: Final = "hop"
+"""The variable of hops, and the word in queries: a caller and a callee."""
+
+_MARK: Final = "chosen"
 
 _M = TypeVar("_M", bound=Metric)
 
@@ -97,7 +102,14 @@ class View:
         if words == expr and vantage:
             return expr
         words = words if vantage else with_label(words, "vantage", self.vantage)
-        return f"sum by ({', '.join(['hop', 'vantage', *columns, *last])}) ({words})"
+        return f"sum by ({', '.join(['hop', 'vantage', *columns, *last])}) ({self._chosen(words)})"
+
+    def _chosen(self, words: str) -> str:
+        """Those hops that are chosen, where no label of the series holds a hop: PromQL matches such a word by way of a mark."""
+        if not any(one.computed for one in self.filters):
+            return words
+        marked = when(words, HOP, f"${HOP}", _MARK, "yes")
+        return f"{marked} and on ({_MARK}) {with_label('vector(1)', _MARK, 'yes')}"
 
     def _first(self, found: Iterator[_M], otherwise: str) -> _M:
         """The first that this side reports; one that names no side is the outermost side's."""

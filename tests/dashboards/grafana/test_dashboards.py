@@ -146,9 +146,21 @@ def test_links_lead_to_dashboards_that_exist() -> None:
         assert link["keepTime"]
         assert link["includeVars"]
         assert set(link["tags"]) <= set(dashboard["tags"])
-    text = MADE.files["dashboards/meshslo/chain.json"]
-    assert "/d/meshslo-meshslo-hop?" in text
-    assert DASHBOARDS["dashboards/meshslo/hop.json"]["uid"] == "meshslo-meshslo-hop"
+
+
+@pytest.mark.parametrize("profile", [source.name for source in sources([])])
+def test_a_click_on_a_hop_leads_to_it_alone(profile: str) -> None:
+    hop = DASHBOARDS[f"dashboards/{profile}/hop.json"]
+    variables = {variable["name"]: variable for variable in hop["templating"]["list"]}
+    chain = DASHBOARDS[f"dashboards/{profile}/chain.json"]["panels"]
+    told = {"table": "__data.fields.hop", "timeseries": "__field.labels.hop"}
+    for panel in chain[:-1]:
+        address = f"/d/{hop['uid']}?${{__url_time_range}}&var-hop=${{{told[panel['type']]}}}"
+        assert address in json.dumps(panel), panel["title"]
+    assert variables["hop"]["multi"]
+    panels = [target for panel in hop["panels"] for target in panel.get("targets", ())]
+    assert panels
+    assert all("hop" in target.get("expr", target.get("rawSql", "")) for target in panels)
 
 
 def test_lines_are_there_with_recommendations_only() -> None:

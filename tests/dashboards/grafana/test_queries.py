@@ -95,10 +95,10 @@ def own_history(folder: Path) -> str:
     )
 
 
-def recorded_history() -> str:
+def recorded_history(producer: str = "meshslo") -> str:
     """What the rules of an objective on the generator record, and an alert of theirs; each name is one that they do record."""
     text = '[[slo]]\nname = "works"\nhop = "gateway>generator"\nsli = "success"\ntarget = 0.99\n'
-    rules = [rule for group in make_rules(parse_config(text), producer_called("meshslo")).groups for rule in group["rules"]]
+    rules = [rule for group in make_rules(parse_config(text), producer_called(producer)).groups for rule in group["rules"]]
     times = [NOW_S - STEP_S * (STEPS - step) for step in range(STEPS + 1)]
     held = [(at, 0.02) for at in times]
     names = {rule["record"]: rule.get("labels", {}) for rule in rules if "record" in rule}
