@@ -219,5 +219,5 @@ def _reason(verdict: Verdict, judged: Sequence[Judged], needs: int | None, weigh
 
 
 def points_text(each: Judged) -> str:
-    """How many more of the candidate's calls there are, in per cent of calls, with the interval."""
-    return f"{100 * each.difference:+.1f} % ({100 * each.low:+.1f} to {100 * each.high:+.1f} %)"
+    """How many more of the candidate's calls there are, in percentage points, with the interval."""
+    return f"{100 * each.difference:+.1f} pp ({100 * each.low:+.1f} to {100 * each.high:+.1f} pp)"

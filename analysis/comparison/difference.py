@@ -14,10 +14,11 @@ from meshslo.analysis.interval import wilson
 
 Floats = NDArray[np.float64]
 
-LEVELS: Final = tuple(0.05 * 2.0 ** (-step / 3) for step in (*range(-9, 31), 36, 42, 54))
+LEVELS: Final = tuple(0.05 * 2.0 ** (-step / 16) for step in (*range(-48, 0, 8), *range(161), 192, 224, 288))
 """Errors at which intervals are tried; a p-value is the smallest of them at which the interval still leaves out 0.
 
-Fine down to 0.05 / 1000, what Holm asks of the least of a thousand: so far none is more than 1.26 times as large as need be.
+From 0.05 down to 0.05 / 1000, what Holm asks of the least of a thousand, none is more than 4.5 % larger than need be, and never
+smaller. Above, where nothing is decided, and below, where all is, steps are wide.
 """
 
 
@@ -53,7 +54,7 @@ def shares(hits: Sequence[float] | Floats, calls: Sequence[float] | Floats, conf
 
 
 def p_values(at: Callable[[float], Limits]) -> Floats:
-    """How small an error each difference bears, given its limits `at` any confidence; one of `LEVELS`, or 1."""
+    """The error each difference bears, given its limits `at` any confidence; rounded up to one of `LEVELS`, or to 1."""
     found: Floats | None = None
     held: NDArray[np.bool_] | None = None
     for level in LEVELS:

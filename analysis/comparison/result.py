@@ -36,9 +36,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """B - A of one quantity of one target: `unit` is s or ratio; `p_adjusted` is its p-value among all of them.
+    """B - A of one quantity of one target: `unit` is s or ratio; `p_adjusted` is its p-value among all of them, rounded up.
 
-    low and high hold for this difference alone; the verdict is of all of them together.
+    low and high hold for this difference alone; the verdict is of all of them together. P-values are rounded up in steps
+    (`difference.LEVELS`) of 4.5 % where a verdict depends on them: nothing is said to be surer than it is.
     """
 
     quantity: Quantity

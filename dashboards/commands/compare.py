@@ -123,7 +123,7 @@ def side_text(side: "Estimate", each: "Difference") -> str:
 
 
 def change_text(each: "Difference") -> str:
-    """B - A with its interval."""
+    """B - A with its interval; of shares in percentage points (pp): from 72 % to 79 % are +7 pp."""
     if each.low is None and each.high is None:
         return "too few calls"
     estimate = "?" if each.estimate is None else _signed(each.estimate, each)
@@ -135,7 +135,7 @@ def _end(value: float | None, each: "Difference") -> str:
 
 
 def _signed(value: float, each: "Difference") -> str:
-    size = _number(abs(value), each)
+    size = f"{round(100 * abs(value), 1):g} pp" if each.unit == "ratio" else seconds_text(abs(value))
     return size if size.startswith("0 ") else f"{'-' if value < 0 else '+'}{size}"
 
 

@@ -148,12 +148,12 @@ def worth_showing(figures: "Mapping[str, Contrast]") -> "Iterator[tuple[str, Con
 
 
 def amount(name: str, figure: "Figure", *, signed: bool = False) -> str:
-    """A value with its interval, as in "1.2 % (0.3 to 2.1)", or the bounds alone."""
+    """A value with its interval, as in "1.2 % (0.3 to 2.1)", or the bounds alone; `signed` is a change, of shares in points."""
     if figure.low is None or figure.high is None:
         return "-"
     share = name.endswith("_ratio") or name.startswith("cut_by")
     low, high = (_number(end, share=share, signed=signed) for end in (figure.low, figure.high))
-    unit = " %" if share else ""
+    unit = (" pp" if signed else " %") if share else ""
     if figure.value is None:
         return f"{low} to {high}{unit}"
     if low == high:
