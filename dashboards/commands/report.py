@@ -169,11 +169,12 @@ def _table(answer: "Report", keys: list[str], console: "Console") -> "Table":
     quantiles = answer.frame["q"].unique(maintain_order=True).to_list()
     for q in quantiles:
         shown.add_column(f"p{100 * q:g}", no_wrap=True)
-    for _, rows in answer.frame.group_by(["vantage", *answer.by], maintain_order=True):
-        first = rows.row(0, named=True)
-        values = [_value(row) for row in rows.iter_rows(named=True)]
-        names = [Name(_packed([first[key] or "-" for key in keys]))] if keys else []
-        shown.add_row(*names, f"{first['calls']:,}", _endings(first), *values)
+    groups: dict[tuple[str | None, ...], list[dict[str, Any]]] = {}
+    for row in answer.frame.iter_rows(named=True):
+        groups.setdefault(tuple(row[key] for key in ("vantage", *answer.by)), []).append(row)
+    for rows in groups.values():
+        names = [Name(_packed([rows[0][key] or "-" for key in keys]))] if keys else []
+        shown.add_row(*names, f"{rows[0]['calls']:,}", _endings(rows[0]), *map(_value, rows))
     return shown
 
 
