@@ -12,12 +12,11 @@ from .baggage import without_caller
 from .call import Call, as_current, serving
 from .endings import LEAVING, Ending, ending_of_exception, ending_of_status
 from .incoming import Incoming, ServerSettings, attempt_in
+from .lifespan import Message, Send, exporting_last
 from .routes import route_template
 
 Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
@@ -54,9 +53,13 @@ class MeshsloMiddleware:
     ) -> None:
         self.app = app
         self._incoming = Incoming(settings or ServerSettings(), tracer_provider)
+        self._provider = tracer_provider
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request under observation; anything but an HTTP request passes through."""
+        """Serve one request under observation; anything else passes through, but at the application's end spans are sent."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, exporting_last(send, self._provider))
+            return
         if scope["type"] != "http" or SERVED in scope or self._incoming.skips(scope["path"]):
             await self.app(scope, receive, send)
             return

@@ -9,7 +9,7 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import urlsplit
-from weakref import WeakMethod
+from weakref import WeakMethod, WeakSet
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
@@ -119,6 +119,7 @@ class Outlet(Generic[Exporter]):
         self.exporter = make()
         self.complaints = Complaints(*NOISY)
         self._make = make
+        OUTLETS.add(self)
         anew = WeakMethod(self._anew)
         os.register_at_fork(after_in_child=lambda: (again := anew()) and again())
 
@@ -140,6 +141,10 @@ class Outlet(Generic[Exporter]):
 
     def _anew(self) -> None:
         self.exporter = self._make()
+
+
+OUTLETS: Final[WeakSet[Outlet[Any]]] = WeakSet()
+"""Those of this process."""
 
 
 class QuietExporter(Outlet[SpanExporter], SpanExporter):
