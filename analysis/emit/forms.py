@@ -149,7 +149,9 @@ def _changes(document: Document, manifests: Mapping[str, str]) -> Iterator[_Chan
     evidence = _comments(document.text)
     emitted = load_editable(strip_comments(document.text), document.path)
     if not all(manifest.kind for manifest in emitted):
-        yield _Change(document.path, evidence, strip_comments(document.text))
+        flush_lists = _FLUSH_LIST.search(manifests.get(document.path, "")) is not None
+        whole = "---\n".join(dump(manifest.body, flush_lists=flush_lists) for manifest in emitted)
+        yield _Change(document.path, evidence, whole)
         return
     current = {_key(each): each for name, text in manifests.items() for each in load(text, name)}
     for manifest in emitted:

@@ -150,6 +150,15 @@ def test_a_diff_of_envoys_own_file(tmp_path: Path) -> None:
     assert read_deployed(after).find("total_timeout", "generator", "/v1/chat").value == 45.0  # type: ignore[union-attr]
 
 
+def test_a_diff_of_envoys_own_file_leaves_other_lines_alone() -> None:
+    """Lists there are mostly written with their dashes right under the key."""
+    emitted = texts(emit("envoy", advice_of(timeout(10.0), *retries(1))))
+    before = {name: f"# Ours.\n{yaml.safe_dump(yaml.safe_load(text), sort_keys=False)}" for name, text in emitted.items()}
+    (document,) = as_diff(emit("envoy", ADVICE, manifests=before), before).documents
+    removed = [line for line in document.text.splitlines() if line.startswith("-") and not line.startswith("---")]
+    assert [line.strip("- ") for line in removed] == ["timeout: 10s"]
+
+
 def test_json_in_use_cannot_be_diffed() -> None:
     import json
 
