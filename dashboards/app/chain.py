@@ -9,15 +9,15 @@ import streamlit as st
 from meshslo.analysis.recommend.words import share
 from meshslo.analysis.slo.standing import Standing
 from meshslo.dashboards.commands.chain import caveats
-from meshslo.dashboards.figures import call_graph, path_shares, promised_chain, quantile_dots
-from meshslo.dashboards.frames import GROUP, hop_rows, labelled, promised_rows, quantile_table
+from meshslo.dashboards.figures import call_graph, path_shares, promised_chain
+from meshslo.dashboards.frames import hop_rows, labelled, promised_rows, quantile_table
 from meshslo.dashboards.text import quantile_text, share_text
 from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.vocabulary import INGRESS
 
 from . import Page
 from .answers import config
-from .drawing import FEW_CALLS, Card, cards, draw, sentences, table, tell_piles
+from .drawing import FEW_CALLS, Card, cards, draw, draw_quantiles, sentences, table, tell_piles
 from .paths import path_rows, path_table, way_text
 from .shell import choose
 from .view import View
@@ -37,7 +37,7 @@ def render(view: View) -> None:
         _headline(view.every_hop().report(["hop"]))
     report = along(view.report(["hop"]))
     st.subheader("How long each hop takes")
-    draw(quantile_dots(labelled(report, ["hop"]), GROUP, "duration of the whole call"), "dots")
+    draw_quantiles(labelled(report, ["hop"]), "duration of the whole call", "dots")
     table(quantile_table(report, ["hop"]), "hops")
     tell_piles(view.piles("total"))
     st.caption(
@@ -82,8 +82,9 @@ def _paths(view: View) -> None:
         draw(path_shares(shares), "path_shares")
     table(path_table(found, way), "paths")
     slowest = "" if shares.is_empty() else f"The picture: the slowest {share(shares['slower'][0])} of them. "
+    whole = f"{way.traces:,} trace{'s' * (way.traces != 1)} of {way_text(way)}."
     st.caption(
-        f"{way.traces:,} traces of {way_text(way)}. {slowest}On path: while nothing that ends later runs beside it, calls "
+        f"{whole} {slowest}On path: while nothing that ends later runs beside it, calls "
         f"inside included; own: without these. {sentences(caveats(found))}"
     )
 

@@ -7,13 +7,13 @@ import streamlit as st
 
 from meshslo.analysis.rollup import KEYS
 from meshslo.dashboards.buckets import every
-from meshslo.dashboards.figures import AXES, heat_map, over_time, quantile_dots, still_running
+from meshslo.dashboards.figures import AXES, heat_map, over_time, still_running
 from meshslo.dashboards.frames import GROUP, curves, heat_cells, in_order, labelled, largest, limits, quantile_table
 from meshslo.telemetry.vocabulary import PHASES, Phase
 
 from . import Page
 from .comparing import compare
-from .drawing import draw, table, tell_piles
+from .drawing import draw, draw_quantiles, table, tell_piles
 from .view import View
 
 MOST_LINES: Final = 6
@@ -60,7 +60,7 @@ def _quantiles(view: View, keys: list[str], phase: Phase, names: list[str]) -> N
     groups = report[GROUP].n_unique()
     if groups > MOST_LINES:
         st.caption(f"The pictures show the {len(names)} largest of {groups} groups; the table shows all.")
-    draw(quantile_dots(report.filter(pl.col(GROUP).is_in(names)), GROUP, AXES[phase]), "quantile_dots")
+    draw_quantiles(report.filter(pl.col(GROUP).is_in(names)), AXES[phase], "quantile_dots")
     with st.expander("As a table", expanded=False):
         table(quantile_table(report, keys), "quantiles")
     if independent := view.independent(phase):
@@ -73,17 +73,25 @@ def _course(view: View, keys: list[str], phase: Phase, names: list[str]) -> None
     left, right = st.columns(2)
     with left:
         st.subheader("Over time")
-        draw(over_time(shown, GROUP, AXES[phase]), "over_time")
-        unknown = (shown["status"] == "not_identifiable").sum()
-        gaps = f" {unknown} of {shown.height} points have too few calls to tell and are left out." if unknown else ""
-        st.caption(
-            f"p95 solid, p50 dashed, a point {every(view.bucket)}; triangles are lower bounds. Bands are 95 % intervals "
-            f"that take the calls of a point for independent.{gaps}"
-        )
+        _over_time(shown, AXES[phase], every(view.bucket))
     with right:
         st.subheader("Where calls fall")
         draw(heat_map(heat_cells(view.rollup(phase, keys=keys, timed=True)), AXES[phase]), "heat")
         st.caption("Cut calls stand where they were cut.")
+
+
+def _over_time(shown: pl.DataFrame, title: str, step: str) -> None:
+    """Lines with a point each step; words where no point has calls enough."""
+    unknown = (shown["status"] == "not_identifiable").sum()
+    if unknown == shown.height:
+        st.caption(f"Too few calls for quantiles with a point {step}.")
+        return
+    draw(over_time(shown, GROUP, title), "over_time")
+    gaps = f" {unknown} of {shown.height} points have too few calls to tell and are left out." if unknown else ""
+    st.caption(
+        f"p95 solid, p50 dashed, a point {step}; triangles are lower bounds. Bands are 95 % intervals that take the calls of a "
+        f"point for independent.{gaps}"
+    )
 
 
 def _lasting(view: View, keys: list[str], phase: Phase, names: list[str]) -> None:

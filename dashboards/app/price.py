@@ -61,7 +61,9 @@ def _numbers(item: Recommendation, life: LifeTable, quantile: Quantile, value_s:
     row = st.container(horizontal=True)
     estimate = quantile_text(vars(quantile))
     help_text = f"{estimate}, {share(item.confidence)} confidence"
-    _card(row, f"p{100 * quantile.q:g}", estimate.partition(" (")[0], help_text)
+    # How many more calls it needs is too long for a figure.
+    value = "not known" if quantile.status == "not_identifiable" else estimate.partition(" (")[0]
+    _card(row, f"p{100 * quantile.q:g}", value, help_text)
     rule = "The upper bound of that quantile, rounded up to two digits. A chain, or a deadline, may ask for another value."
     _card(row, "timeout at this budget", "not known" if value_s is None else seconds(value_s), rule)
     now_s = None if item.current is None else float(item.current.value)

@@ -107,7 +107,7 @@ def _list(items: Sequence[Recommendation]) -> None:
 ALL: Final = "all"
 
 _ROW: Final = pl.Schema(
-    dict.fromkeys(("hop", "route", "model", "setting", "now", "proposed", "effect", "status", "confidence"), pl.String())
+    dict.fromkeys(("hop", "route", "model", "setting", "now", "proposed", "status", "effect", "confidence"), pl.String())
     | {"calls": pl.Int64(), "reason": pl.String()}
 )
 

@@ -65,8 +65,9 @@ def _headline(found: Security) -> None:
     untold = calls - mutual - plain
     hosts, strange = {each.host for each in found.hosts}, {each.host for each in found.hosts if each.approved is False}
     outside = "none outside" if not found.hosts else f"{sum(host.calls for host in found.hosts):,} calls"
+    hops = len({(edge.caller, edge.callee) for edge in found.edges})
     row: list[Card] = [
-        ("calls inside", f"{calls:,}", f"{len({(edge.caller, edge.callee) for edge in found.edges})} hops"),
+        ("calls inside", f"{calls:,}", f"{hops} hop{'s' * (hops != 1)}"),
         ("mutual TLS", f"{mutual:,}", share_text(mutual, calls)),
         ("plain", f"{plain:,}", share_text(plain, calls)),
         ("not told", f"{untold:,}", share_text(untold, calls)),

@@ -5,14 +5,14 @@ from typing import Final
 import polars as pl
 import streamlit as st
 
-from meshslo.dashboards.figures import endings, quantile_dots, rate_dots, rate_text
+from meshslo.dashboards.figures import endings, rate_dots, rate_text
 from meshslo.dashboards.frames import GROUP, cost_table, labelled, quantile_table
 from meshslo.dashboards.text import seconds_text, share_text
 from meshslo.telemetry.errors import StoreError
 from meshslo.telemetry.vocabulary import INGRESS, Phase
 
 from . import Page
-from .drawing import cards, draw, table
+from .drawing import cards, draw, draw_quantiles, table
 from .view import View
 
 CLOCKS: Final[tuple[Phase, ...]] = ("first_token", "max_gap")
@@ -100,7 +100,7 @@ def _clock(report: pl.DataFrame, keys: list[str], title: str) -> None:
     if seen.is_empty():
         st.caption("Nobody saw it: wrap streams in `observe_stream`.")
         return
-    draw(quantile_dots(labelled(seen, keys), GROUP, title.lower()), f"dots {title}")
+    draw_quantiles(labelled(seen, keys), title.lower(), f"dots {title}")
     with st.expander("As a table"):
         table(quantile_table(seen, keys), f"quantiles {title}")
 

@@ -117,6 +117,12 @@ def test_metrics_without_calls_are_shown_as_far_as_they_go(tmp_path: Path, path:
     opened(metered(tmp_path), path)
 
 
+@pytest.mark.parametrize("path", ["chain", "latency"])
+def test_where_no_quantile_is_known_words_stand_for_an_empty_picture(tmp_path: Path, path: str) -> None:
+    app = opened(filled(tmp_path / "store", make_calls([make_call()])), path)
+    assert any(caption.value.startswith("Too few calls for a quantile") for caption in app.caption)
+
+
 def test_one_call_is_no_quantile(tmp_path: Path) -> None:
     app = opened(filled(tmp_path / "store", make_calls([make_call()])))
     assert app.dataframe[0].value["p99"].tolist() == ["needs 298 more calls"]
