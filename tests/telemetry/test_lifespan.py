@@ -1,5 +1,6 @@
 """A service that is told to stop sends what it holds, though its server dies by the signal; a dead collector holds up none."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -22,29 +23,31 @@ from tests.support.net import free_port, listens, wait_for
 from tests.support.otlp_sink import otlp_sink
 
 APP = """
+import os
+
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from meshslo.telemetry import MeshsloMiddleware, setup
 
 setup("gateway")
-app = MeshsloMiddleware(Starlette(routes=[Route("/", lambda request: PlainTextResponse("ok"))]))
+app = MeshsloMiddleware(Starlette(routes=[Route("/", lambda request: PlainTextResponse(str(os.getpid())))]))
 """
 
 
 @contextmanager
-def served(folder: Path, *options: str, **environment: str) -> Iterator[tuple["subprocess.Popen[bytes]", httpx.Client]]:
-    """APP as an operator runs it, and a client of it."""
+def served(folder: Path, *command: str, **environment: str) -> Iterator[tuple["subprocess.Popen[bytes]", httpx.Client]]:
+    """APP as an operator runs it with `command`, and a client of it; PORT stands for a free one."""
     (folder / "app.py").write_text(APP)
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "app:app", "--port", str(port), "--log-level", "warning", *options],
+        [sys.executable, "-m", *(word.replace("PORT", str(port)) for word in command), "--log-level", "warning", "app:app"],
         cwd=folder,
         # Nothing is exported before the end.
         env={**os.environ, "OTEL_BSP_SCHEDULE_DELAY": "3600000", **environment},
     )
     try:
-        wait_for(lambda: listens(port), what="uvicorn", timeout_s=300)
+        wait_for(lambda: listens(port), what="the server", timeout_s=300)
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
             yield process, client
     finally:
@@ -56,12 +59,41 @@ def served(folder: Path, *options: str, **environment: str) -> Iterator[tuple["s
 @pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["alone", "workers"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_that_is_told_to_stop_loses_no_span(tmp_path: Path, options: tuple[str, ...], number: signal.Signals) -> None:
-    with otlp_sink() as sink, served(tmp_path, *options, OTEL_EXPORTER_OTLP_ENDPOINT=sink.url) as (process, client):
+    command = ("uvicorn", "--port", "PORT", *options)
+    with otlp_sink() as sink, served(tmp_path, *command, OTEL_EXPORTER_OTLP_ENDPOINT=sink.url) as (process, client):
         for _ in range(5):
-            assert client.get("/").text == "ok"
+            assert client.get("/").status_code == 200
         process.send_signal(number)
         process.wait(timeout=300)
         assert len(sink.spans) == 5
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["", "preload"])
+@pytest.mark.parametrize("worker", ["asgi", "uvicorn.workers.UvicornWorker"])
+def test_gunicorns_workers_export_and_so_do_those_that_replace_them(
+    tmp_path: Path, preload: tuple[str, ...], worker: str
+) -> None:
+    command = ("gunicorn", "--bind", "127.0.0.1:PORT", "--workers", "2", "--worker-class", worker, *preload)
+    # uvicorn would have its worker class installed from a package of its own.
+    environment = {"PYTHONWARNINGS": "ignore::DeprecationWarning"}
+    pids: list[str] = []
+
+    def ask() -> str:
+        # A worker that goes may drop a connection; then its request is asked again.
+        with contextlib.suppress(httpx.TransportError):
+            pids.append(client.get("/", headers={"Connection": "close"}).text)
+        return pids[-1]
+
+    with otlp_sink() as sink:
+        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = sink.url
+        with served(tmp_path, *command, **environment) as (process, client):
+            before = {ask() for _ in range(10)}
+            process.send_signal(signal.SIGHUP)
+            wait_for(lambda: ask() not in before, what="a new worker", timeout_s=300)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=300) == 0
+        assert len(sink.spans) >= len(pids)
 
 
 class Holding(SpanExporter):
