@@ -14,7 +14,7 @@ from meshslo.analysis.config import Emit
 from meshslo.analysis.emit import Document
 from meshslo.analysis.emit.plan import NAME_PREFIX
 from meshslo.analysis.emit.routes import GROUP, foreign_routes
-from meshslo.analysis.policy.manifest import Manifest, dump, first_label, load_editable
+from meshslo.analysis.policy.manifest import Manifest, first_label, load_editable
 from meshslo.analysis.policy.readers.envoy import find_routes
 from meshslo.telemetry.errors import BadInputError
 
@@ -75,7 +75,7 @@ def _istio(rollout: Rollout, settings: Emit, manifests: Mapping[str, str]) -> tu
     subsets = rule["spec"].setdefault("subsets", [])
     known = {subset.get("name") for subset in subsets}
     subsets += [{"name": v, "labels": {"version": v}} for v, _ in rollout.shares if v not in known]
-    return (Document(f"{rollout.callee}-canary.yaml", "---\n".join(map(dump, (service, rule)))),)
+    return (Document.of(f"{rollout.callee}-canary.yaml", (service, rule)),)
 
 
 def _found(current: list[Manifest], kind: str, callee: str) -> Any | None:
@@ -145,8 +145,7 @@ def _http_route(
         "metadata": {"name": f"{FOR_TESTERS}-{rollout.callee}", "namespace": settings.namespace},
         "spec": {"parentRefs": [dict(parent)], "rules": [testers, others] if rollout.weight else [others]},
     }
-    comments = [f"{comment}\n" for comment in foreign_routes(manifests, rollout.callee)]
-    return (Document(f"{rollout.callee}-canary.yaml", "".join(comments) + dump(body)),)
+    return (Document.of(f"{rollout.callee}-canary.yaml", [body], foreign_routes(manifests, rollout.callee)),)
 
 
 # Envoy
@@ -158,7 +157,7 @@ def _envoy(rollout: Rollout, _: Emit, manifests: Mapping[str, str]) -> tuple[Doc
         loaded = load_editable(text, name)
         changed = [_set_weights(manifest.body, rollout) for manifest in loaded]
         if any(changed):
-            documents.append(Document(name, "---\n".join(dump(manifest.body) for manifest in loaded)))
+            documents.append(Document.of(name, (manifest.body for manifest in loaded)))
     if not documents:
         both = " and ".join(rollout.named(version) for version, _ in rollout.shares)
         raise BadInputError(f"no route of the manifests leads to {both} by weight; pass the bootstrap in use with --current")

@@ -6,11 +6,12 @@ emitting on top of what was emitted changes nothing; each setting that the mesh 
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from meshslo.analysis.config import Emit
+from meshslo.analysis.policy.manifest import dump
 from meshslo.analysis.recommend.recommendation import Recommendation, Recommendations
 from meshslo.telemetry.discovery import members
 from meshslo.telemetry.errors import BadInputError
@@ -26,6 +27,11 @@ class Document:
 
     path: str
     text: str
+
+    @classmethod
+    def of(cls, path: str, bodies: Iterable[Any], comments: Iterable[str] = ()) -> "Document":
+        """YAML of some resources below lines of comment."""
+        return cls(path, "\n".join([*comments, "---\n".join(map(dump, bodies))]))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from meshslo.analysis.policy.manifest import dump
 from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document
@@ -50,7 +49,7 @@ def unexpressed_access(plan: Plan) -> list[Recommendation]:
 def _document(path: str, comments: list[str], policies: dict[str, Any], plan: Plan) -> Document:
     rules = {"action": "ALLOW", "policies": policies}
     config = {"@type": TYPE, ("shadow_rules" if plan.settings.dry_run else "rules"): rules}
-    return Document(path, "\n".join([*comments, dump({"name": "envoy.filters.http.rbac", "typed_config": config})]))
+    return Document.of(path, [{"name": "envoy.filters.http.rbac", "typed_config": config}], comments)
 
 
 def _way_out(outward: Outward, plan: Plan) -> dict[str, Any]:

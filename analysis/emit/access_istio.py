@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from meshslo.analysis.policy.manifest import dump
-
 from . import Document
 from .access import Access, Outward, Rule
 from .plan import COMMENT, NAME_PREFIX, Plan, comments_of, comments_on, resource
@@ -38,17 +36,13 @@ def access_documents(plan: Plan) -> Iterator[Document]:
     for access in plan.accesses:
         bodies = [*_peer_authentication(access, plan), *_authorization_policy(access, plan)]
         if bodies:
-            yield _document(f"{access.callee}-access.yaml", comments_on(access), bodies)
+            yield Document.of(f"{access.callee}-access.yaml", bodies, comments_on(access))
     for outward in plan.outwards:
         gateway = list(_at_gateway(outward, plan))
         entries = [_service_entry(host, plan) for host in outward.hosts]
         bodies = [*entries, _sidecar(outward, plan), *gateway, *_network(outward, plan)]
         notes = [NO_BOUNDARY, *([AT_THE_GATEWAY] if gateway else [])]
-        yield _document(f"{outward.caller}-egress.yaml", [*comments_of(outward.items), *notes], bodies)
-
-
-def _document(path: str, comments: list[str], bodies: list[Any]) -> Document:
-    return Document(path, "\n".join([*comments, "---\n".join(map(dump, bodies))]))
+        yield Document.of(f"{outward.caller}-egress.yaml", bodies, [*comments_of(outward.items), *notes])
 
 
 def _selector(service: str) -> dict[str, Any]:

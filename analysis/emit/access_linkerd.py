@@ -7,7 +7,6 @@ Sources: linkerd.io reference/authorization-policy and egress-network. A Server 
 from collections.abc import Iterator
 from typing import Any, Final
 
-from meshslo.analysis.policy.manifest import dump
 from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document
@@ -33,13 +32,11 @@ def access_documents(plan: Plan) -> Iterator[Document]:
     for access in plan.accesses:
         accounts = _accounts(access)
         if accounts or access.strict:
-            yield Document(
-                f"{access.callee}-access.yaml", "\n".join([*comments_on(access), "---\n".join(_of(access, accounts, plan))])
-            )
+            yield Document.of(f"{access.callee}-access.yaml", _of(access, accounts, plan), comments_on(access))
     if plan.outwards:
         items = [item for outward in plan.outwards for item in outward.items]
         comments = [*comments_of(items), f"{COMMENT}{HOSTS}"]
-        yield Document("egress.yaml", "\n".join([*comments, "---\n".join(map(dump, _egress(plan)))]))
+        yield Document.of("egress.yaml", _egress(plan), comments)
 
 
 def _accounts(access: Access) -> list[tuple[str, str]]:
@@ -59,7 +56,7 @@ def unexpressed_access(plan: Plan) -> list[Recommendation]:
     return found
 
 
-def _of(access: Access, accounts: list[tuple[str, str]], plan: Plan) -> Iterator[str]:
+def _of(access: Access, accounts: list[tuple[str, str]], plan: Plan) -> Iterator[dict[str, Any]]:
     name = access.callee
     server = {
         "podSelector": {"matchLabels": {"app": name}},
@@ -74,9 +71,9 @@ def _of(access: Access, accounts: list[tuple[str, str]], plan: Plan) -> Iterator
         "targetRef": {"group": POLICY, "kind": "Server", "name": name},
         "requiredAuthenticationRefs": [{"group": POLICY, "kind": "MeshTLSAuthentication", "name": f"{name}-callers"}],
     }
-    yield dump(resource(f"{POLICY}/v1beta3", "Server", name, plan, server))
-    yield dump(resource(f"{POLICY}/v1alpha1", "MeshTLSAuthentication", f"{name}-callers", plan, authentication))
-    yield dump(resource(f"{POLICY}/v1alpha1", "AuthorizationPolicy", f"{name}-callers", plan, policy))
+    yield resource(f"{POLICY}/v1beta3", "Server", name, plan, server)
+    yield resource(f"{POLICY}/v1alpha1", "MeshTLSAuthentication", f"{name}-callers", plan, authentication)
+    yield resource(f"{POLICY}/v1alpha1", "AuthorizationPolicy", f"{name}-callers", plan, policy)
 
 
 def _egress(plan: Plan) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from meshslo.analysis.policy.budgets import BUDGET_INTERVAL_S, least_repetitions
 from meshslo.analysis.policy.deployed import RouteRule
 from meshslo.analysis.policy.durations import decimal_duration
-from meshslo.analysis.policy.manifest import Manifest, dump, first_label, load_editable
+from meshslo.analysis.policy.manifest import Manifest, first_label, load_editable
 from meshslo.analysis.policy.readers.envoy import FoundRoute, find_routes, read_route
 from meshslo.analysis.policy.readers.envoy_cluster import find_clusters
 from meshslo.analysis.policy.settings import SAFE_CONDITIONS
@@ -67,7 +67,7 @@ def _patched(name: str, text: str, plan: Plan) -> Document | None:
         return None
     # JSON has no comments: what was JSON becomes YAML, which Envoy tells by the suffix.
     path = f"{name.removesuffix('.json')}.yaml" if name.endswith(".json") else name
-    return Document(path, "\n".join(comments) + "\n" + "---\n".join(dump(manifest.body) for manifest in manifests))
+    return Document.of(path, (manifest.body for manifest in manifests), comments)
 
 
 def _is_envoy(manifest: Manifest) -> bool:
@@ -235,7 +235,7 @@ def _skeleton(policy: CalleePolicy, plan: Plan) -> Document:
     cluster = _cluster(policy.callee, plan)
     set_cluster(cluster, policy, plan)
     body = {"static_resources": {"listeners": [_listener(policy.callee, routes, plan)], "clusters": [cluster]}}
-    return Document(f"{policy.callee}.yaml", "\n".join([*policy.comments(), dump(body)]))
+    return Document.of(f"{policy.callee}.yaml", [body], policy.comments())
 
 
 def _new_route(callee: str, wanted: RoutePolicy, plan: Plan) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from meshslo.analysis.policy.budgets import least_repetitions
 from meshslo.analysis.policy.durations import whole_duration
-from meshslo.analysis.policy.manifest import dump
 from meshslo.analysis.policy.readers import envoy_gateway as reader
 from meshslo.analysis.policy.versions import Version, has_field
 from meshslo.analysis.recommend.recommendation import Recommendation
@@ -110,7 +109,7 @@ def _document(policy: CalleePolicy, plan: Plan) -> Document | None:
     if not ordered and all(body["kind"] == "HTTPRoute" for body in bodies):
         return None
     comments = [*policy.comments(_unexpressed(policy, plan)), *foreign_routes(plan.manifests, policy.callee)]
-    return Document(f"{policy.callee}.yaml", "\n".join([*comments, "---\n".join(map(dump, bodies))]))
+    return Document.of(f"{policy.callee}.yaml", bodies, comments)
 
 
 def _only_rest(policy: CalleePolicy) -> CalleePolicy:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from meshslo.analysis.policy.budgets import BUDGET_INTERVAL_S, least_repetitions
 from meshslo.analysis.policy.durations import whole_duration
-from meshslo.analysis.policy.manifest import dump
 from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document, Emission
@@ -69,7 +68,7 @@ def _callee(policy: CalleePolicy, plan: Plan) -> tuple[Document | None, list[Rec
     if not bodies:
         return None, missing
     comments = [*policy.comments(missing), *foreign_routes(plan.manifests, policy.callee)]
-    return Document(f"{policy.callee}.yaml", "\n".join([*comments, "---\n".join(map(dump, bodies))])), missing
+    return Document.of(f"{policy.callee}.yaml", bodies, comments), missing
 
 
 def _rule(wanted: RoutePolicy) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from meshslo.analysis.policy.budgets import BUDGET_INTERVAL_S, least_repetitions
 from meshslo.analysis.policy.deployed import RouteRule
 from meshslo.analysis.policy.durations import decimal_duration
-from meshslo.analysis.policy.manifest import Manifest, dump, first_label, load_editable
+from meshslo.analysis.policy.manifest import Manifest, first_label, load_editable
 from meshslo.analysis.policy.node import child, entries
 from meshslo.analysis.policy.readers.istio import GROUP, read_route
 from meshslo.analysis.policy.versions import BUDGET_SUBSET, Version, has_field
@@ -76,10 +76,7 @@ class IstioEmitter:
         ]
         built = [_callee(policy, plan, current) for policy in plan.callees]
         documents = tuple(
-            Document(
-                f"{files.policy.callee}.yaml",
-                "\n".join([*files.policy.comments(files.unexpressed), "---\n".join(map(dump, files.bodies))]),
-            )
+            Document.of(f"{files.policy.callee}.yaml", files.bodies, files.policy.comments(files.unexpressed))
             for files in built
             if files.bodies
         )

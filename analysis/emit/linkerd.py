@@ -7,7 +7,6 @@ unreadable ones dropped silently), linkerd2-proxy route/extensions.
 from typing import Any, Final
 
 from meshslo.analysis.policy.durations import whole_duration
-from meshslo.analysis.policy.manifest import dump
 from meshslo.analysis.recommend.recommendation import Recommendation
 
 from . import Document, Emission
@@ -61,7 +60,7 @@ def _callee(policy: CalleePolicy, plan: Plan) -> tuple[Document | None, list[Rec
     if not bodies:
         return None, missing
     comments = [*policy.comments(missing), *foreign_routes(plan.manifests, policy.callee)]
-    return Document(f"{policy.callee}.yaml", "\n".join([*comments, "---\n".join(map(dump, bodies))])), missing
+    return Document.of(f"{policy.callee}.yaml", bodies, comments), missing
 
 
 def _annotations(wanted: RoutePolicy) -> dict[str, Any]:
