@@ -29,6 +29,10 @@ class DirectoryCalls(CallStore):
 
     files: Store | None = None
 
+    def still(self) -> "DirectoryCalls":
+        """See Reporting."""
+        return replace(self, files=self._store.still())
+
     def fold(self, now: datetime, progress: Callable[[folds.Step], None] = lambda _: None) -> int:
         """Keep the rollups of all hours that are over by `now`, and of the days and months of these; how many were missing.
 

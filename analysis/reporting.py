@@ -41,6 +41,10 @@ class Reporting:
     def extent(self, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
         """See CallStore."""
 
+    def still(self) -> "Reporting":
+        """The store as it is now, where it changes and is asked more than once."""
+        return self
+
     def report(
         self,
         *,
@@ -60,11 +64,12 @@ class Reporting:
         """
         check_list("by", by)
         _check(by, quantiles, vantage)
-        first, last = self.extent(since, until)
+        calls = self.still()
+        first, last = calls.extent(since, until)
         kept = tuple(dict.fromkeys(by))
         keys = tuple(dict.fromkeys([*kept, "hop"]))
         scope = Scope(keys, None, (phase,), since, until, extremes=False)
-        whole = self.count(scope)
+        whole = calls.count(scope)
         seen = whole.pick_vantage() if vantage is None else whole.where(pl.col("vantage") == vantage)
         if seen.totals.is_empty():
             there = ", ".join(whole.vantages()) or "none"
@@ -74,7 +79,7 @@ class Reporting:
         bounded, folds = fold_tail(cut_rollup(seen, piles).by(kept), limits)
         blocks = Blocks.of(first, last)
         independent = why_independent(seen.calls, self.looks_at, blocks, bursts)
-        look = look_with(self.spread, seen, bounded, scope, blocks) if independent is None else None
+        look = look_with(calls.spread, seen, bounded, scope, blocks) if independent is None else None
         frame = report(bounded, phase=phase, quantiles=quantiles, look=look)
         return Report(frame, kept, phase, since or first, until or last, folds, piles, independent)
 

@@ -32,11 +32,20 @@ class Store:
     layout: Layout
     known: KnownRows = field(default_factory=KnownRows, repr=False, compare=False)
     """What was appended through here, so that the next part of an import need not read it again."""
+    moment: "tuple[Snapshot, pl.DataFrame] | None" = field(default=None, repr=False, compare=False)
+    """The files and recent calls of the one moment that is read, see `still`; None: of now."""
 
     @property
     def path(self) -> Path:
         """The store's directory."""
         return self.layout.root
+
+    def still(self) -> "Store":
+        """This store as it is now, for several questions of one answer: listed once, and what comes meanwhile is in none.
+
+        Ask soon: files that a merge supersedes stay for a quarter of an hour.
+        """
+        return replace(self, moment=self._read())
 
     def scan(self, since: datetime | None = None, until: datetime | None = None) -> pl.LazyFrame:
         """Every acknowledged call that started in [since, until), as canonical rows (`telemetry.schema.FRAME`) in no order.
@@ -66,6 +75,8 @@ class Store:
 
     def _read(self) -> tuple[Snapshot, pl.DataFrame]:
         """The files of one moment, and the calls that are still in its segments."""
+        if self.moment is not None:
+            return self.moment
         for _ in range(_TRIES):
             view = take(self.layout)
             try:

@@ -55,6 +55,14 @@ def test_calls_without_ids_are_all_kept(store: Store) -> None:
     assert store.scan().collect().height == 4
 
 
+def test_a_still_store_shows_one_moment(store: Store) -> None:
+    store.append(make_calls([make_call()]), source="test")
+    still = store.still()
+    store.append(make_calls([make_call(at_s=7200)]), source="test")
+    assert (still.scan().collect().height, store.scan().collect().height) == (1, 2)
+    assert still.scan(since=EPOCH + timedelta(hours=1)).collect().is_empty()
+
+
 def test_a_window_holds_its_start_and_not_its_end(store: Store) -> None:
     calls = make_calls([make_call(at_s=at_s) for at_s in (0, 3599, 3600, 7200)])
     store.append(calls, source="test")
