@@ -86,19 +86,25 @@ class Rule:
     """Whether manifests alone can never show it."""
 
 
-def each(
-    group: str, *kinds: str, inspect: Callable[[Manifest, Subject], Iterable[Hit]]
-) -> Callable[[Subject], Iterable[Hit | BadInputError]]:
+Inspect = Callable[[Manifest, Subject], Iterable[Hit]]
+
+
+def each(group: str, *kinds: str, inspect: Inspect) -> Callable[[Subject], Iterable[Hit | BadInputError]]:
     """A `find` that looks at each manifest of a kind by itself; one that is not as it should be leaves the others alone."""
+    return lambda subject: _inspected(subject.of(group, *kinds), subject, inspect)
 
-    def find(subject: Subject) -> Iterator[Hit | BadInputError]:
-        for manifest in subject.of(group, *kinds):
-            try:
-                yield from inspect(manifest, subject)
-            except BadInputError as error:
-                yield error
 
-    return find
+def each_manifest(inspect: Inspect) -> Callable[[Subject], Iterable[Hit | BadInputError]]:
+    """`each` of all kinds."""
+    return lambda subject: _inspected(subject.manifests, subject, inspect)
+
+
+def _inspected(manifests: Iterable[Manifest], subject: Subject, inspect: Inspect) -> Iterator[Hit | BadInputError]:
+    for manifest in manifests:
+        try:
+            yield from inspect(manifest, subject)
+        except BadInputError as error:
+            yield error
 
 
 def each_route(inspect: Callable[[RouteRule, Subject], Hit | None]) -> Callable[[Subject], Iterable[Hit]]:

@@ -3,43 +3,29 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from meshslo.analysis.check.rule import Hit, Rule, Subject
+from meshslo.analysis.check.rule import Hit, Rule, Subject, each
 from meshslo.analysis.policy.manifest import Manifest
 from meshslo.analysis.policy.node import child
 from meshslo.analysis.policy.values import Placed
 from meshslo.analysis.recommend.words import seconds
-from meshslo.telemetry.errors import BadInputError
 
 GRACE_S: Final = 30.0
 """What Kubernetes waits unasked."""
 
 
-def _find(subject: Subject) -> Iterator[Hit | BadInputError]:
-    for kind in ("Deployment", "StatefulSet", "DaemonSet"):
-        for manifest in subject.of("apps", kind):
-            try:
-                hit = _inspect(manifest, subject)
-            except BadInputError as error:
-                yield error
-                continue
-            if hit is not None:
-                yield hit
-
-
-def _inspect(manifest: Manifest, subject: Subject) -> Hit | None:
+def _inspect(manifest: Manifest, subject: Subject) -> Iterator[Hit]:
     template = child(manifest.spec, "template")
     pod = child(template, "spec")
     longest = max(
         (total for route in subject.deployed.routes if (total := _total(route, _names(manifest, template)))), default=0.0
     )
     grace = manifest.amount(pod, "terminationGracePeriodSeconds", "s") or Placed(GRACE_S, "s", manifest.place(template, "spec"))
-    if longest <= float(grace.value):
-        return None
-    return Hit(
-        grace.source,
-        f"pods of {manifest.name} are killed {seconds(float(grace.value))} after they are asked to stop, and calls may take "
-        f"{seconds(longest)}",
-    )
+    if longest > float(grace.value):
+        yield Hit(
+            grace.source,
+            f"pods of {manifest.name} are killed {seconds(float(grace.value))} after they are asked to stop, and calls may "
+            f"take {seconds(longest)}",
+        )
 
 
 def _names(manifest: Manifest, template: Any) -> set[str]:
@@ -60,5 +46,5 @@ RULE = Rule(
     why="Every rollout truncates the answers that are under way: resets cluster at deployments.",
     instead="a grace period above the total timeout, a preStop wait, and the proxy's drain time (Istio 5 s unasked) to match",
     evidence="istio/istio#7136, istio/istio#15704, mongodb/mongodb-kubernetes#1278.",
-    find=_find,
+    find=each("apps", "Deployment", "StatefulSet", "DaemonSet", inspect=_inspect),
 )

@@ -4,25 +4,16 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from meshslo.analysis.check.rule import Hit, Rule, Subject
+from meshslo.analysis.check.rule import Hit, Rule, Subject, each_manifest
 from meshslo.analysis.policy.manifest import Manifest
 from meshslo.analysis.policy.node import child, entries
 from meshslo.analysis.policy.readers.linkerd import RETRY, TIMEOUT, is_linkerds
-from meshslo.telemetry.errors import BadInputError
 
 GATEWAY_API: Final = re.compile(r"([0-9]{1,5}(h|m|s|ms)){1,4}")
 LINKERD: Final = re.compile(r"[0-9]+(ms|s|m|h|d)")
 
 
-def _find(subject: Subject) -> Iterator[Hit | BadInputError]:
-    for manifest in subject.manifests:
-        try:
-            yield from _inspect(manifest)
-        except BadInputError as error:
-            yield error
-
-
-def _inspect(manifest: Manifest) -> Iterator[Hit]:
+def _inspect(manifest: Manifest, _: Subject) -> Iterator[Hit]:
     if manifest.kind in ("Service", "HTTPRoute", "GRPCRoute"):
         marks = manifest.annotations
         for name in (name for name in marks if str(name).startswith(TIMEOUT) or name == f"{RETRY}timeout"):
@@ -51,5 +42,5 @@ RULE = Rule(
     "timeout.",
     instead='one whole number and one unit, as in "90s" or "1500ms": every mesh reads that',
     evidence="GEP-2257; linkerd/linkerd2 policy-controller outbound/index.rs parse_duration.",
-    find=_find,
+    find=each_manifest(_inspect),
 )

@@ -2,21 +2,12 @@
 
 from collections.abc import Iterator
 
-from meshslo.analysis.check.rule import Hit, Rule, Subject
+from meshslo.analysis.check.rule import Hit, Rule, Subject, each_manifest
 from meshslo.analysis.policy.manifest import Manifest
 from meshslo.analysis.policy.node import child
-from meshslo.telemetry.errors import BadInputError
 
 
-def _find(subject: Subject) -> Iterator[Hit | BadInputError]:
-    for manifest in subject.manifests:
-        try:
-            yield from _inspect(manifest)
-        except BadInputError as error:
-            yield error
-
-
-def _inspect(manifest: Manifest) -> Iterator[Hit]:
+def _inspect(manifest: Manifest, _: Subject) -> Iterator[Hit]:
     if manifest.is_a("policy.linkerd.io", "EgressNetwork") and manifest.spec.get("trafficPolicy") == "Allow":
         yield Hit(manifest.place(manifest.spec, "trafficPolicy"), f"EgressNetwork {manifest.name} lets every call out")
     policy = {}
@@ -37,5 +28,5 @@ RULE = Rule(
     instead="REGISTRY_ONLY with a ServiceEntry for each approved host, an egress gateway and a NetworkPolicy; EgressNetwork "
     "Deny with routes",
     evidence="istio/api#1813, istio/istio#43065, istio/istio#16472; sidecar.proto.",
-    find=_find,
+    find=each_manifest(_inspect),
 )

@@ -2,26 +2,21 @@
 
 from collections.abc import Iterator
 
-from meshslo.analysis.check.rule import Hit, Rule, Subject
+from meshslo.analysis.check.rule import Hit, Rule, Subject, each_manifest
 from meshslo.analysis.policy.manifest import Manifest
 from meshslo.analysis.policy.node import child, entries
 from meshslo.analysis.policy.readers.envoy_cluster import OUTLIERS, find_clusters
 from meshslo.analysis.policy.readers.envoy_places import has_priorities, priority_of
-from meshslo.telemetry.errors import BadInputError
 
 UNSET_PERCENT = OUTLIERS["max_ejection_percent"][2]
 """What holds where nobody says, in Istio too."""
 
 
-def _find(subject: Subject) -> Iterator[Hit | BadInputError]:
-    for manifest in subject.manifests:
-        try:
-            if manifest.is_a("networking.istio.io", "DestinationRule"):
-                yield from _destination(manifest)
-            elif "static_resources" in manifest.body:
-                yield from _clusters(manifest)
-        except BadInputError as error:
-            yield error
+def _inspect(manifest: Manifest, _: Subject) -> Iterator[Hit]:
+    if manifest.is_a("networking.istio.io", "DestinationRule"):
+        yield from _destination(manifest)
+    elif "static_resources" in manifest.body:
+        yield from _clusters(manifest)
 
 
 def _destination(manifest: Manifest) -> Iterator[Hit]:
@@ -60,5 +55,5 @@ RULE = Rule(
     "dead as the others.",
     instead="maxEjectionPercent that covers the preferred place, and leaves one endpoint: `meshslo recommend failovers`",
     evidence="envoyproxy/envoy source/common/upstream/outlier_detection_impl.cc; seen on Envoy 1.40.",
-    find=_find,
+    find=each_manifest(_inspect),
 )

@@ -3,28 +3,23 @@
 from collections.abc import Iterator
 from typing import Any
 
-from meshslo.analysis.check.rule import Hit, Rule, Subject
+from meshslo.analysis.check.rule import Hit, Rule, Subject, each_manifest
 from meshslo.analysis.policy.manifest import Manifest
 from meshslo.analysis.policy.node import child, entries
 from meshslo.analysis.policy.readers.envoy_cluster import find_clusters
 from meshslo.analysis.policy.readers.envoy_places import has_priorities
-from meshslo.telemetry.errors import BadInputError
 
 AI_ROUTES = ("aigateway.envoyproxy.io", "AIGatewayRoute")
 POLICIES = ("gateway.envoyproxy.io", "BackendTrafficPolicy")
 
 
-def _find(subject: Subject) -> Iterator[Hit | BadInputError]:
-    for manifest in subject.manifests:
-        try:
-            if manifest.is_a("networking.istio.io", "DestinationRule"):
-                yield from _destination(manifest)
-            elif manifest.is_a(*AI_ROUTES):
-                yield from _ai_route(manifest, subject)
-            elif "static_resources" in manifest.body:
-                yield from _clusters(manifest)
-        except BadInputError as error:
-            yield error
+def _inspect(manifest: Manifest, subject: Subject) -> Iterator[Hit]:
+    if manifest.is_a("networking.istio.io", "DestinationRule"):
+        yield from _destination(manifest)
+    elif manifest.is_a(*AI_ROUTES):
+        yield from _ai_route(manifest, subject)
+    elif "static_resources" in manifest.body:
+        yield from _clusters(manifest)
 
 
 def _destination(manifest: Manifest) -> Iterator[Hit]:
@@ -70,5 +65,5 @@ RULE = Rule(
     why="Only endpoints that are known to be out make a place unhealthy: without that calls stay with the sick one.",
     instead="outlierDetection beside it: `meshslo recommend outliers`",
     evidence="istio/istio#48084, istio/istio#12961; Envoy, priority levels; envoyproxy/ai-gateway, provider fallback.",
-    find=_find,
+    find=each_manifest(_inspect),
 )

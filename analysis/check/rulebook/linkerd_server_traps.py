@@ -2,20 +2,11 @@
 
 from collections.abc import Iterator
 
-from meshslo.analysis.check.rule import Hit, Rule, Subject
+from meshslo.analysis.check.rule import Hit, Rule, Subject, each
 from meshslo.analysis.policy.manifest import Manifest
 from meshslo.analysis.policy.node import child, entries, scalars
-from meshslo.telemetry.errors import BadInputError
 
 GROUP = "policy.linkerd.io"
-
-
-def _find(subject: Subject) -> Iterator[Hit | BadInputError]:
-    for manifest in subject.of(GROUP, "Server", "AuthorizationPolicy", "MeshTLSAuthentication"):
-        try:
-            yield from _inspect(manifest, subject)
-        except BadInputError as error:
-            yield error
 
 
 def _inspect(manifest: Manifest, subject: Subject) -> Iterator[Hit]:
@@ -50,5 +41,5 @@ RULE = Rule(
     why="A Server denies what nothing authorises. An empty list of requirements is met by everybody.",
     instead="one AuthorizationPolicy a Server, with the ServiceAccounts that call it, and NetworkAuthentication for probes",
     evidence="linkerd.io reference/authorization-policy; linkerd/linkerd2 policy-controller inbound/index.rs.",
-    find=_find,
+    find=each(GROUP, "Server", "AuthorizationPolicy", "MeshTLSAuthentication", inspect=_inspect),
 )

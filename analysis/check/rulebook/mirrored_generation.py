@@ -2,21 +2,16 @@
 
 from collections.abc import Iterator
 
-from meshslo.analysis.check.rule import Hit, Rule, Subject
+from meshslo.analysis.check.rule import Hit, Rule, Subject, each_manifest
 from meshslo.analysis.policy.manifest import Manifest
 from meshslo.analysis.policy.node import child, entries
-from meshslo.telemetry.errors import BadInputError
 
 
-def _find(subject: Subject) -> Iterator[Hit | BadInputError]:
-    for manifest in subject.manifests:
-        try:
-            if manifest.is_a("networking.istio.io", "VirtualService"):
-                yield from _istio(manifest)
-            elif manifest.is_a("gateway.networking.k8s.io", "HTTPRoute"):
-                yield from _gateway_api(manifest)
-        except BadInputError as error:
-            yield error
+def _inspect(manifest: Manifest, _: Subject) -> Iterator[Hit]:
+    if manifest.is_a("networking.istio.io", "VirtualService"):
+        yield from _istio(manifest)
+    elif manifest.is_a("gateway.networking.k8s.io", "HTTPRoute"):
+        yield from _gateway_api(manifest)
 
 
 def _istio(manifest: Manifest) -> Iterator[Hit]:
@@ -49,5 +44,5 @@ RULE = Rule(
     why="Absent is 100 %: the mirror generates every answer again, as many tokens as the primary, and nobody reads them.",
     instead="a percentage that is worth its GPU time",
     evidence="virtual_service.proto in istio/api; httproute_types.go in the Gateway API; projectcontour/contour#5869.",
-    find=_find,
+    find=each_manifest(_inspect),
 )

@@ -5,32 +5,27 @@ from typing import Final
 
 import polars as pl
 
-from meshslo.analysis.check.rule import Hit, Rule, Subject
+from meshslo.analysis.check.rule import Hit, Rule, Subject, each_manifest
 from meshslo.analysis.policy.manifest import Manifest
 from meshslo.analysis.policy.node import child
 from meshslo.analysis.policy.readers.istio_security import GROUP, workload
 from meshslo.analysis.recommend.words import count
-from meshslo.telemetry.errors import BadInputError
 
 LOOSE: Final = ("PERMISSIVE", "DISABLE")
 LINKERD: Final = "config.linkerd.io/default-inbound-policy"
 LINKERD_LOOSE: Final = ("all-unauthenticated", "cluster-unauthenticated")
 
 
-def _find(subject: Subject) -> Iterator[Hit | BadInputError]:
-    for manifest in subject.manifests:
-        try:
-            if manifest.is_a(GROUP, "PeerAuthentication"):
-                yield from _peer(manifest, subject)
-            elif manifest.is_a("networking.istio.io", "DestinationRule"):
-                tls = child(manifest.spec, "trafficPolicy", "tls")
-                if tls.get("mode") == "DISABLE":
-                    yield Hit(manifest.place(tls, "mode"), f"callers of {manifest.spec.get('host')} send plaintext")
-            elif manifest.annotations.get(LINKERD) in LINKERD_LOOSE:
-                place = manifest.place(manifest.annotations, LINKERD)
-                yield Hit(place, f"{manifest.kind} {manifest.name} lets in callers without identity, in plaintext")
-        except BadInputError as error:
-            yield error
+def _inspect(manifest: Manifest, subject: Subject) -> Iterator[Hit]:
+    if manifest.is_a(GROUP, "PeerAuthentication"):
+        yield from _peer(manifest, subject)
+    elif manifest.is_a("networking.istio.io", "DestinationRule"):
+        tls = child(manifest.spec, "trafficPolicy", "tls")
+        if tls.get("mode") == "DISABLE":
+            yield Hit(manifest.place(tls, "mode"), f"callers of {manifest.spec.get('host')} send plaintext")
+    elif manifest.annotations.get(LINKERD) in LINKERD_LOOSE:
+        place = manifest.place(manifest.annotations, LINKERD)
+        yield Hit(place, f"{manifest.kind} {manifest.name} lets in callers without identity, in plaintext")
 
 
 def _peer(manifest: Manifest, subject: Subject) -> Iterator[Hit]:
@@ -65,5 +60,5 @@ RULE = Rule(
     instead="STRICT in the root namespace once every observed call is mutual TLS; config.linkerd.io/default-inbound-policy: "
     "all-authenticated",
     evidence="peer_authentication.proto in istio/api; istio/istio.io#9524; linkerd.io reference/authorization-policy.",
-    find=_find,
+    find=each_manifest(_inspect),
 )

@@ -3,24 +3,19 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from meshslo.analysis.check.rule import Hit, Rule, Subject
+from meshslo.analysis.check.rule import Hit, Rule, Subject, each_manifest
 from meshslo.analysis.policy.kinds import is_envoys
 from meshslo.analysis.policy.manifest import Manifest
 from meshslo.analysis.policy.node import child, entries, scalars
-from meshslo.telemetry.errors import BadInputError
 
 FLAG: Final = "--allow-l5d-request-headers"
 
 
-def _find(subject: Subject) -> Iterator[Hit | BadInputError]:
-    for manifest in subject.manifests:
-        try:
-            if manifest.is_a("apps", "Deployment"):
-                yield from _linkerd(manifest)
-            elif is_envoys(manifest):
-                yield from _envoy(manifest, manifest.body)
-        except BadInputError as error:
-            yield error
+def _inspect(manifest: Manifest, _: Subject) -> Iterator[Hit]:
+    if manifest.is_a("apps", "Deployment"):
+        yield from _linkerd(manifest)
+    elif is_envoys(manifest):
+        yield from _envoy(manifest, manifest.body)
 
 
 def _linkerd(manifest: Manifest) -> Iterator[Hit]:
@@ -60,5 +55,5 @@ RULE = Rule(
     instead="no such flag behind an ingress; internal_address_config with the mesh's own networks; those headers stripped at"
     " the edge",
     evidence="linkerd.io features/retries-and-timeouts; aws/aws-app-mesh-roadmap#404; envoyproxy/envoy#19498.",
-    find=_find,
+    find=each_manifest(_inspect),
 )
