@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meshslo.dashboards import completing
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption
 from meshslo.dashboards.printing import FileOption, FormOption, put
 from meshslo.dashboards.sentences import say
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 _A = Annotated[str | None, typer.Option("--a", help="What the baseline's calls are: version=v1, or model=m,zone=z.")]
 _B = Annotated[str | None, typer.Option("--b", help="What the others' are, in the same form.")]
 _By = Annotated[str, typer.Option("--by", help="Keys to compare calls by, of: hop, route, model, tenant, pod, zone, version.")]
-_Phase = Annotated[list[str], typer.Option("--phase", help="total, first_byte, first_token or max_gap (repeat).")]
+_Phase = Annotated[
+    list[str],
+    typer.Option("--phase", help="total, first_byte, first_token or max_gap (repeat).", autocompletion=completing.phases),
+]
 _Quantile = Annotated[list[float], typer.Option("--quantile", help="A share of calls, such as 0.99 (repeat).")]
 _Since = Annotated[str | None, typer.Option("--since", help="Calls since: 24h, 7d, or 2026-11-02T09:00:00Z.")]
 _Until = Annotated[str | None, typer.Option("--until", help="Calls before, in the same forms.")]

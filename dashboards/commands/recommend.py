@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from meshslo.dashboards import completing
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, err, working
 from meshslo.dashboards.printing import Form, FormOption, check_target, put
 from meshslo.dashboards.sentences import say
@@ -21,10 +22,18 @@ if TYPE_CHECKING:
     from meshslo.analysis.recommend import Observed, Recommendation, Recommendations
     from meshslo.analysis.recommend.drift import Supports
 
-_Kinds = Annotated[list[str] | None, typer.Argument(metavar="KIND", help="timeouts, retries, breakers, ...; all by default.")]
+_Kinds = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KIND", help="timeouts, retries, breakers, ...; all by default.", autocompletion=completing.kinds),
+]
 _Config = Annotated[Path | None, typer.Option("--config", help="Objectives and limits; meshslo.toml here, if there is one.")]
 _Current = Annotated[list[Path] | None, typer.Option("--current", help="Manifests in use, files or folders (repeat).")]
-_Emit = Annotated[str | None, typer.Option("--emit", metavar="MESH", help="Write policies of a mesh: istio, envoy, ...")]
+_Emit = Annotated[
+    str | None,
+    typer.Option(
+        "--emit", metavar="MESH", help="Write policies of a mesh: istio, envoy, ...", autocompletion=completing.meshes
+    ),
+]
 _Out = Annotated[Path | None, typer.Option("--out", help="Folder that --emit writes into; without it, a file for --output.")]
 _As = Annotated[
     Literal["manifest", "kustomize", "diff"],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from meshslo.dashboards import completing
 from meshslo.dashboards.console import DEFAULT_STORE, StoreOption, working
 from meshslo.dashboards.printing import FileOption, FormOption, put, write
 from meshslo.dashboards.sentences import say
@@ -33,7 +34,9 @@ def report(
     by: Annotated[
         str, typer.Option(help="Keys to tell calls apart by, of: hop, route, model, tenant, pod, zone, version.")
     ] = "hop,route,model,tenant",
-    phase: Annotated[str, typer.Option(help="What is timed: total, first_byte, first_token or max_gap.")] = "total",
+    phase: Annotated[
+        str, typer.Option(help="What is timed: total, first_byte, first_token or max_gap.", autocompletion=completing.phases)
+    ] = "total",
     quantile: Annotated[list[float], typer.Option(help="A share of calls, such as 0.99; may be given several times.")] = [  # noqa: B006
         0.95,
         0.99,
@@ -47,6 +50,7 @@ def report(
         typer.Option(
             help="Only what this vantage saw: client, proxy_out, proxy_in, server, metric; else the outermost of each hop.",
             show_default=False,
+            autocompletion=completing.vantages,
         ),
     ] = None,
     bursts: Annotated[
@@ -151,6 +155,8 @@ def burst_note(answer: "Report") -> str:
     timed = answer.frame.filter(answer.frame["timed"] > 0)["design_effect"]
     largest, unknown = max(timed.drop_nulls().to_list(), default=1.0), timed.null_count()
     few = f"; {unknown} of {len(timed)} quantiles are of too few minutes to tell" if unknown else ""
+    if float(f"{largest:.2g}") <= 1.0:
+        return f"intervals look for bursts and found none: calls count as independent ones{few}."
     return f"intervals have bursts in them: calls count for up to {largest:.2g} times fewer than independent ones{few}."
 
 

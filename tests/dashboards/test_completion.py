@@ -26,6 +26,11 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         (["report", "--output", "''"], {"table", "json", "csv", "parquet", "markdown"}),
         (["slo", "--output", "o"], {"openslo"}),
         (["check", "--fail-on", "w"], {"warning"}),
+        (["report", "--phase", "first"], {"first_byte", "first_token"}),
+        (["report", "--vantage", "proxy"], {"proxy_in", "proxy_out"}),
+        (["compare", "--phase", "m"], {"max_gap"}),
+        (["recommend", "ti"], {"timeouts"}),
+        (["recommend", "--emit", "e"], {"envoy", "envoy-gateway"}),
     ],
 )
 def test_bash_completes(words: list[str], answers: set[str]) -> None:
