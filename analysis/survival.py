@@ -124,6 +124,10 @@ class LifeTable:
         """Calls that were cut."""
         return int(self.tables.censored_counts.sum())
 
+    def cut_from(self, t_s: float) -> int:
+        """Calls that were cut after `t_s` seconds or later, those in its bucket among them."""
+        return int(self.tables.censored_counts[self.tables.high >= t_s].sum())
+
     @property
     def calls(self) -> int:
         """Calls in the estimate: events and censored."""

@@ -150,7 +150,10 @@ def _explored(timer: Timer, bound: tuple[float, str] | None, floor: tuple[float,
 
 def _hidden(timer: Timer, cap_s: float) -> str:
     low, high = proportion(timer.timed_out, timer.calls, timer.confidence)
-    whose = f"a timer at {seconds(cap_s)}" if timer.own_cuts else "timers of its callers"
+    # The window may have begun under a shorter one.
+    at_cap = timer.table.cut_from(cap_s / NOISE_RATIO) >= timer.timed_out / 2
+    own = f"a timer at {seconds(cap_s)}" if at_cap else f"timers of up to {seconds(cap_s)}"
+    whose = own if timer.own_cuts else "timers of its callers"
     rate = f"{share(float(low))} to {share(float(high))}; {share(timer.budget)} are allowed"
     return f"{whose} cut {count(timer.timed_out)} of {count(timer.calls)} calls ({rate}) and hid how long they would have taken"
 
@@ -188,7 +191,7 @@ def _subject(timer: Timer) -> str:
     """What the share is of, as in "99 % of first tokens come within 2 s"."""
     return {
         "first_token_timeout": "first tokens come",
-        "idle_gap_timeout": "calls are silent at a time",
+        "idle_gap_timeout": "calls' longest silences stay",
         "per_try_timeout": "response headers come",
     }.get(timer.setting, "calls end")
 

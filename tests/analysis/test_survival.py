@@ -203,6 +203,11 @@ def test_exceedance_never_claims_certainty() -> None:
     assert unseen.exceedance(2.0).low < 1.0
 
 
+def test_calls_cut_late_are_told_from_those_cut_early() -> None:
+    table = LifeTable.from_durations([0.25, 0.25, 0.5, 0.6, 0.7], [False, False, False, True, False])
+    assert [table.cut_from(s) for s in (0.1, 0.4, 0.5, 0.65, 1.0)] == [4, 2, 2, 1, 0]
+
+
 def test_of_no_calls_every_share_may_run_on() -> None:
     share = LifeTable.from_durations([]).exceedance(1.0)
     assert math.isnan(share.estimate)
