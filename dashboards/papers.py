@@ -31,6 +31,9 @@ _MARKUP: Final = re.compile(
 _AT_START: Final = re.compile(r"\A(?=[>#+=-])")
 """What it would take for its own at the start of a line."""
 
+_UNIT: Final = re.compile(r"(?<=\d) (?=(?:%|µs|ms|s|min|h)(?:[^\w/]|$))")
+"""Between a number and its unit no line of a narrow column ends."""
+
 
 class Paper(Console, ABC):
     """A console that keeps what is printed, in a markup of its own."""
@@ -149,7 +152,7 @@ def _is_right(column: Column) -> bool:
 
 def _html_row(cells: Sequence[str], sides: Sequence[str], tag: str) -> str:
     inside = (
-        f"<{tag}{side}>{escape(cell, quote=False).replace(chr(10), '<br>')}</{tag}>"
+        f"<{tag}{side}>{_UNIT.sub('&nbsp;', escape(cell, quote=False)).replace(chr(10), '<br>')}</{tag}>"
         for cell, side in zip(cells, sides, strict=True)
     )
     return f"<tr>{''.join(inside)}</tr>"

@@ -45,6 +45,15 @@ def test_a_heading_is_one_in_markdown_and_html() -> None:
     assert (markdown.text, html.text) == ("### Run 1 < run 2, by hop_name\n\n", "<h3>Run 1 &lt; run 2, by hop_name</h3>\n")
 
 
+def test_a_narrow_page_breaks_no_number_off_its_unit() -> None:
+    html = Html()
+    shown = table(html)
+    shown.add_column("endings")
+    shown.add_row("timeout 1.4 %\n456 ms (411 ms to 1.1 s)\n12 more calls")
+    show(html, shown)
+    assert "timeout 1.4&nbsp;%<br>456&nbsp;ms (411&nbsp;ms to 1.1&nbsp;s)<br>12 more calls" in html.text
+
+
 @given(st.lists(st.text("ab>/", min_size=1, max_size=12), min_size=1, max_size=4), st.integers(1, 40))
 def test_lines_fit_where_the_longest_piece_does(words: list[str], width: int) -> None:
     name = Name(" ".join(words))
