@@ -175,7 +175,10 @@ class Fleet:
 
     def _why(self) -> str:
         answers = self.answers
-        healthy = f"healthy pods failed at most {self.longest_run} times in a row in {count(len(answers.at_s))} answers"
+        often = {0: "failed none", 1: "never failed two in a row"}.get(
+            self.longest_run, f"failed at most {self.longest_run} in a row"
+        )
+        healthy = f"healthy pods {often} of {count(len(answers.at_s))} answers"
         none = f"no broken pod was seen among {len(answers.pods)}: what it would do for one is not known"
         found = "; ".join(map(self._what_happens, self.broken)) or none
         blind = f"{self._broken_streams()}; a pod that answers slowly is never ejected. {ISTIO}"
