@@ -114,9 +114,11 @@ def what_texts(answer: "Compared") -> list[str]:
 def what_text(each: "Difference", *, entry: bool, route: bool = True) -> str:
     """What was compared: the target (with the traces' way in, where `entry`, and its `route`), the quantity, the quantile."""
     hidden = {name for name, shown in (("entry", entry), ("route", route)) if not shown and "hop" in each.target}
-    target = " ".join(value for key, value in each.target.items() if value and key not in hidden)
+    target = " ".join(value for key, value in each.target.items() if value and key not in {*hidden, "tokens"})
     of = {"success": "success", "own_time": "own time", "at_one_mix": "total"}.get(each.quantity, str(each.phase))
-    return f"{target} {of}" + (f" p{100 * each.q:g}" if each.q else "")
+    tokens = each.target.get("tokens")
+    mix = f" at {tokens.replace(' out', ' tokens out')}" if tokens else ""
+    return f"{target} {of}{mix}" + (f" p{100 * each.q:g}" if each.q else "")
 
 
 def side_text(side: "Estimate", each: "Difference") -> str:

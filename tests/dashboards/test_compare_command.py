@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from meshslo.dashboards.cli import build
+from meshslo.dashboards.commands.compare import what_text
 from meshslo.telemetry.errors import BadInputError
 from meshslo.telemetry.store import open_store
 from tests.support.calls import make_calls
+from tests.support.shown import comparison
 from tests.support.traces import request
 
 
@@ -67,3 +70,11 @@ def test_halves_of_one_version_are_inside_the_noise(store: Path) -> None:
 def test_a_side_without_calls_is_named(store: Path) -> None:
     with pytest.raises(BadInputError, match="no calls of version=v9"):
         run("--store", store, "--a", "version=v1", "--b", "version=v9")
+
+
+def test_totals_at_one_number_of_tokens_say_at_which() -> None:
+    known = comparison().differences[0]
+    target = {"hop": "gateway>generator", "tokens": "35 out, 410 in"}
+    mixed = replace(known, quantity="at_one_mix", target=target, q=None)
+    assert what_text(mixed, entry=False) == "gateway>generator total at 35 tokens out, 410 in"
+    assert what_text(known, entry=False) == "gateway>generator total p95"
