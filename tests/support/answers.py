@@ -5,10 +5,11 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.serving import serving
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Answering:
 def answering(answer: Callable[[Question], Reply]) -> Iterator[Answering]:
     """A server on a free loopback port that answers each GET with `answer(question)`; stopped at the end."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             headers = {name.lower(): value for name, value in self.headers.items()}
@@ -75,16 +76,6 @@ def answering(answer: Callable[[Question], Reply]) -> Iterator[Answering]:
                 self.wfile.flush()
                 self.connection.shutdown(socket.SHUT_RDWR)
 
-        def log_message(self, *words: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    running = Answering(f"http://127.0.0.1:{server.server_address[1]}")
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with serving(Answers) as server:
+        running = Answering(f"http://127.0.0.1:{server.server_port}")
         yield running
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -6,15 +6,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import httpx
 import yaml
 
 from tests.support.net import free_port, listens, wait_for
+from tests.support.serving import serving
 from tests.support.shared import absent
 
 
@@ -74,7 +74,7 @@ def running(folder: Path, envoy: Envoy, text: str) -> Iterator[None]:
 def _upstream(statuses: Sequence[int]) -> Iterator[int]:
     waiting = iter(statuses)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Statuses(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -82,19 +82,8 @@ def _upstream(statuses: Sequence[int]) -> Iterator[int]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *words: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Statuses) as server:
+        yield server.server_port
 
 
 def bootstrap(envoy: Envoy, ports: Sequence[int]) -> dict[str, Any]:

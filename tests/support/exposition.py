@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any
+from http.server import BaseHTTPRequestHandler
 
 import numpy as np
+
+from tests.support.serving import serving
 
 TEXT = "text/plain; version=0.0.4"
 PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
@@ -26,7 +26,7 @@ class Exposed:
 def exposing(body: bytes, content_type: str = TEXT) -> Iterator[Exposed]:
     """A server on a free loopback port that answers every GET with `body`, until that is changed."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", exposed.content_type)
@@ -34,19 +34,9 @@ def exposing(body: bytes, content_type: str = TEXT) -> Iterator[Exposed]:
             self.end_headers()
             self.wfile.write(exposed.body)
 
-        def log_message(self, *words: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    exposed = Exposed(server.server_address[1], body, content_type)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with serving(Answers) as server:
+        exposed = Exposed(server.server_port, body, content_type)
         yield exposed
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def native_histogram(name: str, seconds: Sequence[float], schema: int) -> bytes:

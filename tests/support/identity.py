@@ -1,17 +1,18 @@
 """An OpenID Connect provider on loopback: whoever comes is whom the test says, with no form to fill in."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+
+from tests.support.serving import serving
 
 CLIENT = "meshslo-test"
 
@@ -65,14 +66,9 @@ server_metadata_url = "{self.url}/.well-known/openid-configuration"
 @contextmanager
 def provider() -> Iterator[Provider]:
     """A provider on a free loopback port until the block ends."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.provider = Provider(f"http://127.0.0.1:{server.server_port}")  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with serving(_Handler) as server:
+        server.provider = Provider(f"http://127.0.0.1:{server.server_port}")  # type: ignore[attr-defined]
         yield server.provider  # type: ignore[attr-defined]
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -98,9 +94,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 def _flat(query: str) -> dict[str, str]:

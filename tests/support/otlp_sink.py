@@ -1,15 +1,16 @@
 """Collectors that only remember, on a free loopback port: OTLP over HTTP, and the paths of OTLP over gRPC."""
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tests.support.serving import serving
 
 
 class Sink:
@@ -39,7 +40,7 @@ class Sink:
 def otlp_sink() -> Iterator[Sink]:
     """A running sink; stops at the end."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Taking(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             payload = self.rfile.read(int(self.headers["content-length"]))
             sink.paths.append(self.path)
@@ -49,19 +50,9 @@ def otlp_sink() -> Iterator[Sink]:
             self.send_header("content-length", "0")
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            return None
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    sink = Sink(server.server_address[1])
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(Taking) as server:
+        sink = Sink(server.server_port)
         yield sink
-    finally:
-        server.shutdown()
-        thread.join(timeout=10)
-        server.server_close()
 
 
 @contextmanager

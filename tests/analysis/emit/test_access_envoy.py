@@ -2,11 +2,9 @@
 
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import product
-from threading import Thread
 
 import httpx
 import pytest
@@ -20,6 +18,7 @@ from meshslo.demo.certificates import Authority
 from tests.support.calls import make_call, make_calls
 from tests.support.envoy import Envoy, bootstrap, running
 from tests.support.net import free_port
+from tests.support.serving import serving
 
 pytestmark = pytest.mark.system
 
@@ -54,29 +53,13 @@ class _Answers(BaseHTTPRequestHandler):
 
     do_GET = do_POST = _answer  # noqa: N815 - the base class's names
 
-    def log_message(self, *words: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def _upstream() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
 
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     folder = tmp_path_factory.mktemp("access")
     authority = Authority(folder)
     envoy = Envoy(free_port(), free_port())
-    with _upstream() as port, running(folder, envoy, yaml.safe_dump(_bootstrap(envoy, port, authority))):
+    with serving(_Answers) as server, running(folder, envoy, yaml.safe_dump(_bootstrap(envoy, server.server_port, authority))):
         yield Mesh(envoy, authority)
 
 
