@@ -51,38 +51,38 @@ def is_approved(host: str, approved: Sequence[str]) -> bool:
 
 
 def _answer(observed: Observed, caller: str, counted: pl.DataFrame) -> Recommendation:
+    current = Current.read(observed.deployed.find(_SETTING, caller))
+    value, status, reason, effect = _judged(caller, counted, observed.config.egress.approved_hosts, current)
+    return Recommendation.of(
+        _SETTING,
+        value,
+        target=Target(f"{caller}>{EVERY}"),
+        current=current,
+        status=status,
+        confidence=observed.config.objectives.confidence,
+        reason=reason,
+        evidence=Evidence(int(counted["calls"].sum()), 0, observed.window_s),
+        effect=effect,
+    )
+
+
+def _judged(
+    caller: str, counted: pl.DataFrame, approved: Sequence[str], current: Current | None
+) -> tuple[str | None, Status, str, dict[str, Effect] | None]:
+    """The hosts that a caller may call, what to do about it and why; and what share of its calls that refuses."""
     calls = int(counted["calls"].sum())
     hosts = _hosts(counted)
-    evidence = Evidence(calls, 0, observed.window_s)
-    target = Target(f"{caller}>{EVERY}")
-    placed = observed.deployed.find(_SETTING, caller)
-    current = Current.read(placed)
-
-    def item(value: str | None, status: Status, reason: str, effect: dict[str, Effect] | None = None) -> Recommendation:
-        return Recommendation.of(
-            _SETTING,
-            value,
-            target=target,
-            current=current,
-            status=status,
-            confidence=observed.config.objectives.confidence,
-            reason=reason,
-            evidence=evidence,
-            effect=effect,
-        )
-
     if calls < FEWEST_CALLS:
         more = f"{count(FEWEST_CALLS - calls)} more calls of {caller} are needed to tell which hosts it calls"
-        return item(None, "not_identifiable", more + ("; so far: " + _list(hosts) if hosts else ""))
+        return None, "not_identifiable", more + ("; so far: " + _list(hosts) if hosts else ""), None
     if not hosts:
-        return item(None, "keep", f"none of the {count(calls)} calls of {caller} was seen to leave the mesh")
-    approved = observed.config.egress.approved_hosts
+        return None, "keep", f"none of the {count(calls)} calls of {caller} was seen to leave the mesh", None
     allowed = [host for host in hosts if is_approved(host, approved or EVERYTHING)]
     value = ",".join(allowed) or NONE
     refused = sum(sum(hosts[host].values()) for host in hosts if host not in allowed)
     status: Status = "keep" if current is not None and set(str(current.value).split(",")) == set(value.split(",")) else "change"
     reason = _why(caller, hosts, allowed, approved=bool(approved))
-    return item(value, status, reason, {"refused_rate": Effect(before=0.0, after=refused / calls)})
+    return value, status, reason, {"refused_rate": Effect(before=0.0, after=refused / calls)}
 
 
 def _hosts(counted: pl.DataFrame) -> dict[str, dict[str, int]]:
