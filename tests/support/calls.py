@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
+import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from meshslo.telemetry.schema import conform
 from meshslo.telemetry.vocabulary import hop
@@ -44,3 +46,22 @@ def make_call(**columns: Any) -> dict[str, Any]:
 def make_calls(rows: list[dict[str, Any]]) -> pl.DataFrame:
     """A frame of the canonical schema from the dicts of `make_call`."""
     return conform(pl.from_dicts(rows, infer_schema_length=None))
+
+
+def served_streams(at_s: np.ndarray, **columns: Any) -> pl.DataFrame:
+    """Streams of gateway>generator at server vantage, so many seconds after EPOCH, a column each; NaN is what was not seen."""
+    ids = range(1, len(at_s) + 1)
+    given = {
+        "trace_id": [number.to_bytes(16, "big") for number in ids],
+        "span_id": [number.to_bytes(8, "big") for number in ids],
+        "start": pl.Series((at_s * 1e9).astype(np.int64)).cast(pl.Duration("ns")),
+        **columns,
+    }
+    everywhere = {"caller": "gateway", "callee": "generator", "hop": "gateway>generator", "vantage": "server"}
+    frame = pl.DataFrame(given).with_columns(
+        cs.float().fill_nan(None),
+        start=pl.lit(EPOCH, dtype=pl.Datetime("ns", "UTC")) + pl.col("start"),
+        streaming=pl.lit(value=True),
+        **{name: pl.lit(word) for name, word in (everywhere | {"route": "/v1/chat", "model": "m"}).items()},
+    )
+    return conform(frame)

@@ -3,8 +3,7 @@
 import numpy as np
 import polars as pl
 
-from meshslo.telemetry.schema import conform
-from tests.support.calls import EPOCH
+from tests.support.calls import served_streams
 
 
 def versions(
@@ -34,31 +33,16 @@ def versions(
     cut = np.zeros(count, dtype=bool) if cap_s is None else total_s > cap_s
     seen_s = np.where(cut, cap_s or 0.0, total_s)
     made = np.where(cut, np.clip((seen_s - first_s) / per_token_s, 0, tokens), tokens).astype(int)
-    frame = pl.DataFrame(
-        {
-            "trace_id": [int(n).to_bytes(16, "big") for n in range(1, count + 1)],
-            "span_id": [int(n).to_bytes(8, "big") for n in range(1, count + 1)],
-            "at_s": np.arange(count) * 0.25,
-            "duration_s": seen_s,
-            "first_byte_s": first_s,
-            "first_token_s": np.where(first_s < seen_s, first_s, np.nan),
-            "max_gap_s": 3 * per_token_s,
-            "open_gap_s": np.where(cut, per_token_s / 2, np.nan),
-            "chunks": made,
-            "output_tokens": made,
-            "input_tokens": prompt.astype(int),
-            "outcome": np.where(broke, "error", np.where(cut, "timeout", "ok")),
-            "version": np.where(new, "v2", "v1"),
-        }
-    ).with_columns(
-        pl.col("first_token_s", "open_gap_s").fill_nan(None),
-        start=pl.lit(EPOCH, dtype=pl.Datetime("ns", "UTC")) + pl.duration(nanoseconds=(pl.col("at_s") * 1e9).cast(pl.Int64)),
-        caller=pl.lit("gateway"),
-        callee=pl.lit("generator"),
-        hop=pl.lit("gateway>generator"),
-        vantage=pl.lit("server"),
-        route=pl.lit("/v1/chat"),
-        model=pl.lit("m"),
-        streaming=pl.lit(value=True),
+    return served_streams(
+        np.arange(count) * 0.25,
+        duration_s=seen_s,
+        first_byte_s=first_s,
+        first_token_s=np.where(first_s < seen_s, first_s, np.nan),
+        max_gap_s=3 * per_token_s,
+        open_gap_s=np.where(cut, per_token_s / 2, np.nan),
+        chunks=made,
+        output_tokens=made,
+        input_tokens=prompt.astype(int),
+        outcome=np.where(broke, "error", np.where(cut, "timeout", "ok")),
+        version=np.where(new, "v2", "v1"),
     )
-    return conform(frame.drop("at_s"))

@@ -3,8 +3,7 @@
 import numpy as np
 import polars as pl
 
-from meshslo.telemetry.schema import conform
-from tests.support.calls import EPOCH
+from tests.support.calls import served_streams
 
 
 def fleet_calls(
@@ -32,30 +31,14 @@ def fleet_calls(
     broke = rng.random(count) < np.where(at_s >= failing_from_s, of_pod(failed, base), base)
     prompt = 400 * of_pod(prompts, 1.0) * np.where(rng.random(count) < 0.5, 1, 8)
     first_s = (prompt * 5e-4) * rng.lognormal(0, 0.3, count) * of_pod(slower, 1.0)
-    ids = [int(n).to_bytes(16, "big") for n in range(1, count + 1)]
-    frame = pl.DataFrame(
-        {
-            "trace_id": ids,
-            "span_id": [each[8:] for each in ids],
-            "start": pl.Series((at_s * 1e9).astype(np.int64)).cast(pl.Duration("ns")),
-            "duration_s": np.where(broke, 0.05, first_s + 2.0),
-            "first_byte_s": np.where(broke, 0.05, first_s),
-            "first_token_s": np.where(broke, np.nan, first_s),
-            "chunks": np.where(broke, 0, 40),
-            "input_tokens": prompt.astype(int),
-            "status_code": np.where(broke, 500, 200),
-            "outcome": np.where(broke, "error", "ok"),
-            "pod": [f"generator-{n}" for n in pod],
-        }
-    ).with_columns(
-        start=pl.lit(EPOCH, dtype=pl.Datetime("ns", "UTC")) + pl.col("start"),
-        first_token_s=pl.col("first_token_s").fill_nan(None),
-        caller=pl.lit("gateway"),
-        callee=pl.lit("generator"),
-        hop=pl.lit("gateway>generator"),
-        vantage=pl.lit("server"),
-        route=pl.lit("/v1/chat"),
-        model=pl.lit("m"),
-        streaming=pl.lit(value=True),
+    return served_streams(
+        at_s,
+        duration_s=np.where(broke, 0.05, first_s + 2.0),
+        first_byte_s=np.where(broke, 0.05, first_s),
+        first_token_s=np.where(broke, np.nan, first_s),
+        chunks=np.where(broke, 0, 40),
+        input_tokens=prompt.astype(int),
+        status_code=np.where(broke, 500, 200),
+        outcome=np.where(broke, "error", "ok"),
+        pod=[f"generator-{n}" for n in pod],
     )
-    return conform(frame)
