@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 DEBIAN_PROGRAMS := prometheus promtool chromium chromedriver
 DEBIAN_PACKAGES := prometheus chromium chromium-driver
 
-.PHONY: help setup system demo test alone processes covered check fast types lint format fuzz soak bench backtest-docs config-docs rule-docs dashboard screenshots notebooks notebook-data clean
+.PHONY: help setup system demo test shown alone processes covered check fast types lint format fuzz soak bench backtest-docs config-docs rule-docs dashboard screenshots notebooks notebook-data clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
