@@ -163,7 +163,7 @@ def _where(seen: Coverage, column: str) -> str:
         .sort("missing", "hop", descending=[True, False])["hop"]
         .to_list()
     )
-    return ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more hops" if len(lacking) > 3 else "")
+    return ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
 
 
 def _skewed(seen: Coverage, _: tuple[Comparison, ...]) -> Iterator[Finding]:
