@@ -66,13 +66,14 @@ def check(texts: Mapping[str, str], observed: Observed | None = None, asked: Ask
     manifests, broken = _readable(texts)
     looked_at = [manifest for manifest in manifests if is_known(manifest)]
     if not looked_at:
-        raise BadInputError("; ".join(item.message for item in broken) or _nothing(manifests, texts))
+        raise BadInputError("; ".join(str(error) for error in broken.values()) or _nothing(manifests, texts))
     deployed, errors = read_what_can_be(looked_at, asked.model_header)
     subject = Subject(
         deployed, tuple(manifests), None if observed is None else replace(observed, deployed=deployed), asked.versions
     )
     applied = tuple(rules())
-    found = {*broken, *map(unreadable, errors), *(item for rule in applied for item in apply(rule, subject))}
+    unread = {*map(unreadable, errors), *(unreadable(error, name) for name, error in broken.items())}
+    found = {*unread, *(item for rule in applied for item in apply(rule, subject))}
     ordered = sorted(found, key=lambda item: (item.file, item.line or 0, item.code, item.message))
     silence = Silence(texts, manifests, asked.ignores)
     heard = list(with_fingerprints((item for item in ordered if not silence.covers(item)), texts))
@@ -82,14 +83,15 @@ def check(texts: Mapping[str, str], observed: Observed | None = None, asked: Ask
     return Findings(new, applied, len(ordered) - len(heard), len(heard) - len(new), dict(sorted(passed.items())), waiting)
 
 
-def _readable(texts: Mapping[str, str]) -> tuple[list[Manifest], list[Finding]]:
+def _readable(texts: Mapping[str, str]) -> tuple[list[Manifest], dict[str, BadInputError]]:
+    """What can be read, and why which file cannot."""
     manifests: list[Manifest] = []
-    broken = []
+    broken = {}
     for name, text in texts.items():
         try:
             manifests += load(text, name)
         except BadInputError as error:
-            broken.append(unreadable(error, name))
+            broken[name] = error
     return manifests, broken
 
 

@@ -165,7 +165,10 @@ def unreadable(error: BadInputError, file: str = "") -> Finding:
     """The finding that something cannot be read, at the place its message begins with, else in `file`."""
     match = re.match(r"([^\s:]+(?: [^\s:]+)*):(\d+)", str(error))
     name, line = (match[1], int(match[2])) if match else (file, None)
-    return Finding(UNREADABLE, "error", name, line, str(error), "mend it, so that it can be checked")
+    said = str(error)[match.end() :].strip() if match else ""
+    # The place is told once.
+    message = f"this {said}" if said.startswith("is ") else str(error)
+    return Finding(UNREADABLE, "error", name, line, message, "mend it, so that it can be checked")
 
 
 def at(source: str) -> tuple[str, int | None]:
