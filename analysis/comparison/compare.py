@@ -224,8 +224,13 @@ def _plain(limits: Limits, place: int) -> tuple[float | None, float | None, floa
 
 
 def _judged(found: Sequence[Difference], confidence: float) -> tuple[Difference, ...]:
-    """The same with p-values of all together and what follows from them."""
-    adjusted = holm(np.array([each.p_adjusted for each in found]))
+    """The same with p-values of all together and what follows from them.
+
+    Where calls are too few on a side nothing is tested, so that these are not among those that luck could strike.
+    """
+    tested = np.array([each.is_tested for each in found], dtype=bool)
+    adjusted = np.ones(len(found))
+    adjusted[tested] = holm(np.array([each.p_adjusted for each in found])[tested])
     return tuple(
         replace(each, p_adjusted=float(p), verdict=_verdict(each, surely=bool(p <= 1.0 - confidence + 1e-12)))
         for each, p in zip(found, adjusted, strict=True)
@@ -242,7 +247,7 @@ def _rank(each: Difference) -> tuple[int, float]:
 
 
 def _verdict(each: Difference, *, surely: bool) -> Verdict:
-    if each.low is None and each.high is None:
+    if not each.is_tested:
         return "not_identifiable"
     if not surely:
         return "inside_noise"

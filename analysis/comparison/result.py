@@ -55,6 +55,11 @@ class Difference:
     p_adjusted: float
     verdict: Verdict
 
+    @property
+    def is_tested(self) -> bool:
+        """Whether calls suffice to bound the difference on one side at least."""
+        return self.low is not None or self.high is not None
+
 
 @dataclass(frozen=True)
 class Compared(Answer):
@@ -68,6 +73,11 @@ class Compared(Answer):
     confidence: float
     differences: tuple[Difference, ...]
     left_out: tuple[str, ...]
+
+    @property
+    def tested(self) -> int:
+        """How many differences the verdicts are of: those that calls suffice for."""
+        return sum(each.is_tested for each in self.differences)
 
     @property
     def moved(self) -> tuple[Difference, ...]:

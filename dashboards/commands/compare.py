@@ -151,17 +151,20 @@ def _number(value: float, each: "Difference") -> str:
 
 def summary(answer: "Compared") -> str:
     """How much moved, and which hop."""
-    tested, moved = len(answer.differences), len(answer.moved)
-    if not tested:
+    tested, moved = answer.tested, len(answer.moved)
+    if not answer.differences:
         return "the sides have nothing in common to compare"
+    of = f"(Holm, {100 * answer.confidence:g} %)"
+    if tested < len(answer.differences):
+        of = f"{of[:-1]}; {len(answer.differences) - tested} more have too few calls)"
     if not moved:
-        return f"nothing moved beyond the noise of {tested} comparisons (Holm, {100 * answer.confidence:g} %)"
+        return f"nothing moved beyond the noise of {tested} comparisons {of}"
     which = (
         ""
         if answer.hop is None
         else f"; of the hops {answer.hop.target['hop']} moved most, by {change_text(answer.hop)} of its own"
     )
-    return f"{moved} of {tested} moved beyond noise (Holm, {100 * answer.confidence:g} %){which}"
+    return f"{moved} of {tested} moved beyond noise {of}{which}"
 
 
 COMMAND = Command(compare)

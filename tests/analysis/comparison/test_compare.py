@@ -53,6 +53,14 @@ def test_a_slower_version_is_slower_at_each_quantile() -> None:
         assert (each.a.calls, each.b.calls) == (2000, 2000)
 
 
+def test_what_calls_are_too_few_for_makes_nothing_else_less_sure() -> None:
+    calls = versions(draw(1, 300), draw(2, 300, scale=1.3))
+    few, more = (compared(calls, quantiles=quantiles, phases=["total"]) for quantiles in ([0.5], [0.5, 0.999, 0.9999]))
+    assert one(more, q=0.999).verdict == "not_identifiable"
+    assert few.tested == more.tested == len(few.differences) < len(more.differences)
+    assert 0.0 < one(few, q=0.5).p_adjusted == one(more, q=0.5).p_adjusted < 0.05
+
+
 def test_the_same_version_is_inside_the_noise() -> None:
     found = compared(versions(draw(1), draw(2)))
     assert {each.verdict for each in found.differences} == {"inside_noise"}
