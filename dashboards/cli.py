@@ -1,6 +1,7 @@
 """The `meshslo` command: one file a subcommand in `commands/`, each the translation of one library verb of the same name."""
 
 import sys
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
@@ -47,12 +48,25 @@ def build(*, boxes: bool = False) -> "typer.Typer":
         rich_markup_mode="rich" if boxes else None,
         context_settings={"help_option_names": ["-h", "--help"]} | ({} if boxes else {"terminal_width": WIDTH_IN_PIPE}),
     )
-    app.callback()(_options)
+    _common_options(app)
     for command in members(commands, "COMMAND"):
         assert isinstance(command, commands.Command), f"{command!r} is no Command"  # noqa: S101
         command.register(app)
     return app
 
 
-def _options() -> None:
-    """Hold the place of options common to all commands; makes typer keep subcommands even where there is one."""
+def _common_options(app: "typer.Typer") -> None:
+    """What holds for `meshslo` itself; with it typer keeps subcommands even where there is one."""
+    import typer
+
+    def tell_version(asked: bool) -> None:
+        if asked:
+            typer.echo(f"meshslo {version('meshslo')}")
+            raise typer.Exit
+
+    shown = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True, callback=tell_version)
+
+    def options(version: bool = shown) -> None:
+        pass
+
+    app.callback()(options)

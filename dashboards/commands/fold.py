@@ -58,7 +58,7 @@ def _once(calls: "DirectoryCalls") -> None:
             datetime.now(UTC),
             lambda step: bar.update(task, total=step.of, completed=step.done, span=f"{step.level} {step.start:%Y-%m-%d %H:%M}"),
         )
-    console.print(f"{made} span(s) folded" if made else "every finished hour is folded")
+    console.print(f"folded: {made} (hours, days and months)" if made else "every finished hour is folded")
 
 
 COMMAND = Command(fold)

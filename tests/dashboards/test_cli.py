@@ -1,5 +1,6 @@
 """What holds for every command."""
 
+from importlib.metadata import version
 from itertools import pairwise
 
 import pytest
@@ -19,6 +20,11 @@ def test_help_teaches_with_an_example(name: str) -> None:
     result = CliRunner().invoke(APP, [name, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
     assert f"meshslo {name}" in result.output
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    told = CliRunner().invoke(APP, ["--version"])
+    assert (told.exit_code, told.output) == (0, f"meshslo {version('meshslo')}\n")
 
 
 @pytest.mark.parametrize("name", NAMES)
