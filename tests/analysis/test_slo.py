@@ -1,6 +1,7 @@
 """How objectives stand: each call judged honestly, budgets and burn rates by hand-counted examples, laws over any calls."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -320,6 +321,16 @@ def test_only_objectives_on_totals_look_for_hidden_deadlines() -> None:
     report = from_calls(make_calls(hidden_timer())).slo(parse_config(SUCCESS))
     assert report.piles == ()
     assert "hidden_deadlines" not in report.to_dict()
+
+
+def test_each_value_costs_no_reading_of_its_own() -> None:
+    def scans(tenants: int) -> int:
+        store, asked = from_calls(make_calls([make_call(tenant=f"{n % tenants}", at_s=n) for n in range(60)])), []
+        counting = replace(store, scan=lambda since, until: (asked.append(since), store.scan(since, until))[1])
+        assert len(counting.slo(parse_config(WITHIN), each=["tenant"]).standings) == tenants
+        return len(asked)
+
+    assert scans(2) == scans(60)
 
 
 @pytest.mark.no_cover
