@@ -35,14 +35,16 @@ def order_ranks(n: ArrayLike, q: float, confidence: float = 0.95) -> Ranks:
     >>> ranks.low.tolist(), ranks.high.tolist()
     ([984.0, 9881.0], [997.0, 9920.0])
     """
-    # Groups are of few sizes, and each size costs four inversions.
+    # Groups are of few sizes, and each size costs three inversions.
     n, size = np.unique(np.asarray(n, dtype=np.float64), return_inverse=True)
     error = 1.0 - confidence
     high = binomial_quantile(1.0 - error / 2.0, n, q) + 1.0
     high = np.where((high > n) & (np.power(q, n) <= error), n, np.minimum(high, n + 1.0))
     low = np.maximum(binomial_quantile(error - _reached(high, n, q), n, q), 0.0)
     missed = np.where(low > 0.0, 1.0 - _reached(low, n, q), 0.0)
-    high = np.minimum(high, binomial_quantile(confidence + missed, n, q) + 1.0)
+    # It goes down by a rank or two, which costs less to try than another inversion.
+    while (lower := _reached(high - 1.0, n, q) <= error - missed).any():
+        high = high - lower
     upper = binomial_quantile(confidence, n, q) + 1.0
     return Ranks(low=low[size], high=high[size], upper=upper[size])
 
