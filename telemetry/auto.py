@@ -129,9 +129,12 @@ def _fastapi() -> list[type]:
 
 
 def _served(build: Any) -> Any:
+    from starlette.middleware.errors import ServerErrorMiddleware
+
     from .asgi import MeshsloMiddleware
 
     def patched(self: Any) -> Any:
-        return MeshsloMiddleware(build(self))
+        # FastAPI's contrib instrumentation gives up unless it finds this class outermost. Here it has nothing left to answer.
+        return ServerErrorMiddleware(MeshsloMiddleware(build(self)))
 
     return patched
