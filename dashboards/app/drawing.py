@@ -9,6 +9,7 @@ import streamlit as st
 from meshslo.analysis.deadlines import Pile
 from meshslo.analysis.doctor import Finding, Severity
 from meshslo.dashboards.figures import quantile_dots
+from meshslo.dashboards.figures.theme import MOST_TICKS
 from meshslo.dashboards.frames import GROUP
 
 from .view import View
@@ -29,12 +30,12 @@ def draw(figure: Any, key: str, *, clicked: Callable[[], None] | None = None) ->
         st.plotly_chart(figure, key=key, config=plain, on_select=clicked, selection_mode="points")
 
 
-def draw_quantiles(report: pl.DataFrame, title: str, key: str) -> None:
+def draw_quantiles(report: pl.DataFrame, title: str, key: str, *, most_ticks: int = MOST_TICKS) -> None:
     """`quantile_dots` of a labelled report; words instead where no quantile is known, and axes would be all there is."""
     if report["value_s"].is_null().all():
         st.caption("Too few calls for a quantile: the table says how many more it needs.")
     else:
-        draw(quantile_dots(report, GROUP, title), key)
+        draw(quantile_dots(report, GROUP, title, most_ticks=most_ticks), key)
 
 
 def sentences(told: Iterable[str]) -> str:

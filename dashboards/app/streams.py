@@ -6,6 +6,7 @@ import polars as pl
 import streamlit as st
 
 from meshslo.dashboards.figures import endings, rate_dots, rate_text
+from meshslo.dashboards.figures.theme import FEW_TICKS
 from meshslo.dashboards.frames import GROUP, cost_table, labelled, quantile_table
 from meshslo.dashboards.text import seconds_text, share_text
 from meshslo.telemetry.errors import StoreError
@@ -100,7 +101,7 @@ def _clock(report: pl.DataFrame, keys: list[str], title: str) -> None:
     if seen.is_empty():
         st.caption("Nobody saw it: wrap streams in `observe_stream`.")
         return
-    draw_quantiles(labelled(seen, keys), title.lower(), f"dots {title}")
+    draw_quantiles(labelled(seen, keys), title.lower(), f"dots {title}", most_ticks=FEW_TICKS)
     with st.expander("As a table"):
         table(quantile_table(seen, keys), f"quantiles {title}")
 

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
-from .theme import COLOURS, GREY, TIME_AXIS, colours, styled
+from .theme import COLOURS, FEW_TICKS, GREY, TIME_AXIS, colours, styled
 
 SIDES: Final = {"worse": "that it is worse", "within": "that it is within its margin"}
 
@@ -37,7 +37,7 @@ def evidence(rows: pl.DataFrame) -> go.Figure:
     top = max(1.2, min(2.0, float(rows.select(pl.max_horizontal("worse", "within").max()).item() or 0.0) * 1.05))
     figure.update_yaxes(range=[0.0, top], tickformat=".0%", gridcolor=GREY, griddash="dot")
     figure.update_yaxes(title="evidence, of what decides", row=1, col=1)
-    figure.update_xaxes(title="time (UTC)", title_standoff=4)
+    figure.update_xaxes(**{**TIME_AXIS, "nticks": FEW_TICKS}, title_standoff=4)
     styled(figure, height=430)
     figure.update_layout(legend={"y": -0.24, "yanchor": "top"}, margin={"b": 90})
     return figure

@@ -8,7 +8,7 @@ import polars as pl
 
 from meshslo.dashboards.text import quantile_text
 
-from .theme import DASHES, NOT_SET, TIME_AXIS, colours, duration_axis, faded, named, styled
+from .theme import DASHES, MOST_TICKS, NOT_SET, TIME_AXIS, colours, duration_axis, faded, named, styled
 
 SYMBOLS = {"ok": "circle", "at_least": "triangle-right-open"}
 
@@ -33,7 +33,7 @@ def over_time(report: pl.DataFrame, key: str, title: str) -> go.Figure:
     return styled(figure)
 
 
-def quantile_dots(report: pl.DataFrame, key: str, title: str) -> go.Figure:
+def quantile_dots(report: pl.DataFrame, key: str, title: str, *, most_ticks: int = MOST_TICKS) -> go.Figure:
     """For each group a dot at each quantile, with its interval; a triangle points to where a lower bound leaves it open.
 
     report: the `key`, q, value_s, low_s, high_s, status, needs_calls.
@@ -50,7 +50,7 @@ def quantile_dots(report: pl.DataFrame, key: str, title: str) -> go.Figure:
     known = report.filter(pl.col("value_s").is_not_null())
     names = list(_groups(report, key))
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], type="category", title=None)
-    figure.update_xaxes(**duration_axis([*known["low_s"], *known["value_s"], *known["high_s"]], title))
+    figure.update_xaxes(**duration_axis([*known["low_s"], *known["value_s"], *known["high_s"]], title, most_ticks))
     return styled(figure, height=130 + 34 * len(names))
 
 

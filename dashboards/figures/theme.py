@@ -29,6 +29,9 @@ TIME_AXIS: Final = {"title": "time (UTC)", "nticks": 4, "tickangle": 0}
 MOST_TICKS: Final = 6
 """More would stand in each other's way where the picture is narrow."""
 
+FEW_TICKS: Final = 3
+"""The same of a picture that shares the width with another."""
+
 DASHES: Final = ("solid", "dash", "dot", "dashdot")
 
 NOT_SET: Final = "(not set)"
@@ -59,19 +62,21 @@ def faded(colour: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity:g})"
 
 
-def duration_axis(values_s: Iterable[float | None], title: str) -> dict[str, Any]:
-    """A logarithmic axis of durations around the values, its ticks in the units that suit them."""
-    return log_axis(values_s, title, lambda tick: seconds_text(tick).replace(".0 ", " "))
+def duration_axis(values_s: Iterable[float | None], title: str, most: int = MOST_TICKS) -> dict[str, Any]:
+    """A logarithmic axis of durations around the values, its ticks, `most` at most, in the units that suit them."""
+    return log_axis(values_s, title, lambda tick: seconds_text(tick).replace(".0 ", " "), most)
 
 
-def log_axis(values: Iterable[float | None], title: str, text: Callable[[float], str]) -> dict[str, Any]:
+def log_axis(
+    values: Iterable[float | None], title: str, text: Callable[[float], str], most: int = MOST_TICKS
+) -> dict[str, Any]:
     """A logarithmic axis around the values, with a handful of round ticks that read as `text` has them."""
     known = [value for value in values if value is not None and 0.0 < value < math.inf]
     low, high = (min(known), max(known)) if known else (0.001, 1.0)
     bottom, top = math.log10(low) - 0.08, math.log10(high) + 0.08
     if top - bottom < 0.5:
         bottom, top = bottom - 0.2, top + 0.2
-    ticks = _ticks(bottom, top)
+    ticks = _ticks(bottom, top, most)
     return {"type": "log", "range": [bottom, top], "tickvals": ticks, "ticktext": [*map(text, ticks)], "title": title}
 
 
@@ -106,12 +111,12 @@ def named(values: Sequence[object]) -> list[str]:
     return [NOT_SET if value is None else str(value) for value in values]
 
 
-def _ticks(bottom: float, top: float) -> list[float]:
+def _ticks(bottom: float, top: float, most: int) -> list[float]:
     """Round numbers in the range of exponents, a handful."""
     powers = range(math.floor(bottom), math.ceil(top) + 1)
     choices = [
         [tick for power in powers for part in parts if bottom <= math.log10(tick := part * 10.0**power) <= top]
         for parts in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
     ]
-    few = [ticks for ticks in choices if len(ticks) <= MOST_TICKS]
+    few = [ticks for ticks in choices if len(ticks) <= most]
     return max(few, key=len) if few else choices[0]

@@ -57,6 +57,11 @@ def test_a_dot_stands_at_its_value_with_its_interval() -> None:
     assert list(dot.text) == ["1.0 s (500 ms to 2.0 s)"]
 
 
+def test_a_picture_beside_another_has_few_ticks() -> None:
+    spread = rows({"low_s": 0.05, "value_s": 0.3, "high_s": 1.2})
+    assert list(quantile_dots(spread, "hop", "first token", most_ticks=3).layout.xaxis.ticktext) == ["100 ms", "300 ms", "1 s"]
+
+
 def test_a_lower_bound_is_an_open_triangle_without_an_upper_end() -> None:
     (dot,) = quantile_dots(rows({"status": "at_least", "high_s": None}), "hop", "duration").data
     assert list(dot.marker.symbol) == ["triangle-right-open"]
