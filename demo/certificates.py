@@ -12,6 +12,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _TLS: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
+_SIGNS: Final = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @dataclass
@@ -26,7 +37,7 @@ class Authority:
 
     @cached_property
     def _certificate(self) -> x509.Certificate:
-        return self._signed("authority", self._key, x509.BasicConstraints(ca=True, path_length=0))
+        return self._signed("authority", self._key, x509.BasicConstraints(ca=True, path_length=0), _SIGNS)
 
     @cached_property
     def trusted(self) -> Path:
@@ -71,10 +82,15 @@ class Authority:
         trusted = {"trusted_ca": {"filename": str(self.trusted)}}
         return {"tls_certificates": [files], "validation_context": {**trusted, **names}}
 
-    def _signed(self, name: str, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType) -> x509.Certificate:
+    def _signed(self, name: str, key: ec.EllipticCurvePrivateKey, *extensions: x509.ExtensionType) -> x509.Certificate:
+        """A certificate that bears a strict look, as Python's from 3.13 on: it says whose key it is, and who signed it."""
         now = datetime.now(UTC)
         own = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        return (
+        keys = (
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+        )
+        builder = (
             x509.CertificateBuilder()
             .subject_name(own)
             .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")]))
@@ -82,6 +98,7 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(minutes=1))
             .not_valid_after(now + timedelta(hours=1))
-            .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-            .sign(self._key, hashes.SHA256())
         )
+        for extension in (*extensions, *keys):
+            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints | x509.KeyUsage))
+        return builder.sign(self._key, hashes.SHA256())
