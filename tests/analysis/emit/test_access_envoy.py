@@ -37,6 +37,7 @@ class Mesh:
     def status(self, caller: str | None, path: str, method: str) -> int:
         """The status that a caller gets."""
         context = ssl.create_default_context(cafile=str(self.authority.trusted))
+        context.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python does from 3.13 on
         if caller is not None:
             context.load_cert_chain(*self.authority.issue(x509.UniformResourceIdentifier(caller)))
         with httpx.Client(verify=context, trust_env=False) as client:

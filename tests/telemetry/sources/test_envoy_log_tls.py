@@ -44,6 +44,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bytes]:
 
 def trusting(authority: Authority, shown: tuple[Path, Path] | None = None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=authority.trusted)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python does from 3.13 on
     context.check_hostname = False  # a SPIFFE certificate names no host
     if shown:
         context.load_cert_chain(*shown)
