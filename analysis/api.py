@@ -125,8 +125,8 @@ class CallStore(Reporting, Verbs):
         no calls, BadInputError for a kind that there is not.
         """
         check_list("kinds", kinds)
-        calls = (self.need_calls if need_calls(kinds) else self.scan)(since, until)
-        return recommend(observe(calls, config, deployed, self._series(since, until)), kinds)
+        found = self.observe(config, deployed, since=since, until=until, needs_calls=need_calls(kinds))
+        return recommend(found, kinds)
 
     def observe(
         self,
@@ -135,9 +135,14 @@ class CallStore(Reporting, Verbs):
         *,
         since: datetime | None = None,
         until: datetime | None = None,
+        needs_calls: bool = False,
     ) -> Observed:
-        """The evidence that recommendations rest on: calls and metrics of [since, until)."""
-        return observe(self.scan(since, until), config, deployed, self._series(since, until))
+        """The evidence that recommendations rest on: calls and metrics of [since, until).
+
+        StoreError with `needs_calls` where the window holds metrics and no single calls.
+        """
+        calls = (self.need_calls if needs_calls else self.scan)(since, until)
+        return observe(calls, config, deployed, self._series(since, until))
 
     def resilience(
         self,

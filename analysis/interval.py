@@ -112,14 +112,13 @@ def wilson(hits: float, n: float, confidence: float = 0.95) -> Interval:
     share, z2 = hits / n, z * z
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * float(np.sqrt(share * (1 - share) / n + z2 / (4 * n * n)))
-    low = min(centre - half, _least(hits, n, confidence)) if hits < FEW else centre - half
-    high = max(centre + half, 1.0 - _least(n - hits, n, confidence)) if n - hits < FEW else centre + half
+    low, high = centre - half, centre + half
+    if min(hits, n - hits) < FEW:
+        # Each of them errs in 1 - confidence.
+        exact_low, exact_high = proportion(hits, n, 2.0 * confidence - 1.0)
+        low = min(low, float(exact_low)) if hits < FEW else low
+        high = max(high, float(exact_high)) if n - hits < FEW else high
     return Interval(share, max(low, 0.0), min(high, 1.0))
-
-
-def _least(hits: float, n: float, confidence: float) -> float:
-    """The exact one-sided lower limit of a share (Clopper and Pearson 1934)."""
-    return 0.0 if hits <= 0.0 else float(betaincinv(hits, n - hits + 1.0, 1.0 - confidence))
 
 
 def log_log_band(log_survival: Floats, greenwood: Floats, z: float) -> tuple[Floats, Floats]:

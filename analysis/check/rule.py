@@ -91,15 +91,16 @@ Inspect = Callable[[Manifest, Subject], Iterable[Hit]]
 
 def each(group: str, *kinds: str, inspect: Inspect) -> Callable[[Subject], Iterable[Hit | BadInputError]]:
     """A `find` that looks at each manifest of a kind by itself; one that is not as it should be leaves the others alone."""
-    return lambda subject: _inspected(subject.of(group, *kinds), subject, inspect)
+    return lambda subject: inspected(subject.of(group, *kinds), subject, inspect)
 
 
 def each_manifest(inspect: Inspect) -> Callable[[Subject], Iterable[Hit | BadInputError]]:
     """`each` of all kinds."""
-    return lambda subject: _inspected(subject.manifests, subject, inspect)
+    return lambda subject: inspected(subject.manifests, subject, inspect)
 
 
-def _inspected(manifests: Iterable[Manifest], subject: Subject, inspect: Inspect) -> Iterator[Hit | BadInputError]:
+def inspected(manifests: Iterable[Manifest], subject: Subject, inspect: Inspect) -> Iterator[Hit | BadInputError]:
+    """What `inspect` finds in each of them, and what could not be read."""
     for manifest in manifests:
         try:
             yield from inspect(manifest, subject)

@@ -155,12 +155,12 @@ def observed(asked: Asked, budget: float | None) -> Observed:
     StoreError where the window holds metrics and no single calls.
     """
     store, settings = opened(asked), config(asked)
-    store.need_calls(asked.since, asked.until)
     if budget is not None:
         objectives = settings.objectives.model_copy(update={"false_timeout_ratio": budget})
         hops = {name: hop.model_copy(update={"false_timeout_ratio": None}) for name, hop in settings.hops.items()}
         settings = settings.model_copy(update={"objectives": objectives, "hops": hops})
-    return store.observe(settings, _deployed(asked, settings), since=asked.since, until=asked.until)
+    deployed = _deployed(asked, settings)
+    return store.observe(settings, deployed, since=asked.since, until=asked.until, needs_calls=True)
 
 
 @st.cache_resource(max_entries=KEPT, ttl=KEPT_S, show_spinner="Working out recommendations ...", show_time=True)

@@ -103,12 +103,9 @@ def _pods(found: Resilience, until: datetime) -> None:
             "What your proxies did eject, their own metrics say (Grafana: resilience)."
         )
     # What makes a pod slow is a sentence, and told of few.
-    table(pod_table(found), "pods", wide=tuple(name for name in ("broken", "slow") if _told(found, name)))
+    told = {"broken": any(pod.broken for pod in found.pods), "slow": any(pod.slow_ratio is not None for pod in found.pods)}
+    table(pod_table(found), "pods", wide=tuple(name for name, is_told in told.items() if is_told))
     st.caption("Broken and slow are sure: at most one such finding in twenty is chance. No mesh ejects a slow pod.")
-
-
-def _told(found: Resilience, name: str) -> bool:
-    return any(pod.broken if name == "broken" else pod.slow_ratio is not None for pod in found.pods)
 
 
 def _zones(found: Resilience) -> None:

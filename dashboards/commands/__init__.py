@@ -20,11 +20,13 @@ class Command:
 
     def register(self, app: typer.Typer) -> None:
         """Add the command to `app`."""
-        first, *more = self.paragraphs()
-        name, text = self.name or self.function.__name__.rstrip("_"), "\n\n".join((first, *more))
-        # Given as short help the first is shown whole in the list of commands, in a pipe too.
-        app.command(name, help=text, short_help=first)(self.function)
+        whole, first = self.help()
+        app.command(self.name or self.function.__name__.rstrip("_"), help=whole, short_help=first)(self.function)
 
-    def paragraphs(self) -> list[str]:
-        """Those of the docstring, each a line: a terminal narrower than the source breaks lines anew."""
-        return [" ".join(paragraph.split()) for paragraph in (self.function.__doc__ or "").split("\n\n")]
+    def help(self) -> tuple[str, str]:
+        """The docstring, each paragraph a line: a terminal narrower than the source breaks lines anew; and its first.
+
+        Given as short help the first is shown whole in the list of commands, in a pipe too.
+        """
+        paragraphs = [" ".join(paragraph.split()) for paragraph in (self.function.__doc__ or "").split("\n\n")]
+        return "\n\n".join(paragraphs), paragraphs[0]

@@ -130,7 +130,7 @@ def side_text(side: "Estimate", each: "Difference") -> str:
 
 def change_text(each: "Difference") -> str:
     """B - A with its interval; of shares in percentage points (pp): from 72 % to 79 % are +7 pp."""
-    if each.low is None and each.high is None:
+    if not each.is_tested:
         return "too few calls"
     estimate = "?" if each.estimate is None else _signed(each.estimate, each)
     return f"{estimate} ({_end(each.low, each)} to {_end(each.high, each)})"

@@ -64,9 +64,8 @@ class PullCommand(Command):
 
     def register(self, app: typer.Typer) -> None:
         """Add the group to `app`."""
-        first, *more = self.paragraphs()
-        help_text = "\n\n".join((first, *more))
-        group = typer.Typer(cls=Pullers, no_args_is_help=True, help=help_text, short_help=first)
+        whole, first = self.help()
+        group = typer.Typer(cls=Pullers, no_args_is_help=True, help=whole, short_help=first)
         group.callback()(self.function)
         app.add_typer(group, name="pull")
 

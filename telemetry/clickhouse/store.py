@@ -55,10 +55,10 @@ class ClickHouse:
 
         StoreError where these are more than `MOST_SPANS`.
         """
-        windows = list(self._slices(since, until))
-        self._check_few(since or _ZERO, until or _FAR)
+        hours = self._hours(since, until)
+        self._check_few(int(hours["spans"].sum()))
         frames = []
-        for begin, end in windows:
+        for begin, end in _windows(hours, since, until):
             # In the order that the SQL goes through them too; a table has none.
             rows = to_calls(self._spans(begin, end).sort("start_ns", "kind", "span_id"))
             frames.append(rows.filter(pl.col("start") >= begin, pl.col("start") < end))
@@ -66,26 +66,23 @@ class ClickHouse:
 
     def slices(self, since: datetime | None, until: datetime | None, words: tuple[str, ...]) -> Iterator[Slice]:
         """Statements that together give every call that started in [since, until), told apart by `words`."""
-        for begin, end in self._slices(since, until):
+        for begin, end in _windows(self._hours(since, until), since, until):
             parameters = self._parameters(begin, end)
             fronts = self.connection.frame(fronts_of(self.address.table.qualified, _WITHIN).sql(), parameters)["fronts"]
             found = fronts[0].to_list() if len(fronts) else []
             yield Slice(calls(self.address.table.qualified, _WITHIN, words), {**parameters, "fronts": found})
 
-    def _slices(self, since: datetime | None, until: datetime | None) -> Iterator[tuple[datetime, datetime]]:
-        """The hours of the window in which a span began, few spans together; a call begins where one of its spans does."""
+    def _hours(self, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+        """The hours (since 1970) of the window in which a span began, in order, and how many `spans` did."""
         for bound in (since, until):
             if bound is not None and bound.tzinfo is None:
                 raise ValueError(f"{bound} has no time zone; pass an aware datetime, such as datetime(2026, 11, 2, tzinfo=UTC)")
-        lowest, highest = since or _ZERO, until or _FAR
         length = SLICE // timedelta(microseconds=1) * 1000
-        hours = self.connection.frame(
+        return self.connection.frame(
             f"SELECT toInt64(intDiv(toUnixTimestamp64Nano(Timestamp), {length})) AS hour, count() AS spans "
             f"FROM {self.address.table.qualified} WHERE {_WITHIN} GROUP BY hour ORDER BY hour",
-            {"first": _nanoseconds(lowest), "last": _nanoseconds(highest)},
+            {"first": _nanoseconds(since or _ZERO), "last": _nanoseconds(until or _FAR)},
         )
-        for begin, end in _together(hours.rows()):
-            yield max(lowest, _ZERO + begin * SLICE), min(highest, _ZERO + (end + 1) * SLICE)
 
     def extent(self, since: datetime | None = None, until: datetime | None = None) -> tuple[datetime | None, datetime | None]:
         """When the first and the last span in [since, until) began, to the microsecond below; None where there is none."""
@@ -106,10 +103,8 @@ class ClickHouse:
             "last": _nanoseconds(end + margin),
         }
 
-    def _check_few(self, begin: datetime, end: datetime) -> None:
-        """StoreError where more than `MOST_SPANS` began in the window."""
-        counted = f"SELECT count() AS spans FROM {self.address.table.qualified} WHERE {_WITHIN}"
-        spans = self.connection.frame(counted, {"first": _nanoseconds(begin), "last": _nanoseconds(end)}).item()
+    def _check_few(self, spans: int) -> None:
+        """StoreError where a window's spans are more than `MOST_SPANS`."""
         if spans > MOST_SPANS:
             raise StoreError(
                 f"{self.address.name}: the window's {spans} spans are too many to bring here one by one, at most {MOST_SPANS} "
@@ -131,6 +126,12 @@ class ClickHouse:
 def open_clickhouse(url: str) -> ClickHouse:
     """The spans at `url` (see `address`); SourceError where no server answers."""
     return ClickHouse(Connection(parse_address(url)))
+
+
+def _windows(hours: pl.DataFrame, since: datetime | None, until: datetime | None) -> Iterator[tuple[datetime, datetime]]:
+    """The window's hours in which a span began, few spans together; a call begins where one of its spans does."""
+    for begin, end in _together(hours.rows()):
+        yield max(since or _ZERO, _ZERO + begin * SLICE), min(until or _FAR, _ZERO + (end + 1) * SLICE)
 
 
 def _together(hours: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from meshslo.telemetry.store.journal import Journal
 from meshslo.telemetry.store.layout import Layout
-from meshslo.telemetry.store.segments import all_segments
+from meshslo.telemetry.store.segments import all_segments, opened_ns
 
 from .accepted import SIGNALS
 from .forward import Forwarder
@@ -95,7 +95,7 @@ class Health(Collector):
                 # The worker has just moved it to Parquet: it is no backlog any more.
                 continue
             sizes.append(status.st_size)
-            ages_s.append(now_s - int(path.name.split("-")[0]) / 1e9)
+            ages_s.append(now_s - opened_ns(path) / 1e9)
         return sizes, ages_s
 
 

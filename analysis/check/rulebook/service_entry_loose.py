@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from meshslo.analysis.check.rule import Hit, Rule, Subject
+from meshslo.analysis.check.rule import Hit, Rule, Subject, inspected
 from meshslo.analysis.policy.manifest import Manifest
 from meshslo.analysis.policy.node import child, entries, scalars
 from meshslo.telemetry.errors import BadInputError
@@ -10,11 +10,11 @@ from meshslo.telemetry.errors import BadInputError
 
 def _find(subject: Subject) -> Iterator[Hit | BadInputError]:
     originated = {str(m.spec.get("host")) for m in subject.of("networking.istio.io", "DestinationRule") if _tls(m).get("mode")}
-    for manifest in subject.of("networking.istio.io", "ServiceEntry", "DestinationRule"):
-        try:
-            yield from _entry(manifest, originated) if manifest.kind == "ServiceEntry" else _rule(manifest)
-        except BadInputError as error:
-            yield error
+    return inspected(
+        subject.of("networking.istio.io", "ServiceEntry", "DestinationRule"),
+        subject,
+        lambda manifest, _: _entry(manifest, originated) if manifest.kind == "ServiceEntry" else _rule(manifest),
+    )
 
 
 def _tls(manifest: Manifest) -> dict[str, object]:
